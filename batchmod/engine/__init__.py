@@ -1,0 +1,1 @@
+"""The embedded video engine: arrays in, arrays out; files only in `pipeline`."""

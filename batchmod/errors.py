@@ -1,0 +1,144 @@
+"""Every error batchmod raises on purpose, in one tree, since each class has its own exit code and slug.
+
+    BatchmodError                  70  bug            (never raised itself)
+    ├── UsageError                  2  usage          wrong arguments; nothing was sent
+    │   ├── ManifestError           2  bad_manifest   carries all problems of all manifests
+    │   ├── SpendingNeedsAWord      2  spending_needs_a_word
+    │   ├── MissingKey              2  missing_key
+    │   ├── MissingExtra            2  missing_extra  an optional part is not installed
+    │   ├── RecordRefused           2  record_refused foreign, newer, lost or broken record
+    │   └── OtherManifest           2  other_manifest the folder belongs to another manifest
+    ├── StoppedEarly                3  (its own)      resumable; the slug says why
+    ├── FolderInUse                 4  folder_in_use
+    └── MediaError                  1  (its own)      a clip or picture that cannot be used
+
+A failed job is no exception but an `Outcome`; these are for what ends a command.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where something stands in a user's file; lines and columns count from 1.
+
+    A cell of a sheet has `line` (the line or sheet row where it starts) and `cell` (its column's letters);
+    a spot in a text has `line` and `column`.
+    """
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+    cell: str | None = None
+
+    def __str__(self) -> str:
+        """`shots.csv:14:C` for a cell, `shots.yaml:14:9` for a text."""
+        parts = [self.file, self.line, self.cell or self.column]
+        return ":".join(str(part) for part in parts if part is not None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing wrong with what the user gave, with its place and, if we know, the cure."""
+
+    place: Place
+    message: str
+    field: str | None = None
+    hint: str | None = None
+    slug: str = "bad_manifest"
+    warning: bool = False
+    row: int | None = None
+    """The row's number, from 1, where the problem is one row's."""
+
+    def __str__(self) -> str:
+        """`shots.csv:14:C (mode): 'flex_9' is not a mode; did you mean 'flex_3'?`."""
+        field = f" ({self.field})" if self.field else ""
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{self.place}{field}: {self.message}{hint}"
+
+
+class BatchmodError(Exception):
+    """The base of every error raised on purpose."""
+
+    exit_code: ClassVar[int] = 70
+    slug: str = "bug"
+
+
+class UsageError(BatchmodError):
+    """Wrong arguments or settings; nothing was sent."""
+
+    exit_code = 2
+    slug = "usage"
+
+
+class ManifestError(UsageError):
+    """A manifest that cannot be run; `problems` holds all of them, in the order of the file."""
+
+    slug = "bad_manifest"
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SpendingNeedsAWord(UsageError):
+    """A paid run without a terminal, `--yes` or a cap."""
+
+    slug = "spending_needs_a_word"
+
+
+class MissingKey(UsageError):
+    """A hosted provider without its key."""
+
+    slug = "missing_key"
+
+
+class MissingExtra(UsageError):
+    """An optional part of batchmod is not installed."""
+
+    slug = "missing_extra"
+
+
+class RecordRefused(UsageError):
+    """A checkpoint that is foreign, newer, lost or broken: going on could pay twice."""
+
+    slug = "record_refused"
+
+
+class OtherManifest(UsageError):
+    """The output folder belongs to a manifest of another name."""
+
+    slug = "other_manifest"
+
+
+class StoppedEarly(BatchmodError):
+    """The run stopped before its end and can be resumed; `slug` says why."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, slug: str) -> None:
+        super().__init__(message)
+        self.slug = slug
+
+
+class FolderInUse(BatchmodError):
+    """Another run holds the output folder."""
+
+    exit_code = 4
+    slug = "folder_in_use"
+
+
+class MediaError(BatchmodError):
+    """A clip or picture that cannot be used.
+
+    Slugs: `empty_file`, `not_a_video`, `not_an_image`, `broken_video`, `broken_image`, `unsafe_container`,
+    `too_large`, `no_look`.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, slug: str) -> None:
+        super().__init__(message)
+        self.slug = slug

@@ -1,0 +1,276 @@
+"""The words everything else is said in: frozen values without behaviour."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any, Final
+
+from batchmod.errors import Place
+
+MODES: Final = tuple(
+    f"{family}_{strength}" for family in ("adhere", "flex", "reimagine") for strength in (1, 2, 3)
+)
+"""From the closest to the source to the freest; a higher number is a stronger change."""
+
+
+# --- what the user gave -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How fast, how much, how dear; None is the provider's own."""
+
+    max_in_flight: int = 8
+    submits_per_minute: float | None = None
+    polls_per_minute: float = 60.0
+    max_cost_usd: float | None = None
+    max_cost_per_run_usd: float | None = None
+    max_attempts: int = 3
+    stop_after_failures: int = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A line of a manifest after defaults; paths and URLs as the user wrote them."""
+
+    number: int
+    """Position among the manifest's rows, from 1."""
+    id: str
+    video_url: str
+    first_frame_url: str | None = None
+    mode: str
+    prompt: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    variant: int = 1
+    hold: bool = False
+    source_id: str | None = None
+    own: Mapping[str, str] = field(default_factory=dict)
+    """The user's own columns, in their order."""
+    explicit: frozenset[str] = frozenset()
+    """The fields this row set itself (the others come from defaults)."""
+    place: Place
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """Field → its place, for problems found later (a file that is not there)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """A parsed manifest; `provider` and `output` None where it does not say."""
+
+    file: str
+    name: str
+    provider: str | None = None
+    provider_options: Mapping[str, Any] = field(default_factory=dict)
+    output: str | None = None
+    naming: str = "{id}_v{version:03d}"
+    limits: Limits = field(default_factory=Limits)
+    rows: tuple[Row, ...]
+    own_columns: tuple[str, ...] = ()
+    """Every user's column of any row, in first-seen order."""
+
+
+# --- jobs ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A clip or picture: where it is, and the identity that enters the job_key.
+
+    `location` is an absolute path or a URL; `identity` is `sha256:…` of a local file's content, `url:…` of a
+    URL without its signature, or `id:…` where the user knows better.
+    """
+
+    location: str
+    local: bool
+    identity: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A row made complete. Two jobs with one key are one request."""
+
+    key: str
+    id: str
+    number: int
+    provider: str
+    model: str | None
+    mode: str
+    prompt: str | None
+    video: Source
+    first_frame: Source | None
+    variant: int
+    options: Mapping[str, Any]
+    origin: str
+    """The origin that is asked, e.g. `https://api.segmind.com`; empty for the embedded engine."""
+    stem: str
+    """The output's name without version and suffix, from the naming template: `{version}` is still in it."""
+
+
+class Status(StrEnum):
+    """The state of a job, in every place where one is shown."""
+
+    PLANNED = "planned"
+    SUBMITTING = "submitting"  # the intent is on disk; the request may be on its way
+    SUBMITTED = "submitted"  # accepted; the request id is on disk
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"  # may have been paid; to be looked up, never sent again by itself
+    INVALID = "invalid"
+    HELD = "held"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoFacts:
+    """What a video file is: pixels upright, `fps` a rational such as `24000/1001`."""
+
+    width: int
+    height: int
+    fps: Fraction | None
+    frames: int | None
+    duration_s: float | None
+    has_audio: bool
+    bytes: int
+
+
+# --- the wire -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileAsDataUrl:
+    """A leaf of a JSON body: a file sent as `data:<media_type>;base64,…`, streamed, never in memory whole."""
+
+    path: str
+    media_type: str
+    sha256: str
+    """The content's hash when the job was made; taken again while it is sent."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One HTTP request as a value. `json` may hold `FileAsDataUrl` leaves."""
+
+    method: str
+    url: str
+    json: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    read_timeout_s: float = 60.0
+
+
+class Sent(StrEnum):
+    """All that can be known of a request, as a closed set."""
+
+    NEVER_SENT = "never_sent"  # refused, DNS, TLS: no connection existed
+    ANSWERED = "answered"  # a whole, readable HTTP answer
+    UNKNOWN = "unknown"  # anything else: it may have arrived
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What came of a request. `headers` in lower case; `status` and `body` only where `sent` is ANSWERED."""
+
+    sent: Sent
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    problem: str = ""
+    """What went wrong, in words, where there is no answer."""
+    file_changed: bool = False
+    """A file of the body was no longer the one whose hash the request names; the request was broken off."""
+
+
+# --- a dialect's steps: next(state, reply) → Call | Wait | Done | Failed | Uncertain --------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """Send `request`, then give its reply back with `state`. `paying`: it could create a paid job."""
+
+    request: Request
+    state: Any
+    paying: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """The job runs; ask again (`next(state, None)`) when the poll budget allows."""
+
+    state: Any
+    phase: str = ""
+    progress: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """The output exists at `location`: a URL, or a local file that is ours to move."""
+
+    state: Any
+    location: str
+    cost_usd: float | None = None
+
+
+class Again(StrEnum):
+    """What a failure says about sending again."""
+
+    NEVER = "never"
+    LATER = "later"  # the provider asks for patience; nothing was created
+    ASK_FIRST = "ask_first"  # a documented retry, but only after the history was asked
+    FRESH_UPLOAD = "fresh_upload"  # the refusal names the asset: upload anew, once
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """A definite no. `stops_batch`: nothing else of this provider can go on either (key, credits, model)."""
+
+    state: Any
+    slug: str
+    message: str
+    billed: bool = False
+    again: Again = Again.NEVER
+    after_s: float | None = None
+    stops_batch: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Uncertain:
+    """Nobody can say from here whether a paid job exists."""
+
+    state: Any
+    reason: str
+
+
+Step = Call | Wait | Done | Failed | Uncertain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryRow:
+    """One request as the provider's history lists it; `inputs` None where missing or unreadable."""
+
+    request_id: str
+    at: float | None
+    """Unix seconds, by the provider's clock."""
+    status: str
+    inputs: Mapping[str, Any] | None
+    output_url: str | None = None
+    cost_usd: float | None = None
+    error: str | None = None
+
+
+# --- what happened ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One thing that happened in a run, for progress lines, events.jsonl and `--json`.
+
+    `kind` is one of: run_started, planned, intended, submitted, refused, retrying, uncertain, resolved,
+    polled, output_known, succeeded, failed, copied, stopping, run_ended.
+    """
+
+    kind: str
+    at: str
+    run_id: str
+    id: str | None = None
+    job_key: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
