@@ -274,3 +274,132 @@ class Event:
     id: str | None = None
     job_key: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- what a provider is, as data ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What a job may cost in US dollars; `exact` where the provider publishes its price."""
+
+    low: float
+    likely: float
+    high: float
+    exact: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Price:
+    """A provider's price as far as it is known: per second of clip, per call, or both as a spread."""
+
+    per_second_usd: float | None = None
+    per_call_usd: float | None = None
+    exact: bool = False
+    note: str = ""
+
+    def estimate(self, seconds: float | None, *, longest_s: float) -> Estimate:
+        """The spread for a clip of `seconds` (unknown: up to `longest_s`)."""
+        by_call = [] if self.per_call_usd is None else [self.per_call_usd]
+        by_time = [] if self.per_second_usd is None else [self.per_second_usd * (seconds or longest_s)]
+        prices = by_call + by_time or [0.0]
+        likely = by_time[0] if by_time and seconds is not None else prices[0]
+        return Estimate(low=min(prices), likely=likely, high=max(prices), exact=self.exact)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderFacts:
+    """A provider as data: what it takes, what it costs, how it is reached, what becomes of the clips."""
+
+    name: str
+    title: str
+    hosted: bool
+    """Reached over HTTP and paid; the embedded engine is neither."""
+    key_env: str | None = None
+    base_urls: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Role (`api`, `upload`, `history`) → (environment variable, default)."""
+    max_clip_s: float | None = None
+    max_clip_bytes: int | None = None
+    fields: frozenset[str] = frozenset({"video_url", "first_frame_url", "mode", "prompt"})
+    submits_per_minute: float | None = None
+    burst: int = 1
+    price: Price | None = None
+    uploads: bool = False
+    history: bool = False
+    cancel: str = "no"
+    output_lives: str = "-"
+    privacy: str = "nothing leaves this machine"
+    contract: str = ""
+    """Where the contract was read."""
+    last_run_live: str = "never"
+    options_schema: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoints:
+    """Where a provider is asked in this run; None: that service counts as absent."""
+
+    api: str
+    upload: str | None = None
+    history: str | None = None
+
+
+# --- the record ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """One request as the record knows it, whoever its output is delivered to."""
+
+    work_id: int
+    job_key: str
+    provider: str
+    model: str | None
+    origin: str
+    options: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+    """What the request is made of: mode, prompt, video and first_frame as {location, local, identity}."""
+    status: Status
+    attempts: int = 0
+    request_id: str | None = None
+    state: Mapping[str, Any] | None = None
+    """The dialect's state, as far as it must survive the process."""
+    output_location: str | None = None
+    error_code: str | None = None
+    error: str | None = None
+    billed: bool | None = None
+    cost_usd: float | None = None
+    cost_source: str | None = None
+    reserved_usd: float = 0.0
+    facts: VideoFacts | None = None
+    sha256: str | None = None
+    warnings: tuple[str, ...] = ()
+    flag_reason: str | None = None
+    submitted_at: float | None = None
+    finished_at: float | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """An output of a work for an id: its version, its file relative to the output folder, and whether it is there."""
+
+    id: str
+    version: int
+    work_id: int
+    path: str
+    delivered: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One POST that could create a paid job, as it was written down before it left."""
+
+    attempt_id: int
+    work_id: int
+    provider: str
+    origin: str
+    body: Any
+    sent_at: float
+    seen_dead_at: float | None = None
+    request_id: str | None = None
