@@ -1,0 +1,120 @@
+"""Opens a file with the one demuxer its bytes allow, and lets FFmpeg open nothing else."""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from batchmod.errors import MediaError
+from batchmod.media import kinds
+
+MAX_STREAMS: Final = 64
+MAX_PIXELS: Final = 8192 * 8192
+"""Per frame; eight-bit RGB of that size is 192 MiB."""
+
+DECODING_ERRORS: Final = (av.FFmpegError, ValueError, IndexError, OverflowError)
+"""What PyAV raises on broken input; the last three come from headers that contradict themselves."""
+
+_DISK_ERRORS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENOENT, errno.EISDIR, errno.ENOTDIR}
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenVideo:
+    """An open container, its one picture stream, and the demuxer that opened it."""
+
+    container: InputContainer
+    stream: VideoStream
+    demuxer: str
+
+
+@contextlib.contextmanager
+def open_video(path: Path) -> Iterator[OpenVideo]:
+    """Open `path` as a video; raises MediaError where it is none, also for errors inside the `with` block."""
+    with _opened(path) as (file, kind):
+        if kind.video is None:
+            raise MediaError(
+                f"{path} is {kind.words}, not a video; give an MP4, MOV, WebM, MKV, AVI or MPEG-TS file",
+                slug="not_a_video",
+            )
+        with reporting(path, slug="broken_video", noun="video"), _container(path, file, kind.video) as container:
+            yield OpenVideo(container=container, stream=_picture_stream(path, container), demuxer=kind.video)
+
+
+@contextlib.contextmanager
+def open_image(path: Path) -> Iterator[InputContainer]:
+    """Open `path` as a still image; raises MediaError where it is none."""
+    with _opened(path) as (file, kind):
+        if kind.image is None:
+            raise MediaError(
+                f"{path} is {kind.words}, not an image that can be read; give a PNG, JPEG or WebP file",
+                slug="not_an_image",
+            )
+        with reporting(path, slug="broken_image", noun="image"), _container(path, file, kind.image) as container:
+            stream = container.streams.video[0]
+            check_size(path, stream.width, stream.height)
+            yield container
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Raise MediaError(too_large) where a frame has more than `MAX_PIXELS`."""
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            f"{path} has frames of {width}x{height} pixels; at most {MAX_PIXELS} pixels are allowed: scale it down",
+            slug="too_large",
+        )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, kinds.Kind]]:
+    """The file and its kind from one handle, so that nobody can swap the file in between."""
+    with path.open("rb") as file:
+        head = file.read(kinds.HEAD_BYTES)
+        if not head:
+            raise MediaError(f"{path} is empty (0 bytes); fetch or export it again", slug="empty_file")
+        file.seek(0)
+        yield file, kinds.sniff(head)
+
+
+@contextlib.contextmanager
+def reporting(path: Path, *, slug: str, noun: str) -> Iterator[None]:
+    """Turn what PyAV raises into a MediaError about `path`, and a full or read-only disk into an OSError."""
+    try:
+        yield
+    except DECODING_ERRORS as error:
+        number = getattr(error, "errno", None)
+        reason = getattr(error, "strerror", None) or str(error)
+        if number in _DISK_ERRORS:
+            raise OSError(number, reason, getattr(error, "filename", None)) from error
+        raise MediaError(f"{path} is a cut or broken {noun} ({reason}); fetch or export it again", slug=slug) from error
+
+
+@contextlib.contextmanager
+def _container(path: Path, file: BinaryIO, demuxer: str) -> Iterator[InputContainer]:
+    def refuse(url: str, _flags: int, _options: dict[str, Any]) -> NoReturn:
+        raise MediaError(f"{path} wants to open another file ({url}); it was not opened", slug="unsafe_container")
+
+    # A Python file instead of a name: FFmpeg then has no protocol and no folder to reach another file through.
+    with av.open(file, "r", format=demuxer, io_open=refuse, options={"max_pixels": str(MAX_PIXELS)}) as container:
+        yield container
+
+
+def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
+    if len(container.streams) > MAX_STREAMS:
+        raise MediaError(
+            f"{path} has {len(container.streams)} streams; at most {MAX_STREAMS} are allowed",
+            slug="unsafe_container",
+        )
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            check_size(path, stream.width, stream.height)
+            return stream
+    raise MediaError(f"{path} holds no moving pictures (sound only?); give a video", slug="not_a_video")
