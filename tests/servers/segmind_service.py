@@ -301,7 +301,7 @@ class Service:
         if output == "echo":
             source = self._asset(inputs["video_url"])
             return source.content if source else encoded(Clip())
-        return encoded(OTHER_CLIPS[fault](output) if fault in OTHER_CLIPS else output)
+        return encoded(OTHER_CLIPS[fault](output) if fault and fault in OTHER_CLIPS else output)
 
     def file_of(self, job: Job) -> bytes:
         """The output file of a job, byte for byte as it is served."""
