@@ -1,0 +1,69 @@
+"""Optical flow between frames, and where it can be trusted."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from batchmod.engine.raster import Gray, Mask, Points, own_positions, sampled
+
+_SMALLEST_SIDE = 16
+"""Below this side, in pixels, DIS has no pyramid to work on and nothing is taken to move."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Motion:
+    """How a frame moved: `backward` leads from the frame to the one before; `trusted` where both flows agree."""
+
+    backward: Points
+    trusted: Mask
+
+
+def along(flow: Points) -> Points:
+    """The positions a flow leads to."""
+    return own_positions(*flow.shape[:2]) + flow
+
+
+def agreement(backward: Points, forward: Points) -> Mask:
+    """Pixels whose backward flow leads into the frame before and is undone by the forward flow.
+
+    The test is that of Sundaram, Brox and Keutzer, "Dense point trajectories by GPU-accelerated large
+    displacement optical flow", 2010.
+    """
+    target = along(backward)
+    returning = sampled(forward, target)
+    gap = np.square(backward + returning).sum(-1)
+    size = np.square(backward).sum(-1) + np.square(returning).sum(-1)
+    height, width = backward.shape[:2]
+    x, y = target[..., 0], target[..., 1]
+    return (gap < 0.01 * size + 0.5) & (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+
+
+class FlowEstimator:
+    """Dense inverse search (Kroeger et al. 2016) for the frames of one clip, all of one size.
+
+    Each use has a DIS object of its own, never shared with another clip: one that was given an initial flow
+    crashes the process when it later meets a larger frame.
+    """
+
+    def __init__(self) -> None:
+        self._plain = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._started = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def flow(self, start: Gray, end: Gray) -> Points:
+        """The flow F with `start(x) ≈ end(x + F(x))`."""
+        if min(start.shape) < _SMALLEST_SIDE:
+            return np.zeros((*start.shape, 2), np.float32)
+        return self._plain.calc(start, end, None).astype(np.float32, copy=False)  # type: ignore[call-overload]
+
+    def refined(self, start: Gray, end: Gray, guess: Points) -> Points:
+        """The same, searched from `guess` on, which is left as it is."""
+        if min(start.shape) < _SMALLEST_SIDE:
+            return guess
+        return self._started.calc(start, end, guess.copy()).astype(np.float32, copy=False)
+
+    def motion(self, now: Gray, before: Gray) -> Motion:
+        """How `now` moved since `before`."""
+        backward = self.flow(now, before)
+        forward = self.flow(before, now)
+        return Motion(backward=backward, trusted=agreement(backward, forward))

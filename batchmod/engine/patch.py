@@ -1,0 +1,319 @@
+"""The patch kernels: packing a picture's features, searching the best keyframe patch, voting the output.
+
+A picture is covered by patches of `side x side` pixels whose centres lie `STEP` pixels apart. Each is compared
+with keyframe patches over 8 bytes per pixel. Nothing here is random and every search reads a frozen field, so
+results do not depend on the number of threads.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from batchmod.engine.compiled import inlined, kernel, prange
+from batchmod.engine.raster import Floats, Points, Rgb, blurred, luma, padded, smoothed
+
+STEP = 2
+"""Pixels between the centres of neighbouring patches, in x and in y."""
+CHANNELS = 8
+"""Bytes per pixel: style (3), guide colour (3), guide edges (1), one of padding for the vector unit."""
+USED_CHANNELS = 7
+NOTHING = -1
+"""Stands for a missing position."""
+_WORST = 2**30
+_CONFIDENT = 0.5
+_AROUND = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)], np.int32)
+"""Left, right, above, below."""
+
+Bytes = NDArray[np.uint8]
+Field = NDArray[np.int32]
+"""`rows x columns x 2`: per patch, the centre (x, y) of a keyframe patch."""
+
+
+class Weights(NamedTuple):
+    """How much each group of channels counts, 0..1; `guide_blur` in pixels smooths the guide first."""
+
+    style: float
+    guide: float
+    edge: float
+    guide_blur: float
+
+
+class Rules(NamedTuple):
+    """How one pass of the search goes about it; costs are squared differences per patch."""
+
+    anchor: float
+    """Cost per squared pixel away from the flow's position where the flow is certain."""
+    loose_anchor: float
+    """The same where it is not."""
+    reach: float
+    """Square of the distance, in pixels, from which on the anchor costs no more."""
+    neighbours: int
+    """2 (alternating pairs) or 4."""
+    relatives: bool
+    """Whether similar and found patches are tried."""
+    relatives_share: float
+    """They must cost less than this share of the best so far."""
+    step_below: float
+    """Confidence below which the surroundings of the best are tried."""
+    only_below: float
+    """Patches of at least this confidence keep their result."""
+    good: int
+    """Cost at which a confident patch that follows the flow is done."""
+
+
+class Target(NamedTuple):
+    """The picture whose patches are looked for; the fields have one entry per patch."""
+
+    values: Bytes
+    width: int
+    points: Points
+    """Where the flow places the patch in the keyframe."""
+    confidence: Floats
+    found: NDArray[np.int32]
+    """`rows x columns x n x 2`: keyframe patches found for this very patch; NOTHING where none."""
+
+
+class Keyframe(NamedTuple):
+    """The picture whose patches are taken."""
+
+    values: Bytes
+    width: int
+    height: int
+    similar: NDArray[np.int32]
+    """`rows x columns x n x 2`: per patch of the grid, other patches like it; NOTHING where none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Features:
+    """A picture's packed channels: flat bytes of a `height x width` picture padded by half a patch."""
+
+    values: Bytes
+    width: int
+    height: int
+
+
+def guides(rgb: Rgb, blur: float) -> tuple[Rgb, NDArray[np.uint8]]:
+    """What a source picture is matched by: its colours, and its edges (a centred band-pass)."""
+    colour = smoothed(rgb, 4 * blur, 40 * blur) if blur > 0 else rgb
+    tones = luma(colour)
+    difference = tones.astype(np.float32) - blurred(tones, 3).astype(np.float32)
+    return colour, np.clip(difference * 2 + 128, 0, 255).astype(np.uint8)
+
+
+def packed(style: Rgb, source: Rgb, weights: Weights, side: int) -> Features:
+    """The features of a picture pair; weights are baked in as scale, so 1 is the largest that makes sense."""
+    height, width = style.shape[:2]
+    colour, edges = guides(source, weights.guide_blur)
+    values = np.zeros((height, width, CHANNELS), np.uint8)
+    values[..., :3] = cv2.convertScaleAbs(style, alpha=weights.style)
+    values[..., 3:6] = cv2.convertScaleAbs(colour, alpha=weights.guide)
+    values[..., 6] = cv2.convertScaleAbs(edges, alpha=weights.edge)
+    return Features(values=padded(values, side // 2).reshape(-1), width=width, height=height)
+
+
+# --- kernels ------------------------------------------------------------------------------------------------
+
+
+@inlined
+def _distance(first: Bytes, i: int, second: Bytes, j: int, strides: tuple[int, int], side: int, limit: int) -> int:
+    """Sum of squared differences of the patches at bytes i and j; given up after the row that exceeds `limit`."""
+    total = np.int32(0)
+    for _ in range(side):
+        for k in range(side * CHANNELS):
+            difference = np.int32(first[i + k]) - np.int32(second[j + k])
+            total += difference * difference
+        if total > limit:
+            break
+        i += strides[0]
+        j += strides[1]
+    return total
+
+
+@inlined
+def _add_neighbours(ideas: Field, field: Field, row: int, column: int, neighbours: int) -> int:
+    """The patch's own frozen value and its neighbours', shifted to its place."""
+    ideas[0, 0] = field[row, column, 0]
+    ideas[0, 1] = field[row, column, 1]
+    count = 1
+    for k in range(4):
+        # Two neighbours alternate like a chessboard: left and above, right and below.
+        x = column + _AROUND[k, 0]
+        y = row + _AROUND[k, 1]
+        skipped = neighbours < 4 and (k & 1) != ((row + column) & 1)  # noqa: PLR2004 - all four
+        if not skipped and 0 <= x < field.shape[1] and 0 <= y < field.shape[0]:
+            ideas[count, 0] = field[y, x, 0] - _AROUND[k, 0] * STEP
+            ideas[count, 1] = field[y, x, 1] - _AROUND[k, 1] * STEP
+            count += 1
+    return count
+
+
+@inlined
+def _add_relatives(ideas: Field, similar: Field, shift_x: int, shift_y: int, found: Field) -> int:
+    """Patches like the best so far, shifted as it lies off the grid, and those found for the patch itself."""
+    count = 0
+    for k in range(similar.shape[0]):
+        if similar[k, 0] != NOTHING:
+            ideas[count, 0] = similar[k, 0] + shift_x
+            ideas[count, 1] = similar[k, 1] + shift_y
+            count += 1
+    for k in range(found.shape[0]):
+        if found[k, 0] != NOTHING:
+            ideas[count, 0] = found[k, 0]
+            ideas[count, 1] = found[k, 1]
+            count += 1
+    return count
+
+
+@inlined
+def _is_known(ideas: Field, count: int, x: int, y: int) -> bool:
+    """Whether (x, y) is among the first ideas."""
+    known = False
+    for k in range(count):
+        known |= ideas[k, 0] == x and ideas[k, 1] == y
+    return known
+
+
+_Search = Callable[[Target, Keyframe, Rules, Field, Field, NDArray[np.int32]], None]
+
+
+@cache
+def search_kernel(side: int) -> _Search:
+    """The search for patches of `side` pixels: `search(target, key, rules, frozen, result, cost)`.
+
+    Candidates are the flow's position, the frozen field's own and its neighbours' offsets, patches similar to the
+    best so far (k-coherence: Tong et al. 2002; they must win by half: Hertzmann et al., "Image analogies",
+    2001), patches found for this one, and the pixels around the best. `result` and `cost` are written; cells
+    that `only_below` skips take their frozen value and keep their cost.
+    """
+
+    @kernel
+    def search(  # noqa: C901, PLR0912 - one loop, so that the distance is compiled into one place
+        target: Target, key: Keyframe, rules: Rules, frozen: Field, result: Field, cost: NDArray[np.int32]
+    ) -> None:
+        rows, columns = cost.shape
+        border = side - 1
+        strides = ((target.width + border) * CHANNELS, (key.width + border) * CHANNELS)
+        scale = np.float32(side * side)
+        for row in prange(rows):
+            ideas = np.empty((16, 2), np.int32)
+            for column in range(columns):
+                confidence = target.confidence[row, column]
+                best_x, best_y = frozen[row, column, 0], frozen[row, column, 1]
+                if confidence >= rules.only_below:
+                    result[row, column, 0] = best_x
+                    result[row, column, 1] = best_y
+                    continue
+                flow_x, flow_y = target.points[row, column, 0], target.points[row, column, 1]
+                anchor = scale * (rules.anchor * confidence + rules.loose_anchor * (1 - confidence))
+                place = row * STEP * strides[0] + column * STEP * CHANNELS
+                best = np.int32(_WORST)
+                for stage in range(4):
+                    share = np.float32(1)
+                    if stage == 0:
+                        ideas[0, 0] = np.int32(flow_x + np.float32(0.5))
+                        ideas[0, 1] = np.int32(flow_y + np.float32(0.5))
+                        count = 1
+                    elif stage == 1:
+                        if best < rules.good and confidence >= _CONFIDENT:
+                            break
+                        count = _add_neighbours(ideas, frozen, row, column, rules.neighbours)
+                    elif stage == 2:  # noqa: PLR2004
+                        if not rules.relatives or confidence >= _CONFIDENT:
+                            continue
+                        grid_y = min(key.similar.shape[0] - 1, best_y // STEP)
+                        grid_x = min(key.similar.shape[1] - 1, best_x // STEP)
+                        shift_x, shift_y = best_x - grid_x * STEP, best_y - grid_y * STEP
+                        count = _add_relatives(
+                            ideas, key.similar[grid_y, grid_x], shift_x, shift_y, target.found[row, column]
+                        )
+                        share = rules.relatives_share
+                    else:
+                        if confidence >= rules.step_below:
+                            break
+                        for k in range(4):
+                            ideas[k, 0] = best_x + _AROUND[k, 0]
+                            ideas[k, 1] = best_y + _AROUND[k, 1]
+                        count = 4
+                    for k in range(count):
+                        x = min(max(ideas[k, 0], 0), key.width - 1)
+                        y = min(max(ideas[k, 1], 0), key.height - 1)
+                        if best < _WORST and ((x == best_x and y == best_y) or _is_known(ideas, k, x, y)):
+                            continue
+                        away = min((x - flow_x) ** 2 + (y - flow_y) ** 2, rules.reach)
+                        pull = np.int32(anchor * away)
+                        limit = np.int32(best * share) - pull
+                        if limit <= 0:
+                            continue
+                        there = (y * strides[1]) + x * CHANNELS
+                        distance = _distance(target.values, place, key.values, there, strides, side, limit)
+                        if distance < limit:
+                            best = np.int32(distance + pull)
+                            best_x, best_y = np.int32(x), np.int32(y)
+                result[row, column, 0] = best_x
+                result[row, column, 1] = best_y
+                cost[row, column] = best
+
+    return search
+
+
+@inlined
+def _bilinear(picture: Rgb, x: float, y: float) -> tuple[float, float, float]:
+    """The colour at a position of a picture, which is clipped to it."""
+    height, width = picture.shape[:2]
+    x = min(max(x, np.float32(0)), np.float32(width - 1.001))
+    y = min(max(y, np.float32(0)), np.float32(height - 1.001))
+    i, j = np.int32(x), np.int32(y)
+    u, v = np.float32(x - i), np.float32(y - j)
+    a, b, c, d = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
+    return (
+        a * picture[j, i, 0] + b * picture[j, i + 1, 0] + c * picture[j + 1, i, 0] + d * picture[j + 1, i + 1, 0],
+        a * picture[j, i, 1] + b * picture[j, i + 1, 1] + c * picture[j + 1, i, 1] + d * picture[j + 1, i + 1, 1],
+        a * picture[j, i, 2] + b * picture[j, i + 1, 2] + c * picture[j + 1, i, 2] + d * picture[j + 1, i + 1, 2],
+    )
+
+
+@kernel
+def vote(
+    style: Rgb, doubled: Rgb, field: Field, points: Points, falloff: Floats, snap: float, output: Rgb
+) -> None:
+    """Write the average of all keyframe patches that cover each pixel, nearer centres weighing more.
+
+    Patches within `snap` pixels of the flow's position are taken from that position itself, between pixels,
+    which is what keeps texture from jumping from one pixel to the next. `doubled` is the styled keyframe at
+    twice its size; `falloff` holds the weight for each squared distance from a patch's centre.
+    """
+    height, width = output.shape[:2]
+    rows, columns = field.shape[:2]
+    last_y, last_x = style.shape[0] - 1, style.shape[1] - 1
+    radius = int(np.sqrt(falloff.size / 2))
+    for y in prange(height):
+        top, bottom = max(0, (y - radius + STEP - 1) // STEP), min(rows - 1, (y + radius) // STEP)
+        for x in range(width):
+            left, right = max(0, (x - radius + STEP - 1) // STEP), min(columns - 1, (x + radius) // STEP)
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            weights = np.float32(0)
+            for row in range(top, bottom + 1):
+                for column in range(left, right + 1):
+                    dx, dy = x - column * STEP, y - row * STEP
+                    weight = falloff[dx * dx + dy * dy]
+                    at_x, at_y = field[row, column, 0], field[row, column, 1]
+                    flow_x, flow_y = points[row, column, 0], points[row, column, 1]
+                    if (at_x - flow_x) ** 2 + (at_y - flow_y) ** 2 < snap * snap:
+                        # Pixel centres of the doubled picture lie a quarter pixel off.
+                        half = np.float32(0.5)
+                        r, g, b = _bilinear(doubled, 2 * (flow_x + dx) + half, 2 * (flow_y + dy) + half)
+                    else:
+                        i, j = min(max(at_x + dx, 0), last_x), min(max(at_y + dy, 0), last_y)
+                        r, g, b = style[j, i, 0], style[j, i, 1], style[j, i, 2]
+                    red += weight * r
+                    green += weight * g
+                    blue += weight * b
+                    weights += weight
+            output[y, x, 0] = np.uint8(red / weights + np.float32(0.5))
+            output[y, x, 1] = np.uint8(green / weights + np.float32(0.5))
+            output[y, x, 2] = np.uint8(blue / weights + np.float32(0.5))
