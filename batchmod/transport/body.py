@@ -1,0 +1,118 @@
+"""Render a JSON tree with files in it as a stream of bytes whose length is known before."""
+
+import asyncio
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from batchmod.model import FileAsDataUrl
+
+CHUNK_BYTES: Final = 96 * 1024
+"""Read at once from a file; a multiple of 3, so that the pieces of base64 join without padding."""
+
+
+class BodyBrokenError(Exception):
+    """A file is no longer what the request names; the body ended before its last bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FilePart:
+    leaf: FileAsDataUrl
+    size: int
+
+    @property
+    def length(self) -> int:
+        return 4 * ((self.size + 2) // 3)
+
+
+class Body:
+    """The bytes of one JSON body, iterated once; `problem` says why it was broken off, if it was."""
+
+    def __init__(self, tree: Any) -> None:
+        """Measure the body: OSError for a file that cannot be read, ValueError or TypeError for no JSON."""
+        self._parts = tuple(_measured(_merged(_pieces(tree))))
+        self.length = sum(part.length if isinstance(part, _FilePart) else len(part) for part in self._parts)
+        self.problem = ""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield pieces of at most 128 KiB of file, or a text whole; BodyBrokenError before a wrong body is complete."""
+        for part in self._parts:
+            if not isinstance(part, _FilePart):
+                yield part
+                continue
+            async for chunk in self._file_chunks(part):
+                yield chunk
+
+    async def _file_chunks(self, part: _FilePart) -> AsyncIterator[bytes]:
+        digest = hashlib.sha256()
+        for offset in range(0, part.size, CHUNK_BYTES):
+            wanted = min(CHUNK_BYTES, part.size - offset)
+            try:
+                raw = await asyncio.to_thread(_read_at, part.leaf.path, offset, wanted)
+            except OSError as exc:
+                raise self._broken(f"cannot be read any more ({exc.strerror})", part) from exc
+            if len(raw) != wanted:
+                raise self._broken("became shorter while it was sent", part)
+            digest.update(raw)
+            yield b64encode(raw)
+        # the closing quote of the data URL is still unsent, so nobody holds a whole body yet
+        if digest.hexdigest() != part.leaf.sha256.removeprefix("sha256:"):
+            raise self._broken("is not the file it was when the job was made", part)
+
+    def _broken(self, what: str, part: _FilePart) -> BodyBrokenError:
+        self.problem = f"{part.leaf.path} {what}; the request was broken off, run again to use the new file"
+        return BodyBrokenError(self.problem)
+
+
+def _pieces(tree: Any) -> Iterator[bytes | FileAsDataUrl]:
+    match tree:
+        case FileAsDataUrl():
+            yield b'"data:' + _dumped(tree.media_type)[1:-1] + b";base64,"
+            yield tree
+            yield b'"'
+        case Mapping():
+            yield from _joined(b"{", ((_dumped(str(key)) + b":", value) for key, value in tree.items()), b"}")
+        case list() | tuple():
+            yield from _joined(b"[", ((b"", value) for value in tree), b"]")
+        case _:
+            yield _dumped(tree)
+
+
+def _joined(start: bytes, items: Iterator[tuple[bytes, Any]], end: bytes) -> Iterator[bytes | FileAsDataUrl]:
+    for number, (label, value) in enumerate(items):
+        yield (b"," if number else start) + label
+        yield from _pieces(value)
+        start = b""
+    yield start + end
+
+
+def _dumped(leaf: Any) -> bytes:
+    return json.dumps(leaf, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _merged(pieces: Iterator[bytes | FileAsDataUrl]) -> Iterator[bytes | FileAsDataUrl]:
+    text = bytearray()
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            text += piece
+            continue
+        yield bytes(text)
+        text.clear()
+        yield piece
+    yield bytes(text)
+
+
+def _measured(pieces: Iterator[bytes | FileAsDataUrl]) -> Iterator[bytes | _FilePart]:
+    for piece in pieces:
+        yield piece if isinstance(piece, bytes) else _FilePart(leaf=piece, size=Path(piece.path).stat().st_size)
+
+
+def _read_at(path: str, offset: int, length: int) -> bytes:
+    # opened anew for each piece: a request that is broken off anywhere leaves no open file behind
+    with Path(path).open("rb") as file:
+        file.seek(offset)
+        return file.read(length)

@@ -1,0 +1,121 @@
+"""Open connections: which proxy, which certificates, which addresses, and one attempt per send."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from yarl import URL
+
+from batchmod.urls import check_address, is_loopback_host
+
+KEEPALIVE_S: Final = 4.0
+"""How long an idle connection may be used again: under the 5 s after which common servers close theirs."""
+
+_CONNECTIONS: Final = 1000
+_HEADER_BYTES: Final = 64 * 1024
+
+exact_url: Final[ContextVar[str]] = ContextVar("exact_url")
+"""The URL to be asked, to the byte; set by whoever sends. yarl would respell a signed one (`%2F` to `/`)."""
+
+
+class BrokenOffError(aiohttp.ClientError):
+    """The connection ended after it existed. aiohttp retries some errors by itself, but never this one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Key:
+    proxy: str | None
+    fresh: bool = False
+    download: bool = False
+    loopback_allowed: bool = False
+
+
+class Doors:
+    """All connection pools of one `Transport`, opened on first use and shared by every request."""
+
+    def __init__(self, *, trust_env: bool) -> None:
+        self._trust_env = trust_env
+        self._open: dict[_Key, httpx.AsyncBaseTransport] = {}
+        self._context: ssl.SSLContext | None = None
+
+    def for_request(self, url: str, *, fresh: bool) -> httpx.AsyncBaseTransport:
+        """The pool for a request to a provider; `fresh`: a new connection, closed after it."""
+        return self._door(_Key(proxy=self._proxy_for(url), fresh=fresh))
+
+    def for_download(self, url: str, *, loopback_allowed: bool) -> httpx.AsyncBaseTransport:
+        """The pool for a download, which connects to public addresses only (and to loopback, if allowed)."""
+        return self._door(_Key(proxy=self._proxy_for(url), download=True, loopback_allowed=loopback_allowed))
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        while self._open:
+            await self._open.popitem()[1].aclose()
+
+    def _door(self, key: _Key) -> httpx.AsyncBaseTransport:
+        if key not in self._open:
+            context = self._ssl_context()
+            door: httpx.AsyncBaseTransport = AiohttpTransport(verify=context, client=lambda: _session(key, context))
+            self._open[key] = door
+        return self._open[key]
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = httpx.create_ssl_context(trust_env=self._trust_env)
+        return self._context
+
+    def _proxy_for(self, url: str) -> str | None:
+        """The environment's proxy for this URL; never one for this machine itself."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if not self._trust_env or is_loopback_host(host) or proxy_bypass(host):
+            return None
+        proxies = getproxies()
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _session(key: _Key, context: ssl.SSLContext) -> aiohttp.ClientSession:
+    # with a proxy the addresses are the proxy's business: it is the one that resolves and connects
+    screen = _screen(loopback_allowed=key.loopback_allowed) if key.download and key.proxy is None else None
+    keeping: dict[str, Any] = {"force_close": True} if key.fresh else {"keepalive_timeout": KEEPALIVE_S}
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context, socket_factory=screen, **keeping),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=key.proxy,
+        middlewares=(_once,),
+        max_line_size=_HEADER_BYTES,
+        max_field_size=_HEADER_BYTES,
+    )
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send exactly what was asked, once: a GET that aiohttp repeats could end as "refused" after it arrived."""
+    request.url = URL(exact_url.get(), encoded=True)
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise BrokenOffError from exc
+
+
+def _screen(*, loopback_allowed: bool) -> Callable[[aiohttp.AddrInfoType], socket.socket]:
+    """A maker of sockets that looks at the very address that is about to be connected to."""
+
+    def make(info: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, address = info
+        problem = check_address(str(address[0]), loopback_allowed=loopback_allowed)
+        if problem is not None:
+            raise OSError(errno.EACCES, problem)
+        return socket.socket(family, kind, protocol)
+
+    return make

@@ -1,0 +1,153 @@
+"""What can be said of a URL by looking at it: its origin, its identity, and whether it may be asked."""
+
+import ipaddress
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+_SIGNING_PREFIXES: Final = ("x-amz-", "x-goog-", "x-oss-")
+_SIGNERS: Final = frozenset({"awsaccesskeyid", "googleaccessid", "ossaccesskeyid", "key-pair-id"})
+_SIGNED_WITH_A_SIGNER: Final = _SIGNERS | {"signature", "expires", "policy", "hash-algorithm", "security-token"}
+_AZURE_MARKS: Final = frozenset({"sig", "se"})
+_AZURE_SAS: Final = frozenset(
+    {"sv", "se", "sr", "sp", "sig", "st", "spr", "sip", "ss", "srt", "si", "sdd", "ses"}
+    | {"skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid"}
+)
+
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def origin_of(url: str) -> str:
+    """`scheme://host[:port]`, lower case, a default port dropped; ValueError if it has no such parts."""
+    parts = urlsplit(url)
+    scheme, host = parts.scheme.lower(), parts.hostname
+    if not scheme or not host:
+        raise ValueError(f"not an absolute URL: {without_query(url)}")
+    port = "" if parts.port in (None, _DEFAULT_PORTS.get(scheme)) else f":{parts.port}"
+    return f"{scheme}://{_bracketed(host)}{port}"
+
+
+def without_query(url: str) -> str:
+    """The URL for messages: no query, no fragment, no user or password; never raises."""
+    try:
+        parts = urlsplit(url)
+        return f"{origin_of(url)}{parts.path}" if parts.hostname else url.partition("?")[0].partition("#")[0]
+    except ValueError:
+        return "an unreadable URL"
+
+
+def identity_of_url(url: str) -> str:
+    """The URL without what changes from one signing to the next; ValueError where `origin_of` raises it.
+
+    Known: S3 and its kin (X-Amz-*, and the older AWSAccessKeyId), Google (X-Goog-*, GoogleAccessId),
+    Azure SAS, CloudFront and Aliyun. Everything else keeps its order and its spelling.
+    """
+    parts = urlsplit(url)
+    fields = [field for field in parts.query.split("&") if field]
+    signed = _signing_names({_name(field) for field in fields})
+    kept = "&".join(
+        field for field in fields if _name(field) not in signed and not _name(field).startswith(_SIGNING_PREFIXES)
+    )
+    return f"{origin_of(url)}{parts.path or '/'}{'?' if kept else ''}{kept}"
+
+
+def _name(field: str) -> str:
+    return field.partition("=")[0].lower()
+
+
+def _signing_names(names: set[str]) -> frozenset[str]:
+    """The parameters that sign here; `expires` or `st` alone may be anybody's and stay."""
+    signed: frozenset[str] = frozenset()
+    if names & _SIGNERS:
+        signed |= _SIGNED_WITH_A_SIGNER
+    if names >= _AZURE_MARKS:
+        signed |= _AZURE_SAS
+    return signed
+
+
+def check_base_url(url: str) -> str | None:
+    """What speaks against sending a key to this base URL, or None."""
+    if (problem := _unreadable(url)) is not None:
+        return problem
+    parts = urlsplit(url)
+    shown = without_query(url)
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        return f"a base URL has no query and no fragment: {shown}"
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
+        return f"plain http is for this machine only, since the key would be readable on the way: {shown}"
+    return None
+
+
+def check_request_url(url: str) -> str | None:
+    """What speaks against asking this URL at all, or None: http(s) with a host, no user or password."""
+    return _unreadable(url)
+
+
+def check_hop(url: str, *, came_from: str | None, loopback_allowed: bool) -> str | None:
+    """What speaks against fetching `url`, to which `came_from` (None: nobody) redirected, or None."""
+    if (problem := _unreadable(url)) is not None:
+        return problem
+    parts = urlsplit(url)
+    if came_from is not None and parts.scheme == "http" and urlsplit(came_from).scheme == "https":
+        return f"a redirect from https down to http is not followed: {without_query(url)}"
+    host = parts.hostname or ""
+    if host == "localhost":
+        return None if loopback_allowed else "this machine is no place to download from: localhost"
+    return check_address(host, loopback_allowed=loopback_allowed) if _address(host) is not None else None
+
+
+def check_address(address: str, *, loopback_allowed: bool) -> str | None:
+    """What speaks against connecting to this IP address for a download, or None if it is public."""
+    ip = _address(address)
+    if ip is None:
+        return f"not an IP address: {address}"
+    inner = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    if loopback_allowed and (inner or ip).is_loopback:
+        return None
+    return None if inner is None and _is_public(ip) else f"not a public address: {address}"
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a URL's host is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    ip = _address(host)
+    return host.lower() == "localhost" if ip is None else ip.is_loopback
+
+
+def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip in _NAT64:
+            return _is_public(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+        if ip.sixtofour is not None and not _is_public(ip.sixtofour):
+            return False
+        if ip.is_site_local:
+            return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _unreadable(url: str) -> str | None:
+    """What keeps a URL from being an http(s) URL that everybody reads alike."""
+    # urlsplit drops tabs and newlines silently, and others read a backslash as a slash
+    if any(char <= " " or char in "\\\x7f" for char in url):
+        return f"a URL has no spaces, control characters or backslashes: {without_query(url)!r}"
+    try:
+        parts = urlsplit(url)
+        has_host = bool(origin_of(url))
+    except ValueError:
+        has_host, parts = False, SplitResult("", "", "", "", "")
+    if not has_host or parts.scheme not in _DEFAULT_PORTS:
+        return f"not an http or https URL: {without_query(url)}"
+    if parts.username is not None or parts.password is not None:
+        return f"a URL must not hold a user or password: {without_query(url)}"
+    return None
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
