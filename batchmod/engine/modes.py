@@ -65,9 +65,7 @@ _ALL = (
         weights=_weights(0.7, 1.0),
         look_strength=0.82,
     ),
-    Mode(
-        name="flex_2", source=Shares(fine=0.14, middle=0.15), weights=_weights(0.7, 1.0), look_strength=0.88
-    ),
+    Mode(name="flex_2", source=Shares(fine=0.14, middle=0.15), weights=_weights(0.7, 1.0), look_strength=0.88),
     Mode(name="flex_3", weights=_weights(0.8, 0.9), look_strength=0.92),
     Mode(name="reimagine_1", texture=0.15, weights=_weights(0.9, 0.7, 1.0), anchor=8.0, look_strength=0.95),
     Mode(name="reimagine_2", texture=0.35, weights=_weights(1.0, 0.55, 1.5), anchor=10.0, look_strength=0.98),

@@ -217,9 +217,7 @@ def _visit_leaf(
 
 
 @kernel
-def _query(
-    tree: Tree, descriptors: Floats, count: int, apart: int, positions: Integers, places: Integers
-) -> Integers:
+def _query(tree: Tree, descriptors: Floats, count: int, apart: int, positions: Integers, places: Integers) -> Integers:
     """Up to `count` of the nearest points per descriptor, nearest first, NOTHING where fewer were met.
 
     Depth first, the near side first, in at most `_LEAVES_VISITED` leaves. With `apart`, points near `places`

@@ -278,9 +278,7 @@ def _bilinear(picture: Rgb, x: float, y: float) -> tuple[float, float, float]:
 
 
 @kernel
-def vote(
-    style: Rgb, doubled: Rgb, field: Field, points: Points, falloff: Floats, snap: float, output: Rgb
-) -> None:
+def vote(style: Rgb, doubled: Rgb, field: Field, points: Points, falloff: Floats, snap: float, output: Rgb) -> None:
     """Write the average of all keyframe patches that cover each pixel, nearer centres weighing more.
 
     Patches within `snap` pixels of the flow's position are taken from that position itself, between pixels,

@@ -1,0 +1,131 @@
+"""Styles a clip frame by frame and shot by shot; arrays only."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchmod.engine.keyframe import fitted
+from batchmod.engine.modes import Mode
+from batchmod.engine.raster import Rgb
+from batchmod.engine.rekey import restyled
+from batchmod.engine.shots import CutDetector
+from batchmod.engine.synth import Synthesizer
+
+_NAMED_CUTS = 5
+"""A warning names no more frames than this."""
+
+Paint = Callable[[NDArray[np.uint8], float], NDArray[np.uint8]]
+"""A look: a picture and a strength of 0..1 in, the styled picture out."""
+
+
+class Styling(Protocol):
+    """Styles a clip's frames, given in order."""
+
+    def step(self, frame: Rgb) -> Rgb:
+        """The styled frame."""
+        ...
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know about the frames so far."""
+        ...
+
+
+class Keyframes(Protocol):
+    """Styles the first frame of each shot."""
+
+    def style(self, frame: Rgb, number: int) -> Rgb:
+        """The styled frame, of the frame's size; `number` counts the clip's frames from 0."""
+        ...
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know about these frames."""
+        ...
+
+
+class FrameByFrame:
+    """Applies a look to each frame by itself: right for looks that only change colours, which cannot flicker."""
+
+    def __init__(self, paint: Paint, mode: Mode) -> None:
+        self._paint = paint
+        self._strength = mode.look_strength
+
+    def step(self, frame: Rgb) -> Rgb:
+        """The frame with the look."""
+        return self._paint(frame, self._strength)
+
+    def warnings(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
+class ShotByShot:
+    """Styles each shot's first frame and carries it through the shot."""
+
+    def __init__(self, keyframes: Keyframes, mode: Mode, *, patch: int = 5) -> None:
+        self._keyframes = keyframes
+        self._mode = mode
+        self._patch = patch
+        self._cuts = CutDetector()
+        self._synthesizer: Synthesizer | None = None
+        self._number = 0
+
+    def step(self, frame: Rgb) -> Rgb:
+        """The styled frame."""
+        cut = self._cuts.is_cut(frame)
+        number, self._number = self._number, self._number + 1
+        if self._synthesizer is not None and not cut:
+            return self._synthesizer.step(frame)
+        style = self._keyframes.style(frame, number)
+        self._synthesizer = Synthesizer(frame, style, self._mode, patch=self._patch)
+        return self._synthesizer.first()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the keyframes."""
+        return self._keyframes.warnings()
+
+
+class Painted:
+    """Keyframes made with a look."""
+
+    def __init__(self, paint: Paint, mode: Mode) -> None:
+        self._paint = paint
+        self._strength = mode.look_strength
+
+    def style(self, frame: Rgb, number: int) -> Rgb:  # noqa: ARG002 - every shot is alike
+        """The frame with the look."""
+        return self._paint(frame, self._strength)
+
+    def warnings(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
+class Given:
+    """A given picture for the first shot; the others are styled after it."""
+
+    def __init__(self, picture: Rgb) -> None:
+        self._picture = picture
+        self._pair: tuple[Rgb, Rgb] | None = None
+        self._cuts: list[int] = []
+
+    def style(self, frame: Rgb, number: int) -> Rgb:
+        """The picture, fitted to the first frame; later, the frame in the style of that pair."""
+        if self._pair is None:
+            self._pair = (frame, fitted(self._picture, frame))
+            return self._pair[1]
+        self._cuts.append(number)
+        return restyled(*self._pair, frame)
+
+    def warnings(self) -> tuple[str, ...]:
+        """That the first frame does not show the shots after the first."""
+        if not self._cuts:
+            return ()
+        named = ", ".join(str(number) for number in self._cuts[:_NAMED_CUTS])
+        more = ", …" if len(self._cuts) > _NAMED_CUTS else ""
+        return (
+            f"the clip has {len(self._cuts)} scene cut(s), at frame {named}{more} (counted from 0): the first frame "
+            "shows only the first shot, and the others borrow its colours and texture; "
+            "split the clip and give each shot its own first frame for a better result",
+        )
