@@ -1,0 +1,319 @@
+"""The looks: what a prompt's words mean, and how each is drawn on a picture without any model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchmod.engine.looks import cells, colour, drawing, grids, painting, words
+from batchmod.engine.looks.brushes import Picture
+
+Rgb = NDArray[np.uint8]
+Recipe = Callable[[Picture, float], Picture]
+"""Draws a look on HxWx3 RGB in 0..1; the number is the width in pixels of the look's finest stroke."""
+
+_REFERENCE_HEIGHT: Final = 288
+"""Strokes are drawn for this height and scale with the picture."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look: the words that ask for it, and how to draw it.
+
+    `apply(rgb, strength)`: HxWx3 uint8 to the same; strength 0 changes nothing, 1 is the look at its fullest.
+    `pure_colour`: no texture, so that it may be drawn on every frame alone without flicker.
+    `lattice`: made of cells, which tear where the flow has no evidence.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    apply: Callable[[Rgb, float], Rgb]
+    pure_colour: bool = False
+    lattice: bool = False
+
+
+def _applied(recipe: Recipe) -> Callable[[Rgb, float], Rgb]:
+    def apply(rgb: Rgb, strength: float) -> Rgb:
+        strength = float(np.clip(strength, 0, 1))
+        if strength == 0:
+            return rgb.copy()
+        size = max(rgb.shape[0] / _REFERENCE_HEIGHT, 0.25) * (0.75 + 0.35 * strength)
+        # Strong from early on: at 0.4 four fifths of the picture are the look.
+        opacity = np.float32(1 - (1 - strength) ** 3)
+        source = rgb.astype(np.float32) / np.float32(255)
+        drawn = recipe(source, size)
+        return np.clip((source + (drawn - source) * opacity) * 255 + np.float32(0.5), 0, 255).astype(np.uint8)
+
+    return apply
+
+
+LOOKS: Final[tuple[Look, ...]] = (
+    Look(
+        "pencil",
+        ("pencil", "pencil drawing", "pencil sketch", "sketch", "graphite", "hand drawn", "hand-drawn animation"),
+        _applied(drawing.pencil),
+    ),
+    Look("charcoal", ("charcoal", "charcoal drawing", "charcoal sketch", "coal drawing"), _applied(drawing.charcoal)),
+    Look(
+        "ink",
+        ("ink", "ink drawing", "ink sketch", "pen and ink", "pen drawing", "manga", "line art", "black ink", "sumi"),
+        _applied(drawing.pen),
+    ),
+    Look(
+        "engraving",
+        ("engraving", "engraved", "etching", "etched", "woodcut", "linocut", "copperplate", "banknote"),
+        _applied(drawing.engraving),
+    ),
+    Look(
+        "blueprint",
+        ("blueprint", "cyanotype", "technical drawing", "construction drawing"),
+        _applied(drawing.blueprint),
+    ),
+    Look(
+        "neon",
+        ("neon", "neon light", "neon glow", "cyberpunk", "synthwave", "vaporwave", "retrowave", "tron"),
+        _applied(drawing.neon),
+    ),
+    Look(
+        "watercolour",
+        (
+            "watercolour",
+            "watercolor",
+            "water colour",
+            "water color",
+            "watercolour painting",
+            "watercolor painting",
+            "aquarelle",
+            "gouache",
+        ),
+        _applied(painting.watercolour),
+    ),
+    Look(
+        "oil",
+        (
+            "oil",
+            "oil painting",
+            "oil paint",
+            "oil on canvas",
+            "oil colour",
+            "oil color",
+            "impasto",
+            "painting",
+            "painted",
+            "painterly",
+            "impressionist",
+            "impressionism",
+            "van gogh",
+            "monet",
+            "brush stroke",
+            "brushstroke",
+            "acrylic",
+        ),
+        _applied(painting.oil),
+    ),
+    Look(
+        "cel",
+        (
+            "cel",
+            "cel shading",
+            "cel shaded",
+            "cell shading",
+            "cell shaded",
+            "anime",
+            "cartoon",
+            "cartoonish",
+            "toon",
+            "animated",
+            "animation",
+            "ghibli",
+            "2d animation",
+            "flat colour",
+            "flat color",
+        ),
+        _applied(painting.cel),
+    ),
+    Look(
+        "comic",
+        (
+            "comic",
+            "comic book",
+            "halftone",
+            "half tone",
+            "pop art",
+            "graphic novel",
+            "ben day",
+            "lichtenstein",
+            "newspaper print",
+        ),
+        _applied(painting.comic),
+        lattice=True,
+    ),
+    Look(
+        "clay",
+        (
+            "clay",
+            "claymation",
+            "clay animation",
+            "plasticine",
+            "play doh",
+            "playdough",
+            "stop motion",
+            "modelling clay",
+            "modeling clay",
+        ),
+        _applied(painting.clay),
+    ),
+    Look("mosaic", ("mosaic", "mosaic tile", "tesserae", "tile", "tiled"), _applied(cells.mosaic), lattice=True),
+    Look(
+        "stained_glass",
+        ("stained glass", "stained glass window", "leaded glass", "church window", "cathedral glass"),
+        _applied(cells.stained_glass),
+        lattice=True,
+    ),
+    Look(
+        "pixel_art",
+        (
+            "pixel",
+            "pixel art",
+            "pixelated",
+            "8 bit",
+            "8bit",
+            "16 bit",
+            "16bit",
+            "retro game",
+            "retro video game",
+            "video game sprite",
+        ),
+        _applied(grids.pixel_art),
+        lattice=True,
+    ),
+    Look(
+        "knit",
+        (
+            "knit",
+            "knitted",
+            "knitting",
+            "knitwear",
+            "yarn",
+            "yarn doll",
+            "wool",
+            "woollen",
+            "woolen",
+            "crochet",
+            "crocheted",
+            "amigurumi",
+        ),
+        _applied(grids.knit),
+        lattice=True,
+    ),
+    Look(
+        "cross_stitch",
+        (
+            "cross stitch",
+            "cross stitched",
+            "crossstitch",
+            "stitched",
+            "stitch",
+            "embroidery",
+            "embroidered",
+            "needlepoint",
+            "needlework",
+        ),
+        _applied(grids.cross_stitch),
+        lattice=True,
+    ),
+    Look(
+        "sepia",
+        (
+            "sepia",
+            "sepia tone",
+            "daguerreotype",
+            "old photograph",
+            "old photo",
+            "vintage photograph",
+            "vintage photo",
+            "vintage film",
+            "antique photo",
+        ),
+        _applied(colour.sepia),
+        pure_colour=True,
+    ),
+    Look(
+        "noir",
+        ("noir", "film noir", "black and white", "black white", "monochrome", "silent film", "greyscale", "grayscale"),
+        _applied(colour.noir),
+        pure_colour=True,
+    ),
+    Look(
+        "night",
+        (
+            "night",
+            "at night",
+            "nighttime",
+            "night time",
+            "night scene",
+            "midnight",
+            "moonlight",
+            "moonlit",
+            "by moonlight",
+            "after dark",
+        ),
+        _applied(colour.night),
+        pure_colour=True,
+    ),
+    Look(
+        "golden_hour",
+        (
+            "golden hour",
+            "sunset",
+            "sunrise",
+            "at sunset",
+            "at sunrise",
+            "evening sun",
+            "warm light",
+            "warm sunlight",
+            "dusk",
+            "dawn",
+        ),
+        _applied(colour.golden_hour),
+        pure_colour=True,
+    ),
+    Look(
+        "autumn",
+        (
+            "autumn",
+            "autumnal",
+            "in autumn",
+            "autumn leaf",
+            "autumn leaves",
+            "fall foliage",
+            "fall colours",
+            "fall colors",
+            "in the fall",
+        ),
+        _applied(colour.autumn),
+        pure_colour=True,
+    ),
+    Look(
+        "winter",
+        ("winter", "wintry", "in winter", "snow", "snowy", "snow covered", "frost", "frosty", "frozen", "icy"),
+        _applied(colour.winter),
+        pure_colour=True,
+    ),
+)
+
+_BY_NAME: Final = {look.name: look for look in LOOKS}
+_INDEX: Final = words.phrase_index({look.name: look.words for look in LOOKS})
+
+
+def find(prompt: str) -> Look | None:
+    """The look a prompt asks for, by whole words and phrases: the longest match, then the earliest; else None."""
+    name = words.best_match(prompt, _INDEX)
+    return _BY_NAME[name] if name else None
+
+
+def names() -> tuple[str, ...]:
+    """The names of all looks, in their order."""
+    return tuple(_BY_NAME)
