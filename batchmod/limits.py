@@ -65,6 +65,4 @@ class Budget:
 
     def settle(self, *, reserved: float, cost: float) -> "Budget":
         """With a reservation turned into its true cost (0 for a job that was not billed)."""
-        return replace(
-            self, done_usd=self.done_usd + cost, reserved_usd=max(0.0, self.reserved_usd - reserved)
-        )
+        return replace(self, done_usd=self.done_usd + cost, reserved_usd=max(0.0, self.reserved_usd - reserved))

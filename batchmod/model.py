@@ -8,9 +8,7 @@ from typing import Any, Final
 
 from batchmod.errors import Place
 
-MODES: Final = tuple(
-    f"{family}_{strength}" for family in ("adhere", "flex", "reimagine") for strength in (1, 2, 3)
-)
+MODES: Final = tuple(f"{family}_{strength}" for family in ("adhere", "flex", "reimagine") for strength in (1, 2, 3))
 """From the closest to the source to the freest; a higher number is a stronger change."""
 
 
@@ -85,6 +83,9 @@ class Source:
     location: str
     local: bool
     identity: str
+    sha256: str | None = None
+    media_type: str | None = None
+    """For a local file: the hash of its content and what it is, as an upload needs them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,9 +179,11 @@ class Reply:
     """What went wrong, in words, where there is no answer."""
     file_changed: bool = False
     """A file of the body was no longer the one whose hash the request names; the request was broken off."""
+    uploaded_url: str | None = None
+    """The file was up already, under this URL: no request was needed."""
 
 
-# --- a dialect's steps: next(state, reply) → Call | Wait | Done | Failed | Uncertain --------------------------
+# --- a dialect's steps: next(state, reply) → Step ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +211,7 @@ class Done:
     state: Any
     location: str
     cost_usd: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Again(StrEnum):
@@ -215,13 +219,14 @@ class Again(StrEnum):
 
     NEVER = "never"
     LATER = "later"  # the provider asks for patience; nothing was created
+    UNREACHED = "unreached"  # it never got there
     ASK_FIRST = "ask_first"  # a documented retry, but only after the history was asked
     FRESH_UPLOAD = "fresh_upload"  # the refusal names the asset: upload anew, once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
-    """A definite no. `stops_batch`: nothing else of this provider can go on either (key, credits, model)."""
+    """A definite no to this job."""
 
     state: Any
     slug: str
@@ -229,7 +234,15 @@ class Failed:
     billed: bool = False
     again: Again = Again.NEVER
     after_s: float | None = None
-    stops_batch: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blocked:
+    """Nothing can go on now, this job or others (key, credits, model); it stays as it is, the batch stops."""
+
+    state: Any
+    slug: str
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,7 +253,7 @@ class Uncertain:
     reason: str
 
 
-Step = Call | Wait | Done | Failed | Uncertain
+Step = Call | Wait | Done | Failed | Blocked | Uncertain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import assert_never
 
-from batchmod.model import Again, Failed, Uncertain
+from batchmod.model import Again, Blocked, Failed, Uncertain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,6 +13,7 @@ class Policy:
     first_s: float = 1.0
     longest_s: float = 60.0
     patience: int = 30  # "not now" answers (429) of one job before the run stops, resumable
+    reaching: int = 6  # tries to reach a provider that cannot be reached
     sends_after_500: int = 2  # re-sends after the provider's own documented 500
 
 
@@ -45,12 +46,12 @@ class StopBatch:
 Decision = SendAgain | GiveUp | Park | StopBatch
 
 
-def decide(outcome: Failed | Uncertain, *, sends: int, policy: Policy, jitter: float) -> Decision:
+def decide(outcome: Failed | Blocked | Uncertain, *, sends: int, policy: Policy, jitter: float) -> Decision:
     """What follows when the `sends`-th POST of a job ended in `outcome`; `jitter` is a dice roll in 0..1."""
     match outcome:
         case Uncertain():
             return Park()
-        case Failed(stops_batch=True):
+        case Blocked():
             return StopBatch(slug=outcome.slug)
         case Failed():
             return _after_refusal(outcome, sends=sends, policy=policy, jitter=jitter)
@@ -62,8 +63,8 @@ def _after_refusal(outcome: Failed, *, sends: int, policy: Policy, jitter: float
     match outcome.again:
         case Again.NEVER:
             return GiveUp()
-        case Again.LATER:
-            if sends >= policy.patience:
+        case Again.LATER | Again.UNREACHED:
+            if sends >= (policy.patience if outcome.again is Again.LATER else policy.reaching):
                 return StopBatch(slug=outcome.slug)
             return SendAgain(after_s=_wait(outcome.after_s, sends=sends, policy=policy, jitter=jitter))
         case Again.ASK_FIRST:

@@ -1,0 +1,102 @@
+-- The record of an output folder: what was asked for, sent, paid and delivered.
+-- application_id says whose file it is, user_version which form; another form is refused, never guessed at.
+
+PRAGMA application_id = 1651335268;  -- 'bmcd'
+PRAGMA user_version = 1;
+
+-- Facts of the folder: folder_id, manifest_name, manifest_file, rows_digest.
+CREATE TABLE folder (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+-- One request, whoever its output is delivered to.
+CREATE TABLE work (
+    work_id         INTEGER PRIMARY KEY,
+    job_key         TEXT NOT NULL,      -- hash of everything that changes the result
+    provider        TEXT NOT NULL,
+    model           TEXT,
+    origin          TEXT NOT NULL,      -- where it is asked; '' for the embedded engine
+    options         TEXT NOT NULL,      -- JSON
+    inputs          TEXT NOT NULL,      -- JSON: mode, prompt, video, first_frame
+    status          TEXT NOT NULL CHECK (status IN
+                    ('planned', 'submitting', 'submitted', 'succeeded', 'failed', 'uncertain')),
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    request_id      TEXT,
+    state           TEXT,               -- JSON: what the provider's dialect needs to go on
+    output_location TEXT,               -- where the finished output is to be fetched
+    error_code      TEXT,
+    error           TEXT,
+    billed          INTEGER,            -- 1 yes, 0 no, NULL unknown
+    cost_usd        REAL,
+    cost_source     TEXT,               -- provider | estimate
+    reserved_usd    REAL NOT NULL DEFAULT 0,
+    facts           TEXT,               -- JSON: width, height, fps, frames, duration_s, has_audio, bytes
+    sha256          TEXT,
+    warnings        TEXT NOT NULL DEFAULT '[]',
+    flag_reason     TEXT,
+    submitted_at    REAL,               -- Unix seconds
+    finished_at     REAL,
+    run_id          TEXT
+) STRICT;
+CREATE INDEX work_by_key ON work (job_key, work_id);
+CREATE INDEX work_by_status ON work (status);
+
+-- One POST that could create a paid job; written before it leaves, with exactly what it says.
+CREATE TABLE attempt (
+    attempt_id   INTEGER PRIMARY KEY,
+    work_id      INTEGER NOT NULL REFERENCES work,
+    provider     TEXT NOT NULL,
+    origin       TEXT NOT NULL,
+    body         TEXT NOT NULL,         -- JSON, as sent
+    sent_at      REAL NOT NULL,
+    outcome      TEXT NOT NULL DEFAULT 'open' CHECK (outcome IN
+                 ('open', 'accepted', 'refused', 'never_sent', 'unknown', 'never_accepted')),
+    seen_dead_at REAL,                  -- when it was known that its answer would not come
+    request_id   TEXT,
+    note         TEXT
+) STRICT;
+CREATE INDEX attempt_by_work ON attempt (work_id);
+-- A request id belongs to one attempt for ever.
+CREATE UNIQUE INDEX request_once ON attempt (provider, origin, request_id) WHERE request_id IS NOT NULL;
+
+-- The n-th output of an id, and the work it comes from. The number is given with the intent.
+CREATE TABLE delivery (
+    id        TEXT NOT NULL,
+    id_folded TEXT NOT NULL,            -- ids differ without regard to case
+    version   INTEGER NOT NULL,
+    work_id   INTEGER NOT NULL REFERENCES work,
+    path      TEXT NOT NULL UNIQUE,     -- relative to the output folder
+    delivered INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (id_folded, version),
+    UNIQUE (id_folded, work_id)
+) STRICT;
+CREATE INDEX delivery_by_work ON delivery (work_id);
+
+-- The manifest's rows as the last run saw them, for results.csv and the report.
+CREATE TABLE manifest_row (
+    number  INTEGER PRIMARY KEY,
+    id      TEXT NOT NULL,
+    job_key TEXT,
+    status  TEXT,                       -- held | invalid where there is no work
+    fields  TEXT NOT NULL               -- JSON: the row's fields and the user's own columns
+) STRICT;
+
+-- Files already at a provider, so that one clip is sent up once.
+CREATE TABLE upload (
+    provider TEXT NOT NULL,
+    origin   TEXT NOT NULL,
+    sha256   TEXT NOT NULL,
+    url      TEXT NOT NULL,
+    at       REAL NOT NULL,
+    PRIMARY KEY (provider, origin, sha256)
+) STRICT;
+
+-- Runs into this folder.
+CREATE TABLE run (
+    run_id      TEXT PRIMARY KEY,
+    started_at  REAL NOT NULL,
+    ended_at    REAL,
+    exit_code   INTEGER,
+    stop_reason TEXT
+) STRICT;

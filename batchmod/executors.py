@@ -1,0 +1,77 @@
+"""Where work runs: inline (for tests and small things) or in a pool of processes that end with their parent."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+class Inline:
+    """Runs in a thread of this process."""
+
+    async def submit(self, function: Callable[..., Result], *values: object) -> Result:
+        """Run `function(*values)` in a thread."""
+        return await asyncio.to_thread(function, *values)
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+
+class Processes:
+    """Runs in spawned processes: one per core, without our keys, gone when we are gone.
+
+    Spawn, not fork: a forked worker would inherit the folder's lock and keep it after its owner was killed.
+    """
+
+    def __init__(self, count: int, *, drop_environment: Sequence[str] = ()) -> None:
+        self.count = count
+        self._drop = tuple(drop_environment)
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def submit(self, function: Callable[..., Result], *values: object) -> Result:
+        """Run `function(*values)` in a worker."""
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop,)
+            )
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *values)
+
+    def close(self) -> None:
+        """Stop the workers at once."""
+        if self._pool is None:
+            return
+        workers = list(self._pool._processes.values())  # noqa: SLF001 - there is no public way to stop them at once
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        self._pool = None
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _begin_worker(drop_environment: Sequence[str]) -> None:
+    """In a worker: leave Ctrl-C to the parent, forget the keys, end when the parent ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in drop_environment:
+        os.environ.pop(name, None)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

@@ -1,0 +1,190 @@
+"""Files: read, hashed, written whole or not at all, and the one lock on an output folder."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any, Final
+
+from batchmod.errors import FolderInUse
+
+_CHUNK: Final = 1 << 20
+LOCK_NAME: Final = ".batchmod.lock"
+
+
+def packaged(folder: str, name: str) -> Path:
+    """A file shipped with batchmod: in the wheel under `_<folder>`, in a checkout under the top level."""
+    wheel = Path(str(resources.files("batchmod"))) / f"_{folder}" / name
+    return wheel if wheel.exists() else Path(__file__).parent.parent / folder / name
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The JSON schema `manifest`, `row` or `results`."""
+    loaded = json.loads(packaged("schemas", f"{name}.schema.json").read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable (a power cut may otherwise undo it)."""
+    if sys.platform == "win32":  # a folder cannot be opened there; NTFS journals the rename
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Give a finished file its final name, durably. Raises FileExistsError rather than touch a file there."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(part, target)
+        part.unlink()
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if target.exists():
+            raise FileExistsError(target) from None
+        part.rename(target)
+    sync_folder(target.parent)
+
+
+def copy_into_place(source: Path, target: Path) -> None:
+    """A second, independent file with the same content, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, part)
+    put_in_place(part, target)
+
+
+def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> Path:
+    """Write beside and rename, so that a reader sees the old file or the new one.
+
+    Returns where it stands: `results (2).csv` where the first name is held open (spreadsheets on Windows).
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    for place in _free_names(target):
+        try:
+            part.replace(place)
+        except PermissionError:
+            continue
+        sync_folder(target.parent)
+        return place
+    part.unlink()
+    raise PermissionError(f"{target} cannot be written: it and its siblings are held open")
+
+
+def _free_names(target: Path) -> Iterator[Path]:
+    yield target
+    for number in range(2, 10):
+        yield target.with_name(f"{target.stem} ({number}){target.suffix}")
+
+
+def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> None:
+    """Append JSON objects, one a line."""
+    for item in objects:
+        file.write(json.dumps(item, ensure_ascii=False) + "\n")
+    file.flush()
+
+
+def listing(folder: Path, under: str) -> frozenset[str]:
+    """Every finished file below `folder/under`, relative to `folder`, with `/`; listed once."""
+    found: set[str] = set()
+    for root, _, names in os.walk(folder / under):
+        base = Path(root).relative_to(folder).as_posix()
+        found.update(f"{base}/{name}" for name in names if not name.startswith("."))
+    return frozenset(found)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the output folder for this process; the lock dies with it, also when it is killed.
+
+    Raises FolderInUse, with what the holder wrote about itself, if another run holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_NAME).open("a+", encoding="utf-8") as file:
+        if not _lock(file):
+            file.seek(0)
+            raise FolderInUse(f"{folder} is in use by another run ({file.read().strip() or 'unknown'}).")
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _lock(file: IO[str]) -> bool:
+    if sys.platform == "win32":
+        import msvcrt
+
+        with contextlib.suppress(OSError):
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            return True
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+class Identities:
+    """Content hashes of local files, remembered by size, mtime and inode, so that nothing is read twice."""
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache
+        self._known: dict[str, list[Any]] = {}
+        if cache is not None and cache.exists():
+            with contextlib.suppress(OSError, ValueError):
+                self._known = json.loads(cache.read_text(encoding="utf-8"))
+        self._changed = False
+
+    def sha256(self, path: Path) -> str:
+        """The SHA-256 of the file at `path`, in hex."""
+        stat = path.stat()
+        stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        known = self._known.get(str(path))
+        if known is not None and known[:3] == stamp:
+            return str(known[3])
+        digest = sha256_of(path)
+        self._known[str(path)] = [*stamp, digest]
+        self._changed = True
+        return digest
+
+    def save(self) -> None:
+        """Keep what was learnt; a cache that cannot be written is done without."""
+        if self._cache is None or not self._changed:
+            return
+        with contextlib.suppress(OSError):
+            text = json.dumps(self._known).encode()
+            write_whole(self._cache, lambda file: file.write(text))

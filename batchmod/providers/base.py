@@ -1,0 +1,88 @@
+"""The face every provider shows, so that the runner needs to know none of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from batchmod.model import Call, Done, ProviderFacts, Reply, Step, Work
+from batchmod.reconcile import Walk
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """What came of bringing an output home. `retry`: the download may be tried again; `gone`: it may not."""
+
+    ok: bool
+    problem: str = ""
+    retry: bool = False
+    gone: bool = False
+
+
+class UploadShelf(Protocol):
+    """Remembers which files are already at a provider, beyond this process."""
+
+    def recall(self, origin: str, sha256: str) -> str | None:
+        """The file's URL there, if it is known."""
+        ...
+
+    def remember(self, origin: str, sha256: str, url: str) -> None:
+        """Keep a file's URL."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs a function of plain values somewhere."""
+
+    async def submit(self, function: Callable[..., Result], *values: object) -> Result:
+        """The function's result; its exception is raised here."""
+        ...
+
+    def close(self) -> None:
+        """Stop at once; what runs is thrown away."""
+        ...
+
+
+class Provider(Protocol):
+    """One service, or the embedded engine: steps decided by pure functions, calls carried out here."""
+
+    facts: ProviderFacts
+    origin: str
+
+    def begin(self, work: Work) -> Step:
+        """The first step of a work that is to be sent."""
+        ...
+
+    def resume(self, work: Work) -> Step:
+        """The next step of a work that was sent, from what the record knows."""
+        ...
+
+    def next(self, state: Any, reply: Reply | None) -> Step:
+        """The step that follows from a reply, or, without one, from a wait that is over."""
+        ...
+
+    def request_id(self, state: Any) -> str | None:
+        """The provider's id of the request, once there is one."""
+        ...
+
+    def saved(self, state: Any) -> dict[str, Any]:
+        """What of a state the record keeps."""
+        ...
+
+    async def send(self, call: Call) -> Reply:
+        """Carry out a call. Does not raise for anything that happens on the way."""
+        ...
+
+    async def collect(self, done: Done, part: Path) -> Fetched:
+        """Bring a finished output to `part`."""
+        ...
+
+    async def history(self, *, since: float, now: float) -> Walk | None:
+        """The requests the provider lists since a moment; None where it has no history."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and processes."""
+        ...

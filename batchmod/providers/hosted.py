@@ -1,0 +1,156 @@
+"""Drives any hosted dialect: sends its requests with the key, downloads, walks the history."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from batchmod import clock
+from batchmod.model import (
+    Call,
+    Done,
+    Endpoints,
+    FileAsDataUrl,
+    HistoryRow,
+    ProviderFacts,
+    Reply,
+    Request,
+    Sent,
+    Step,
+    Work,
+)
+from batchmod.providers.base import Fetched, UploadShelf
+from batchmod.reconcile import Walk
+from batchmod.transport import Transport
+from batchmod.urls import is_loopback_host, origin_of
+
+_MOST_PAGES: Final = 1000
+
+
+class Dialect(Protocol):
+    """A vendor's contract as pure functions; a module is one."""
+
+    @property
+    def FACTS(self) -> ProviderFacts: ...  # noqa: N802 - a module's constant
+    def key_headers(self, key: str) -> dict[str, str]: ...
+    def begin(self, work: Work, endpoints: Endpoints, uploads: Mapping[str, str]) -> Step: ...
+    def resume(self, work: Work, endpoints: Endpoints) -> Step: ...
+    def next_step(self, state: Any, reply: Reply | None) -> Step: ...
+    def saved(self, state: Any) -> dict[str, Any]: ...
+    def history_request(self, endpoints: Endpoints, *, page: int, since: float, until: float) -> Request | None: ...
+    def history_spans(self, since: float, now: float) -> Iterator[tuple[float, float]]: ...
+    def history_rows(self, reply: Reply) -> list[HistoryRow]: ...
+    def http_date(self, text: str | None) -> float | None: ...
+
+
+class Hosted:
+    """A hosted provider at given endpoints, with a key that goes to those origins only."""
+
+    def __init__(self, dialect: Dialect, *, endpoints: Endpoints, key: str, shelf: UploadShelf) -> None:
+        self.facts = dialect.FACTS
+        self.origin = origin_of(endpoints.api)
+        self._dialect = dialect
+        self._endpoints = endpoints
+        self._secret = dialect.key_headers(key)
+        self._origins = {origin_of(url) for url in (endpoints.api, endpoints.upload, endpoints.history) if url}
+        self._shelf = shelf
+        self._transport = Transport()
+        self._uploading: dict[str, asyncio.Lock] = {}
+
+    def begin(self, work: Work) -> Step:
+        """The first step; files that are already up are not sent again."""
+        uploads = {}
+        for source in (work.inputs.get("video"), work.inputs.get("first_frame")):
+            sha256 = source["sha256"] if source and source["local"] else None
+            url = self._shelf.recall(self._upload_origin, sha256) if sha256 else None
+            if sha256 and url:
+                uploads[sha256] = url
+        return self._dialect.begin(work, self._endpoints, uploads)
+
+    def resume(self, work: Work) -> Step:
+        """The next step from the record."""
+        return self._dialect.resume(work, self._endpoints)
+
+    def next(self, state: Any, reply: Reply | None) -> Step:
+        """What follows from a reply."""
+        return self._dialect.next_step(state, reply)
+
+    def request_id(self, state: Any) -> str | None:
+        """The provider's id of the request, once there is one."""
+        found = state.request_id
+        return None if found is None else str(found)
+
+    def saved(self, state: Any) -> dict[str, Any]:
+        """What of a state the record keeps."""
+        return self._dialect.saved(state)
+
+    @property
+    def _upload_origin(self) -> str:
+        return origin_of(self._endpoints.upload or self._endpoints.api)
+
+    async def send(self, call: Call) -> Reply:
+        """Carry out a call; one file that several jobs need goes up once."""
+        leaf = _file_in(call.request.json)
+        if leaf is None:
+            return await self._send(call)
+        async with self._uploading.setdefault(leaf.sha256, asyncio.Lock()):
+            url = self._shelf.recall(self._upload_origin, leaf.sha256)
+            if url is not None:
+                return Reply(sent=Sent.ANSWERED, status=200, uploaded_url=url)
+            reply = await self._send(call)
+            uploads = self._dialect.next_step(call.state, reply).state.uploads
+            if leaf.sha256 in uploads:
+                self._shelf.remember(self._upload_origin, leaf.sha256, uploads[leaf.sha256])
+            return reply
+
+    async def _send(self, call: Call) -> Reply:
+        own = origin_of(call.request.url) in self._origins
+        return await self._transport.send(call.request, secret_headers=self._secret if own else {}, fresh=call.paying)
+
+    async def collect(self, done: Done, part: Path) -> Fetched:
+        """Download the output to `part`; the key does not go along."""
+        local = is_loopback_host(urlsplit(self._endpoints.api).hostname or "")
+        got = await self._transport.download(done.location, part, loopback_allowed=local)
+        return Fetched(ok=got.ok, problem=got.problem, retry=got.retry, gone=got.gone)
+
+    async def history(self, *, since: float, now: float) -> Walk | None:
+        """Walk the history newest first until its end or a row older than `since`."""
+        if self._endpoints.history is None:
+            return None
+        rows: list[HistoryRow] = []
+        skew = 0.0
+        for start, end in self._dialect.history_spans(since, now):
+            for page in range(1, _MOST_PAGES + 1):
+                request = self._dialect.history_request(self._endpoints, page=page, since=start, until=end)
+                assert request is not None
+                reply = await self._transport.send(request, secret_headers=self._secret)
+                if reply.sent is not Sent.ANSWERED or reply.status != 200:
+                    problem = reply.problem or f"HTTP {reply.status}"
+                    return Walk(rows=tuple(rows), complete=False, problem=f"the history cannot be read: {problem}")
+                stamp = self._dialect.http_date(reply.headers.get("date"))
+                skew = skew if stamp is None else max(skew, abs(clock.now() - stamp) - 1.0)
+                found = self._dialect.history_rows(reply)
+                new = {row.request_id for row in found} - {row.request_id for row in rows}
+                rows += found
+                if not new:
+                    break
+                if any(row.at is not None and row.at < since for row in found):
+                    return Walk(rows=tuple(rows), complete=True, skew_s=skew)
+        return Walk(rows=tuple(rows), complete=True, skew_s=skew)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._transport.aclose()
+
+
+def _file_in(value: Any) -> FileAsDataUrl | None:
+    """The file leaf of a body, if it has one."""
+    if isinstance(value, FileAsDataUrl):
+        return value
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return next((leaf for item in value if (leaf := _file_in(item)) is not None), None)
+    return None

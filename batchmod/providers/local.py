@@ -1,0 +1,107 @@
+"""The embedded engine behind the same face as any service: free, on this machine, in worker processes."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from batchmod import work as workers
+from batchmod.model import Call, Done, Failed, ProviderFacts, Reply, Request, Sent, Step, Work
+from batchmod.providers.base import Executor, Fetched
+from batchmod.reconcile import Walk
+
+FACTS: Final = ProviderFacts(
+    name="local",
+    title="the embedded engine: example-based synthesis on the CPU",
+    hosted=False,
+    cancel="yes",
+    contract="none: it is part of batchmod",
+    last_run_live="always",
+    options_schema={"type": "object", "properties": {}, "additionalProperties": False},
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """What is to be made, and where it is put until it is whole."""
+
+    work: Work
+    part: Path
+
+
+class Local:
+    """The engine as a provider; `scratch` is a folder on the outputs' file system."""
+
+    def __init__(self, *, executor: Executor, scratch: Path) -> None:
+        self.facts = FACTS
+        self.origin = ""
+        self._executor = executor
+        self._scratch = scratch
+
+    def begin(self, work: Work) -> Step:
+        """One call does it all."""
+        state = State(work=work, part=self._scratch / f"{work.work_id}.made")
+        return Call(request=Request(method="MAKE", url=""), state=state, paying=True)
+
+    def resume(self, work: Work) -> Step:
+        """A local work never waits anywhere: it is made anew."""
+        return self.begin(work)
+
+    def next(self, state: Any, reply: Reply | None) -> Step:
+        """The engine's answer."""
+        if reply is None or reply.sent is not Sent.ANSWERED:
+            message = reply.problem if reply else "the engine was not asked"
+            return Failed(state=state, slug="engine_failed", message=message)
+        answer = json.loads(reply.body)
+        if "slug" in answer:
+            return Failed(state=state, slug=answer["slug"], message=answer["message"])
+        return Done(state=state, location=str(state.part), cost_usd=None, warnings=tuple(answer["warnings"]))
+
+    def request_id(self, state: Any) -> str | None:
+        """The engine gives none."""
+        return None
+
+    def saved(self, state: Any) -> dict[str, Any]:
+        """Nothing needs to survive."""
+        return {}
+
+    async def send(self, call: Call) -> Reply:
+        """Make the video in a worker."""
+        state: State = call.state
+        inputs = state.work.inputs
+        frame = inputs["first_frame"]
+        state.part.unlink(missing_ok=True)
+        try:
+            answer = await self._executor.submit(
+                workers.modify,
+                inputs["video"]["location"],
+                str(state.part),
+                inputs["mode"],
+                inputs["prompt"],
+                frame["location"] if frame else None,
+            )
+        except Exception as error:  # noqa: BLE001 - one broken clip must not end the others; the text is shown
+            return Reply(sent=Sent.UNKNOWN, problem=f"the engine failed: {type(error).__name__}: {error}")
+        if isinstance(answer, workers.Refusal):
+            return _answered({"slug": answer.slug, "message": answer.message})
+        return _answered({"frames": answer.frames, "look": answer.look, "warnings": answer.warnings})
+
+    async def collect(self, done: Done, part: Path) -> Fetched:
+        """Take what the engine made."""
+        try:
+            Path(done.location).replace(part)
+        except FileNotFoundError:
+            return Fetched(ok=False, problem="the engine's file is gone", gone=True)
+        return Fetched(ok=True)
+
+    async def history(self, *, since: float, now: float) -> Walk | None:
+        """None: the record is all there is."""
+        return None
+
+    async def close(self) -> None:
+        """Stop the workers."""
+        self._executor.close()
+
+
+def _answered(value: dict[str, Any]) -> Reply:
+    return Reply(sent=Sent.ANSWERED, status=200, body=json.dumps(value).encode())

@@ -1,0 +1,151 @@
+"""What a provider's history says of requests we are not sure of: found, never accepted, or still open.
+
+Trust in a history is earned: "not there" counts as "never accepted" only under all the conditions of `_absent`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from batchmod.model import Attempt, HistoryRow
+
+WINDOW_BEFORE_S: Final = 600.0
+"""How long before our own POST a history row may be stamped: histories are stamped by another clock."""
+
+UNPROVEN: Final = "the history has not listed any request of ours that we know was accepted"
+IN_GRACE: Final = "the history may still be catching up"
+READABLE: Final = frozenset({UNPROVEN, IN_GRACE})
+"""Reasons of a walk that reached back far enough and simply did not show the request."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Walk:
+    """A walk through a history, newest first; `complete`: it reached its end or a row older than the window."""
+
+    rows: tuple[HistoryRow, ...]
+    complete: bool
+    skew_s: float = 0.0
+    """How far the provider's clock was seen to be from ours (its `Date` header)."""
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """A request whose id we hold: what proves that a walk lists, and that we recognise, what was accepted."""
+
+    request_id: str
+    body: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """The attempt was accepted under this request id: go on with it."""
+
+    attempt: Attempt
+    row: HistoryRow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NeverAccepted:
+    """The attempt created nothing: its job may be planned again."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StillOpen:
+    """Nothing can be said yet; `until` (Unix seconds) is when asking again may help, if waiting can."""
+
+    attempt: Attempt
+    reason: str
+    until: float | None = None
+
+
+Verdict = Found | NeverAccepted | StillOpen
+
+
+def same_inputs(body: Any, inputs: Mapping[str, Any] | None) -> bool:
+    """Whether a history row's inputs are the body we sent: each field of ours equal, further ones allowed."""
+    if inputs is None or not isinstance(body, Mapping):
+        return False
+    return all(_plain(inputs.get(name)) == _plain(value) for name, value in body.items())
+
+
+def resolve(
+    attempts: Sequence[Attempt],
+    *,
+    walk: Walk,
+    known: Iterable[Known],
+    now: float,
+    grace_s: float,
+) -> list[Verdict]:
+    """A verdict per uncertain attempt; each history row serves one attempt, the nearest in time first."""
+    held = {item.request_id: item for item in known}
+    free = [row for row in _deduplicated(walk.rows) if row.request_id not in held]
+    proven = any(row.request_id in held and same_inputs(held[row.request_id].body, row.inputs) for row in walk.rows)
+    pairs = _pair(attempts, free, walk.skew_s)
+    claimed = {row.request_id for row in pairs.values()}
+    unclaimed = [row for row in free if row.request_id not in claimed]
+    return [
+        Found(attempt=attempt, row=pairs[attempt.attempt_id])
+        if attempt.attempt_id in pairs
+        else _absent(attempt, walk=walk, proven=proven, unclaimed=unclaimed, now=now, grace_s=grace_s)
+        for attempt in attempts
+    ]
+
+
+def window_start(attempt: Attempt, skew_s: float) -> float:
+    """The earliest stamp a history row of this attempt may bear."""
+    return attempt.sent_at - max(WINDOW_BEFORE_S, abs(skew_s) + 60.0)
+
+
+def _pair(attempts: Sequence[Attempt], rows: Sequence[HistoryRow], skew_s: float) -> dict[int, HistoryRow]:
+    candidates: list[tuple[float, int, HistoryRow]] = []
+    for attempt in attempts:
+        for row in rows:
+            early = row.at is not None and row.at < window_start(attempt, skew_s)
+            if same_inputs(attempt.body, row.inputs) and not early:
+                distance = abs(row.at - attempt.sent_at) if row.at is not None else 0.0
+                candidates.append((distance, attempt.attempt_id, row))
+    pairs: dict[int, HistoryRow] = {}
+    used: set[str] = set()
+    for _, attempt_id, row in sorted(candidates, key=lambda item: (item[0], item[1], item[2].request_id)):
+        if attempt_id not in pairs and row.request_id not in used:
+            pairs[attempt_id] = row
+            used.add(row.request_id)
+    return pairs
+
+
+def _absent(
+    attempt: Attempt,
+    *,
+    walk: Walk,
+    proven: bool,
+    unclaimed: Sequence[HistoryRow],
+    now: float,
+    grace_s: float,
+) -> NeverAccepted | StillOpen:
+    if walk.problem:
+        return StillOpen(attempt=attempt, reason=walk.problem)
+    if not walk.complete:
+        return StillOpen(attempt=attempt, reason="the history does not reach back to the request's time")
+    if not proven:
+        return StillOpen(attempt=attempt, reason=UNPROVEN)
+    start = window_start(attempt, walk.skew_s)
+    if any(row.inputs is None and (row.at is None or row.at >= start) for row in unclaimed):
+        reason = "the history has requests without readable inputs in that time"
+        return StillOpen(attempt=attempt, reason=reason)
+    over = max(attempt.sent_at, attempt.seen_dead_at or attempt.sent_at) + grace_s
+    if now < over:
+        return StillOpen(attempt=attempt, reason=IN_GRACE, until=over)
+    return NeverAccepted(attempt=attempt)
+
+
+def _deduplicated(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
+    """One row a request: a request with several outputs is listed once for each."""
+    return list({row.request_id: row for row in rows}.values())
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

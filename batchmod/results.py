@@ -1,0 +1,118 @@
+"""The record → results.csv: one line per manifest row, for machines and spreadsheets."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from batchmod import clock, files
+from batchmod.model import Delivery, Status, Work
+
+if TYPE_CHECKING:
+    import pandas
+
+FILE_NAME: Final = "results.csv"
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def columns() -> tuple[str, ...]:
+    """Our columns, in order; the schema is their only home."""
+    return tuple(files.schema("results")["properties"])
+
+
+def record(
+    row: Mapping[str, Any], *, number: int, status: Status, work: Work | None, delivery: Delivery | None, manifest: str
+) -> dict[str, Any]:
+    """One line: our columns, then the user's own under their names (`my_<name>` where it is one of ours)."""
+    line: dict[str, Any] = dict.fromkeys(columns())
+    for name in ("id", "provider", "model", "mode", "prompt", "video_url", "first_frame_url", "variant", "job_key"):
+        line[name] = row.get(name)
+    line.update(status=status.value, manifest=manifest, row=number)
+    if work is not None:
+        line.update(_of_work(work))
+    if delivery is not None:
+        line["version"] = delivery.version
+        if status is Status.SUCCEEDED:
+            line["output"] = delivery.path
+    for name, value in row.get("own", {}).items():
+        line[f"my_{name}" if name in line else name] = value
+    return line
+
+
+def _of_work(work: Work) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "error_code": work.error_code,
+        "error": work.error,
+        "attempts": work.attempts,
+        "request_id": work.request_id,
+        "cost_usd": None if work.cost_usd is None else round(work.cost_usd, 6),
+        "cost_source": work.cost_source,
+        "submitted_at": None if work.submitted_at is None else clock.iso(work.submitted_at),
+        "finished_at": None if work.finished_at is None else clock.iso(work.finished_at),
+        "seconds": _seconds(work),
+        "billed": None if work.billed is None else str(work.billed).lower(),
+        "run_id": work.run_id,
+        "warnings": "; ".join(work.warnings) or None,
+        "flagged": str(work.flag_reason is not None).lower() if work.status is Status.SUCCEEDED else None,
+        "flag_reason": work.flag_reason,
+    }
+    if work.facts is not None:
+        facts = work.facts
+        found.update(width=facts.width, height=facts.height, frames=facts.frames, bytes=facts.bytes, sha256=work.sha256)
+        found.update(fps=None if facts.fps is None else str(facts.fps), has_audio=str(facts.has_audio).lower())
+        found["duration_s"] = None if facts.duration_s is None else round(facts.duration_s, 3)
+    return found
+
+
+def _seconds(work: Work) -> float | None:
+    if work.submitted_at is None or work.finished_at is None:
+        return None
+    return round(max(0.0, work.finished_at - work.submitted_at), 3)
+
+
+def write(folder: Path, lines: Iterable[Mapping[str, Any]], own: Sequence[str]) -> Path:
+    """Write results.csv whole: UTF-8 with BOM, formulas made harmless. Returns where it stands."""
+    names = [*columns(), *(f"my_{name}" if name in columns() else name for name in own)]
+
+    def fill(file: IO[bytes]) -> None:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
+        writer = csv.DictWriter(text, names, restval="", extrasaction="ignore")
+        writer.writeheader()
+        for line in lines:
+            writer.writerow({name: guarded(value) for name, value in line.items()})
+        text.flush()
+        text.detach()
+
+    return files.write_whole(folder / FILE_NAME, fill)
+
+
+def guarded(value: object) -> object:
+    """A text that a spreadsheet would take for a formula, with `'` before it; undone by `unguarded`."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def unguarded(text: str) -> str:
+    """The text as it was before `guarded`."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
+def read(path: Path) -> Iterator[dict[str, str]]:
+    """The lines of a results.csv, as they were before the guard."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for line in csv.DictReader(file):
+            yield {name: unguarded(value or "") for name, value in line.items()}
+
+
+def frame(folder: Path) -> "pandas.DataFrame":
+    """The results as a table; texts everywhere but in the columns whose schema says number or integer."""
+    import pandas
+
+    table = pandas.DataFrame(list(read(folder / FILE_NAME)))
+    for name, about in files.schema("results")["properties"].items():
+        kinds = about.get("type", [])
+        if name in table and {"number", "integer"} & set(kinds if isinstance(kinds, list) else [kinds]):
+            table[name] = pandas.to_numeric(table[name], errors="coerce")
+    return table

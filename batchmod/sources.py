@@ -1,0 +1,146 @@
+"""Gathers what a manifest names: documents, clips and pictures; every problem with its place."""
+
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from batchmod import work
+from batchmod.errors import ManifestError, Place, Problem
+from batchmod.files import Identities
+from batchmod.media.kinds import HEAD_BYTES, sniff
+from batchmod.model import Row, Source, VideoFacts
+from batchmod.urls import identity_of_url
+from batchmod.work import Refusal
+
+_REMOTE: Final = ("http://", "https://")
+_MEDIA_TYPES: Final = {
+    "mov": "video/mp4",
+    "matroska": "video/x-matroska",
+    "avi": "video/x-msvideo",
+    "mpegts": "video/mp2t",
+    "png_pipe": "image/png",
+    "jpeg_pipe": "image/jpeg",
+    "webp_pipe": "image/webp",
+    "bmp_pipe": "image/bmp",
+    "tiff_pipe": "image/tiff",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gathered:
+    """The sources of all rows, by row number, and what is wrong with them."""
+
+    videos: Mapping[int, Source] = field(default_factory=dict)
+    first_frames: Mapping[int, Source] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+def read_document(path: Path) -> bytes:
+    """A manifest's bytes. Raises ManifestError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"cannot be read: {(error.strerror or str(error)).lower()}"
+        raise ManifestError([Problem(place=Place(file=str(path)), message=message)]) from error
+
+
+def tree_of(manifest: Path) -> Path:
+    """The folder a manifest may take files from: its own, or the one above where its own is `manifests`."""
+    folder = manifest.resolve().parent
+    return folder.parent if folder.name == "manifests" else folder
+
+
+def gather(rows: Iterable[Row], *, manifest: Path, identities: Identities, allow_outside: bool) -> Gathered:
+    """Locate and identify every row's files; a URL is taken as it is, nothing is fetched."""
+    videos: dict[int, Source] = {}
+    frames: dict[int, Source] = {}
+    problems: list[Problem] = []
+    for row in rows:
+        for name, value, found in (
+            ("video_url", row.video_url, videos),
+            ("first_frame_url", row.first_frame_url, frames),
+        ):
+            if value is None:
+                continue
+            given = row.source_id if name == "video_url" else None
+            source = _source(value, manifest=manifest, identities=identities, given=given, outside=allow_outside)
+            if isinstance(source, Source):
+                found[row.number] = source
+            else:
+                place = row.places.get(name, row.place)
+                problems.append(Problem(place=place, field=name, message=source, row=row.number, slug="bad_source"))
+    return Gathered(videos=videos, first_frames=frames, problems=tuple(problems))
+
+
+def _source(value: str, *, manifest: Path, identities: Identities, given: str | None, outside: bool) -> Source | str:
+    """The source a cell names, or what is wrong with it."""
+    if value.lower().startswith(_REMOTE):
+        try:
+            return Source(
+                location=value, local=False, identity=f"id:{given}" if given else f"url:{identity_of_url(value)}"
+            )
+        except ValueError:
+            return f"'{value}' is not a URL"
+    if "://" in value and not value.lower().startswith("file://"):
+        return f"'{value}' cannot be read: a clip is a path, a file:// or an http(s):// URL"
+    path = _path(value, manifest.resolve().parent)
+    wrong = _unusable(path, value, tree=tree_of(manifest), outside=outside)
+    if wrong is not None:
+        return wrong
+    digest = identities.sha256(path)
+    identity = f"id:{given}" if given else f"sha256:{digest}"
+    return Source(location=str(path), local=True, identity=identity, sha256=digest, media_type=_media_type(path))
+
+
+def _path(value: str, base: Path) -> Path:
+    if value.lower().startswith("file://"):
+        value = unquote(urlsplit(value).path)
+    return Path(os.path.abspath(base / value))  # noqa: PTH100 - resolve() would follow links, and names would change
+
+
+def _unusable(path: Path, value: str, *, tree: Path, outside: bool) -> str | None:
+    if not outside and not path.resolve().is_relative_to(tree):
+        return f"'{value}' lies outside {tree}; say --allow-outside if that is meant"
+    if not path.exists():
+        return f"'{value}' is not there (looked for {path})"
+    if not path.is_file():
+        return f"'{value}' is a folder, not a file"
+    if not os.access(path, os.R_OK):
+        return f"'{value}' may not be read"
+    return None
+
+
+def _media_type(path: Path) -> str:
+    with path.open("rb") as file:
+        kind = sniff(file.read(HEAD_BYTES))
+    return _MEDIA_TYPES.get(kind.video or kind.image or "", "application/octet-stream")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looked:
+    """What looking at the local files showed: clips by identity, refusals by location."""
+
+    clips: Mapping[str, VideoFacts]
+    refused: Mapping[str, Refusal]
+
+
+def look_at(gathered: Gathered) -> Looked:
+    """Probe every local file once, several at a time."""
+    videos = {s.location: s for s in gathered.videos.values() if s.local}
+    frames = {s.location: s for s in gathered.first_frames.values() if s.local}
+    clips: dict[str, VideoFacts] = {}
+    refused: dict[str, Refusal] = {}
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for (location, source), facts in zip(videos.items(), pool.map(work.probe_video, videos), strict=True):
+            if isinstance(facts, Refusal):
+                refused[location] = facts
+            else:
+                clips[source.identity] = facts
+        for location, size in zip(frames, pool.map(work.probe_image, frames), strict=True):
+            if isinstance(size, Refusal):
+                refused[location] = size
+    return Looked(clips=clips, refused=refused)

@@ -1,0 +1,70 @@
+"""Functions for workers: plain values in, plain values out, so that any process can run them."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from batchmod.errors import MediaError
+from batchmod.model import VideoFacts
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """A clip or picture that cannot be used, as a value: exceptions with fields do not travel between processes."""
+
+    slug: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """What the engine made."""
+
+    frames: int
+    look: str | None
+    warnings: tuple[str, ...]
+
+
+def probe_video(path: str) -> VideoFacts | Refusal:
+    """The facts of a clip."""
+    from batchmod import media
+
+    return _caught(lambda: media.probe_video(Path(path)))
+
+
+def probe_image(path: str) -> tuple[int, int] | Refusal:
+    """Width and height of a picture."""
+    from batchmod import media
+
+    return _caught(lambda: media.probe_image(Path(path)))
+
+
+def verify_video(path: str, depth: Literal["decode", "container"]) -> VideoFacts | Refusal:
+    """Whether a file is a whole video, and its facts."""
+    from batchmod import media
+
+    return _caught(lambda: media.verify_video(Path(path), depth=depth))
+
+
+def modify(source: str, target: str, mode: str, prompt: str | None, first_frame: str | None) -> Made | Refusal:
+    """Modify a clip on the embedded engine, one core, into `target`."""
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    from batchmod.engine import pipeline
+
+    def run() -> Made:
+        frame = Path(first_frame) if first_frame else None
+        done = pipeline.modify(Path(source), Path(target), mode=mode, prompt=prompt, first_frame=frame)
+        return Made(frames=done.frames, look=done.look, warnings=done.warnings)
+
+    return _caught(run)
+
+
+def _caught(call: Callable[[], Value]) -> Value | Refusal:
+    try:
+        return call()
+    except MediaError as error:
+        return Refusal(slug=error.slug, message=str(error))
