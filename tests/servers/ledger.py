@@ -1,11 +1,12 @@
 """What a stand-in remembers: the jobs it accepted, the requests it saw, and what it charged."""
 
+import heapq
 import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -89,10 +90,6 @@ class Job:
         """US dollars charged so far: the price from completion on, else nothing."""
         return self.price if self.state(now) is State.COMPLETED else 0.0
 
-    def reserved(self, now: float) -> float:
-        """US dollars held back while the job runs."""
-        return self.price if now < self.ends_at else 0.0
-
 
 @dataclass(kw_only=True, slots=True)
 class Seen:
@@ -111,22 +108,59 @@ class Seen:
     headers: tuple[str, ...]
     leak: bool = False
     """The key, or any credential, came to an origin that has no business with it."""
+    admitted: bool = False
+    """Passed the key and the rate limit."""
     fault: str | None = None
     status: int | None = None
 
 
-@dataclass
 class Ledger:
-    """Thread-safe; everything is derived from the jobs' timetables and the clock when it is read."""
+    """Thread-safe; what is charged follows from the jobs' timetables and the clock at the time of reading."""
 
-    clock: Clock
-    _jobs: list[Job] = field(default_factory=list)
-    _seen: list[Seen] = field(default_factory=list)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._jobs: dict[str, Job] = {}
+        self._seen: list[Seen] = []
+        self._running: list[tuple[float, str]] = []
+        """A heap by the time of ending."""
+        self._reserved: Counter[str] = Counter()
+        self._charged: Counter[str] = Counter()
+        """Per account, in millionths of a dollar, so that sums are exact."""
+        self._lock = threading.RLock()
 
     def accept(self, job: Job) -> None:
+        """A seeded job is remembered and costs nothing."""
         with self._lock:
-            self._jobs.append(job)
+            self._jobs[job.request_id] = job
+            if not job.seeded:
+                heapq.heappush(self._running, (job.ends_at, job.request_id))
+                self._reserved[job.account] += _micros(job.price)
+
+    def _settle(self) -> None:
+        """Turns the reservations of what has ended into charges, or lets them go."""
+        now = self.clock.now()
+        while self._running and self._running[0][0] <= now:
+            job = self._jobs[heapq.heappop(self._running)[1]]
+            self._reserved[job.account] -= _micros(job.price)
+            self._charged[job.account] += _micros(job.billed(now))
+
+    def charged(self, account: str) -> float:
+        """US dollars taken from an account so far."""
+        with self._lock:
+            self._settle()
+            return self._charged[account] / 1e6
+
+    def reserved(self, account: str) -> float:
+        """US dollars held back for its running jobs."""
+        with self._lock:
+            self._settle()
+            return self._reserved[account] / 1e6
+
+    def running_until(self) -> list[float]:
+        """When each unended job will end, soonest first."""
+        with self._lock:
+            self._settle()
+            return sorted(end for end, _ in self._running)
 
     def saw(self, **values: Any) -> Seen:
         with self._lock:
@@ -142,7 +176,7 @@ class Ledger:
     @property
     def all_jobs(self) -> tuple[Job, ...]:
         with self._lock:
-            return tuple(self._jobs)
+            return tuple(self._jobs.values())
 
     @property
     def requests(self) -> tuple[Seen, ...]:
@@ -150,7 +184,8 @@ class Ledger:
             return tuple(self._seen)
 
     def job(self, request_id: str) -> Job | None:
-        return next((job for job in self.all_jobs if job.request_id == request_id), None)
+        with self._lock:
+            return self._jobs.get(request_id)
 
     def state(self, request_id: str) -> State | None:
         job = self.job(request_id)
@@ -244,6 +279,10 @@ class Ledger:
             "jobs": [_shown(job, now) for job in self.all_jobs],
             "requests": [{**asdict(seen), "at": iso(seen.at)} for seen in self.requests],
         }
+
+
+def _micros(usd: float) -> int:
+    return round(usd * 1e6)
 
 
 def _shown(job: Job, now: float) -> dict[str, Any]:

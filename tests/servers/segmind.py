@@ -9,7 +9,8 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
@@ -24,12 +25,14 @@ if __name__ == "__main__":
 
 from tests.servers import segmind_contract as contract
 from tests.servers.clips import Clip
-from tests.servers.faults import Fault, FaultBook, Reply, Way, spoil
+from tests.servers.faults import Fault, FaultBook, Reply, Way, hang_up, spoil
 from tests.servers.ledger import Job, Kind, Ledger, iso
-from tests.servers.segmind_service import KEY, ROUTES, Call, Origin, Route, Service, Settings
+from tests.servers.segmind_service import ROUTES, Call, Route, Service
+from tests.servers.segmind_settings import KEY, Origin, Settings
 
 __all__ = ["KEY", "Clip", "Job", "Kind", "Origin", "SegmindStandIn", "Settings"]
 
+HOST = "127.0.0.1"
 BIGGEST_BODY = 256 * 2**20
 
 
@@ -47,6 +50,7 @@ class SegmindStandIn:
         self._thread = threading.Thread(target=self._run, name="segmind-stand-in", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._api: web.AppRunner
         self.bugs: list[Exception] = []
         for name in faults:
             self.faults.add_text(name)
@@ -109,7 +113,7 @@ class SegmindStandIn:
 
     def forget_assets(self) -> None:
         """Every upload is gone."""
-        self._service.assets.clear()
+        self._service.storage.clear()
 
     def output_of(self, request_id: str) -> bytes:
         """The output file as it is served."""
@@ -121,6 +125,26 @@ class SegmindStandIn:
     def seed(self, inputs: Mapping[str, Any], *, ago_s: float = 3600.0, error: str | None = None) -> Job:
         """A job of the same account from elsewhere (a script, the playground), long ended; not in the counters."""
         return self._service.seed(inputs, ago_s=ago_s, error=error)
+
+    @contextmanager
+    def unreachable(self) -> Iterator[None]:
+        """While the block runs, new connections to the API are refused; jobs and the record go on."""
+        self._on_loop(self._close_door())
+        try:
+            yield
+        finally:
+            self._on_loop(self._reopen_door())
+
+    def _on_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _close_door(self) -> None:
+        for site in list(self._api.sites):
+            await site.stop()
+
+    async def _reopen_door(self) -> None:
+        await web.TCPSite(self._api, HOST, int(self.url.rsplit(":", 1)[1])).start()
 
     # --- the thread -----------------------------------------------------------------------------------------
 
@@ -158,8 +182,11 @@ class SegmindStandIn:
             for origins in self._sites():
                 runner = await self._open(origins, self._port if Origin.API in origins else 0)
                 runners.append(runner)
+                if Origin.API in origins:
+                    self._api = runner
                 host, port = runner.addresses[0][:2]
                 self._service.urls |= dict.fromkeys(origins, f"http://{host}:{port}")
+            self._service.storage.base = f"{self.outputs_url}/assets/"
             self._started.set()
             await self._stop.wait()
         finally:
@@ -178,7 +205,7 @@ class SegmindStandIn:
         app.router.add_route("*", "/{path:.*}", serve)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, HOST, port).start()
         return runner
 
     # --- one request ----------------------------------------------------------------------------------------
@@ -192,6 +219,11 @@ class SegmindStandIn:
             response = await self._through(call, route, miss)
         except contract.Refused as refusal:
             response = refusal.reply.response({})
+        except web.HTTPException as refusal:
+            response = contract.error(refusal.status, refusal.reason).response({})
+        except (OSError, web.RequestPayloadError):
+            hang_up(request)
+            response = web.Response(status=400)
         except Exception as error:  # noqa: BLE001  a bug of the stand-in must not look like an answer of the service
             self.bugs.append(error)
             response = web.Response(status=500, text=f"bug in the stand-in: {error!r}")
@@ -211,7 +243,7 @@ class SegmindStandIn:
             method=request.method,
             path=request.path_qs,
             peer=peer[1] if peer else 0,
-            key=("good" if self._service.knows(key) else "bad") if key else "absent",
+            key=("good" if key in self._service.keys else "bad") if key else "absent",
             headers=tuple(request.headers),
             leak=self._leaks(request, origins),
         )
@@ -219,11 +251,12 @@ class SegmindStandIn:
 
     def _leaks(self, request: web.Request, origins: frozenset[Origin]) -> bool:
         """A credential on a host that needs none, or the key where logs keep it."""
-        if self.key in unquote(request.path_qs):
+        keys = self._service.keys
+        if any(key in unquote(request.path_qs) for key in keys):
             return True
         if origins - {Origin.OUTPUTS, Origin.ELSEWHERE}:
             return False
-        secret = any(self.key in value for value in request.headers.values())
+        secret = any(key in value for value in request.headers.values() for key in keys)
         return secret or "x-api-key" in request.headers or "Authorization" in request.headers
 
     async def _through(self, call: Call, route: Route | None, miss: Reply) -> web.Response:

@@ -1,92 +1,30 @@
 """The service behind the stand-in: accounts, jobs, assets and the handlers of its endpoints."""
 
 import asyncio
-import base64
-import binascii
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
-from hashlib import sha256
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aiohttp import web
 
 from tests.servers import segmind_contract as contract
 from tests.servers.clips import Clip, encoded, unique
 from tests.servers.faults import WIRE, Fault, FaultBook
-from tests.servers.ledger import Clock, Job, Kind, Ledger, Seen, State, canonical, iso
+from tests.servers.ledger import Clock, Job, Kind, Ledger, Seen, State, iso
+from tests.servers.segmind_settings import Origin, Settings
+from tests.servers.storage import Storage, asset, from_data_url
 
-KEY = "SG_0123456789abcdef"
-OTHER_CLIPS: Mapping[str, Callable[[Clip], Clip]] = {
+OTHER_CLIPS: Mapping[str | None, Callable[[Clip], Clip]] = {
     "output_silent": lambda clip: replace(clip, audio=False),
     "output_24fps": lambda clip: replace(clip, fps=24),
     "output_other_size": lambda clip: replace(clip, width=clip.width // 2, height=clip.height // 2),
     "output_other_length": lambda clip: replace(clip, frames=clip.frames // 2),
 }
-
-
-class Origin(StrEnum):
-    """The hosts of the real service, and one that is none of its."""
-
-    API = "api"
-    UPLOAD = "upload"
-    HISTORY = "history"
-    OUTPUTS = "outputs"
-    ELSEWHERE = "elsewhere"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """What the contract leaves open, or a test wants otherwise; times in seconds, money in US dollars."""
-
-    key: str = KEY
-    other_keys: tuple[str, ...] = ()
-    """Keys of other accounts, each with its own jobs and balance."""
-    price: float = 0.60
-    credits: float = 1000.0
-    queued_s: float = 0.02
-    processing_s: float = 0.05
-    slots: int | None = None
-    """How many jobs run at a time; the others wait QUEUED."""
-    submits_per_minute: int | None = None
-    rate_window_s: float = 60.0
-    rate_counts_polls: bool = False
-    record_life_s: float = 3600.0
-    """From the submit on; then all three poll URLs answer 404."""
-    file_life_s: float = 7 * 86400.0
-    output: Clip | Path | Literal["echo"] = field(default_factory=Clip)
-    """What a job delivers: a made clip, a file's content, or the uploaded source (else a made clip)."""
-    blocking_answer: Literal["bytes", "json"] = "bytes"
-    upload_answer: Literal["urls", "file_urls"] = "urls"
-    missing_asset: Literal["fail", "refuse"] = "fail"
-    """A source on our own host that is not there: the job fails, or the submit is refused with 400."""
-    early_result: Literal["status", "not_found"] = "status"
-    history_envelope: str = "data"
-    """`data`, `data.results`, `items`; empty: a plain list."""
-    history_one_envelope: str = ""
-    history_delay_s: float = 0.0
-    clock_skew_s: float = 0.0
-    """How far the service's own clock (Date header, history) is ahead of ours."""
-    fail_prompts: Mapping[str, str] = field(default_factory=dict)
-    """Text in a prompt → the reason for which its job fails."""
-    one_origin: bool = False
-    """Everything on one port; else each host has its own."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asset:
-    """An uploaded file."""
-
-    content: bytes
-    content_type: str
-
-    @property
-    def hash(self) -> str:
-        return f"sha256:{sha256(self.content).hexdigest()}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,37 +54,36 @@ class Service:
         self.ledger = Ledger(self.clock)
         self.faults = FaultBook({**WIRE, **contract.FAULTS})
         self.urls: dict[Origin, str] = {}
-        self.assets: dict[str, Asset] = {}
+        self.storage = Storage()
 
     # --- who and how often ----------------------------------------------------------------------------------
 
-    def knows(self, key: str) -> bool:
-        return key in (self.settings.key, *self.settings.other_keys)
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.settings.key, *self.settings.other_keys)
 
     def balance(self, account: str) -> float:
         """What is left after what was charged, in US dollars."""
-        now = self.clock.now()
-        return self.settings.credits - sum(job.billed(now) for job in self.ledger.jobs if job.account == account)
+        return self.settings.credits - self.ledger.charged(account)
 
     def admit(self, call: Call) -> None:
         """Refused (401, 429) without a good key or above the rate."""
         if call.kind in (Kind.DOWNLOAD, Kind.ELSEWHERE):
             return
-        if not self.knows(call.account):
+        if call.account not in self.keys:
             raise contract.Refused(contract.KEY_INVALID if call.account else contract.KEY_MISSING)
         limited = {Kind.SUBMIT, Kind.BLOCKING}
         if self.settings.rate_counts_polls:
             limited |= {Kind.STATUS, Kind.RESULT, Kind.CREDITS}
         if call.kind in limited and self.settings.submits_per_minute is not None:
             self._count(limited, self.settings.submits_per_minute)
+        call.seen.admitted = True
 
     def _count(self, limited: set[Kind], most: int) -> None:
         """A sliding window over what was let through; the reset is when its oldest request leaves it."""
         begin = self.clock.now() - self.settings.rate_window_s
         passed = [
-            seen.at
-            for seen in self.ledger.requests
-            if seen.kind in limited and seen.at > begin and seen.status not in (None, 429)
+            seen.at for seen in self.ledger.requests if seen.admitted and seen.kind in limited and seen.at > begin
         ]
         if len(passed) >= most:
             reset = passed[-most] + self.settings.rate_window_s
@@ -180,11 +117,10 @@ class Service:
         """The job of a submit that keeps to the contract, in the ledger; Refused otherwise."""
         inputs = await self._inputs(call.request)
         contract.check(inputs)
-        if self.settings.missing_asset == "refuse" and (lost := self._lost_assets(inputs)):
+        if self.settings.missing_asset == "refuse" and (lost := self.storage.lost(inputs)):
             contract.refuse(400, f"Could not download {lost[0]}")
         now = self.clock.now()
-        reserved = sum(job.reserved(now) for job in self.ledger.jobs if job.account == call.account)
-        available = self.balance(call.account) - reserved
+        available = self.balance(call.account) - self.ledger.reserved(call.account)
         if available < self.settings.price:
             raise contract.Refused(contract.credits_short(available, self.settings.price))
         job = self._job(inputs, call, now)
@@ -203,7 +139,7 @@ class Service:
         """A file part becomes an asset and its URL."""
         if isinstance(value, web.FileField):
             with value.file as part:
-                return self._stored(Asset(content=part.read(), content_type=value.content_type))
+                return self.storage.store(asset(part.read(), value.content_type))
         return value if isinstance(value, str) else value.decode()
 
     def _job(self, inputs: Mapping[str, Any], call: Call, now: float) -> Job:
@@ -214,7 +150,7 @@ class Service:
             request_id=str(uuid.uuid4()),
             account=call.account,
             inputs=inputs,
-            identity=self.identity(inputs),
+            identity=self.storage.identity(inputs),
             accepted_at=now,
             starts_at=starts_at,
             ends_at=starts_at + self.settings.processing_s,
@@ -235,7 +171,7 @@ class Service:
             request_id=str(uuid.uuid4()),
             account=self.settings.key,
             inputs=dict(inputs),
-            identity=self.identity(inputs),
+            identity=self.storage.identity(inputs),
             accepted_at=accepted_at,
             starts_at=starts_at,
             ends_at=starts_at + self.settings.processing_s,
@@ -251,37 +187,18 @@ class Service:
         """When the next job may start: at once, or when so many have ended that a slot is free."""
         if self.settings.slots is None:
             return 0.0
-        ends = sorted(job.ends_at for job in self.ledger.jobs if job.ends_at > self.clock.now())
+        ends = self.ledger.running_until()
         return ends[-self.settings.slots] if len(ends) >= self.settings.slots else 0.0
 
     def _error(self, inputs: Mapping[str, Any], call: Call) -> str | None:
         if call.fault and call.faulty("failed_"):
             return call.fault.text or "Generation failed: internal model error"
-        if lost := self._lost_assets(inputs):
+        if lost := self.storage.lost(inputs):
             return f"Could not read the input at {lost[0]}"
         prompt = inputs.get("prompt", "")
         return next((why for text, why in self.settings.fail_prompts.items() if text in prompt), None)
 
     # --- assets and files -----------------------------------------------------------------------------------
-
-    def _asset(self, url: object) -> Asset | None:
-        return self.assets.get(str(url).removeprefix(f"{self.urls[Origin.OUTPUTS]}/assets/"))
-
-    def _lost_assets(self, inputs: Mapping[str, Any]) -> list[str]:
-        """The URLs that point into our own storage, where nothing is."""
-        ours = f"{self.urls[Origin.OUTPUTS]}/assets/"
-        urls = [inputs[name] for name in ("video_url", "first_frame_url") if name in inputs]
-        return [url for url in urls if url.startswith(ours) and self._asset(url) is None]
-
-    def identity(self, inputs: Mapping[str, Any]) -> str:
-        """One spelling of the inputs: two uploads of the same file are the same source."""
-        by_content = {name: asset.hash if (asset := self._asset(value)) else value for name, value in inputs.items()}
-        return canonical(by_content)
-
-    def _stored(self, asset: Asset) -> str:
-        name = f"{uuid.uuid4()}.{asset.content_type.rsplit('/', 1)[-1]}"
-        self.assets[name] = asset
-        return f"{self.urls[Origin.OUTPUTS]}/assets/{name}"
 
     async def upload(self, call: Call) -> web.Response:
         if call.request.content_type != "application/json":
@@ -289,19 +206,25 @@ class Service:
         data_urls = contract.decoded(await call.request.read()).get("data_urls")
         if not isinstance(data_urls, list) or not data_urls:
             contract.refuse(400, "data_urls must be a list of data URLs")
-        urls = [self._stored(_from_data_url(data_url)) for data_url in data_urls]
+        files = [file for data_url in data_urls if (file := from_data_url(data_url))]
+        if len(files) < len(data_urls):
+            contract.refuse(400, "data_urls must hold base64 data URLs")
+        urls = [self.storage.store(file) for file in files]
         if self.settings.upload_answer == "urls":
             return web.json_response({"urls": urls})
         return web.json_response({"file_urls": urls, "message": "Files uploaded successfully"})
 
     def _video(self, inputs: Mapping[str, Any], fault: str | None) -> bytes:
+        """The job's output; a fault that asks for another video is made from a clip, whatever is set."""
         output = self.settings.output
+        if fault in OTHER_CLIPS:
+            return encoded(OTHER_CLIPS[fault](output if isinstance(output, Clip) else Clip()))
         if isinstance(output, Path):
-            return output.read_bytes()
+            return _content(output, output.stat().st_mtime_ns)
         if output == "echo":
-            source = self._asset(inputs["video_url"])
+            source = self.storage.at(inputs["video_url"])
             return source.content if source else encoded(Clip())
-        return encoded(OTHER_CLIPS[fault](output) if fault and fault in OTHER_CLIPS else output)
+        return encoded(output)
 
     def file_of(self, job: Job) -> bytes:
         """The output file of a job, byte for byte as it is served."""
@@ -313,8 +236,8 @@ class Service:
     async def download(self, call: Call) -> web.Response:
         """An output file or an asset, whole or the asked range."""
         folder, name = call.argument.split("/", 1)
-        if folder == "assets" and (asset := self.assets.get(name)):
-            return _ranged(call, asset.content, asset.content_type)
+        if folder == "assets" and (stored := self.storage.named(name)):
+            return _ranged(call, stored.content, stored.content_type)
         job = self.ledger.job(name.removesuffix(".mp4")) if folder == "generations" else None
         now = self.clock.now()
         if job is None or job.state(now) is not State.COMPLETED or now > job.ends_at + self.settings.file_life_s:
@@ -427,16 +350,17 @@ def _routes() -> tuple[Route, ...]:
 ROUTES = _routes()
 
 
-def _from_data_url(value: object) -> Asset:
-    """A `data:video/mp4;base64,…` as a file; Refused (400) where it is none."""
-    found = re.match(r"data:([\w.+-]+/[\w.+-]+);base64,", value) if isinstance(value, str) else None
-    if found is None or not isinstance(value, str):
-        contract.refuse(400, "data_urls must hold base64 data URLs")
+@lru_cache(maxsize=8)
+def _content(path: Path, _changed_ns: int) -> bytes:
+    return path.read_bytes()
+
+
+def _asked(request: web.Request) -> slice:
+    """The Range header; one that cannot be read counts as absent (RFC 9110, 14.2)."""
     try:
-        content = base64.b64decode(value[found.end() :], validate=True)
-    except binascii.Error:
-        contract.refuse(400, "data_urls must hold base64 data URLs")
-    return Asset(content=content, content_type=found[1])
+        return request.http_range
+    except ValueError:
+        return slice(None)
 
 
 def _ranged(call: Call, content: bytes, content_type: str) -> web.Response:
@@ -444,7 +368,7 @@ def _ranged(call: Call, content: bytes, content_type: str) -> web.Response:
     if call.faulty("output_truncated"):
         content = content[: len(content) // 2]
     headers = {"Accept-Ranges": "bytes"}
-    asked = call.request.http_range
+    asked = _asked(call.request)
     if call.faulty("output_no_range") or (asked.start is None and asked.stop is None):
         return web.Response(body=content, content_type=content_type, headers=headers)
     first, end, _ = asked.indices(len(content))
