@@ -1,16 +1,34 @@
 """Fits a given first frame of another size or framing to the clip's."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from batchmod.engine.raster import Floats, Rgb, blurred, luma, resized
+from batchmod.engine.palette import Palette
+from batchmod.engine.raster import Floats, Gray, Rgb, blurred, luma, resized, to_bytes, unit
 
 _ALIGNED = 0.6
 """Correlation of the edges below which an alignment is not believed."""
-_SAME_ASPECT = 0.1
-"""Relative difference of the aspect ratios up to which stretching does no visible harm."""
+_WORTH_MOVING = 0.035
+"""Gain of correlation below which a picture stays where it is: a look's own edges shift the optimum a little."""
+_SAME_ASPECT = 0.02
+_HARMLESS_STRETCH = 0.1
+"""Relative difference of the aspect ratios up to which stretching is hardly seen."""
 _WORKING_SIDE = 512
+_ECC_BLUR = 5
+"""Side of the Gaussian window, in pixels."""
+_EROSION = 2
+"""Pixels at a picture's border that interpolation mixes with what lies outside."""
+
 _Matrix = Floats
+"""`2 x 3`: the affine map from a pixel of the key to its place in the picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Alignment:
+    correlation: float
+    matrix: _Matrix
 
 
 def fitted(picture: Rgb, key: Rgb) -> Rgb:
@@ -18,50 +36,102 @@ def fitted(picture: Rgb, key: Rgb) -> Rgb:
 
     A picture of the key's size is taken as it is. Picture generators return other sizes, stretch, crop and
     zoom; an affine map found by ECC (Evangelidis and Psarakis 2008) undoes that, and is used only where the
-    edges then agree.
+    edges then agree. Parts of the key that the picture does not show get the colours it gives to the others.
     """
     if picture.shape == key.shape:
         return picture
     height, width = key.shape[:2]
-    plain = [resized(picture, width, height), _cropped(picture, width, height)]
-    found = [(*_alignment(key, one), one) for one in plain]
-    correlation, matrix, best = max(found, key=lambda one: one[0])
-    if correlation > _ALIGNED:
-        return _moved(best, matrix)
+    starts = _placements(picture, width, height)
+    best = max((_aligned(picture, key, start) for start in starts), key=lambda one: one.correlation)
+    if best.correlation > _ALIGNED:
+        return _placed(picture, key, best.matrix)
     stretch = abs(picture.shape[1] * height / (picture.shape[0] * width) - 1)
-    return plain[0] if stretch <= _SAME_ASPECT else plain[1]
+    return _placed(picture, key, starts[0] if stretch <= _HARMLESS_STRETCH else starts[1])
 
 
-def _cropped(picture: Rgb, width: int, height: int) -> Rgb:
-    """The middle of a picture, scaled without stretching it."""
-    scale = max(width / picture.shape[1], height / picture.shape[0])
-    large = resized(picture, max(width, round(picture.shape[1] * scale)), max(height, round(picture.shape[0] * scale)))
-    top, left = (large.shape[0] - height) // 2, (large.shape[1] - width) // 2
-    return np.ascontiguousarray(large[top : top + height, left : left + width])
+def _placements(picture: Rgb, width: int, height: int) -> list[_Matrix]:
+    """How the picture may cover a frame: stretched, cropped to it, or showing only its middle."""
+    across, down = picture.shape[1] / width, picture.shape[0] / height
+    stretched = _scaling(picture, width, height, (across, down))
+    if abs(across / down - 1) <= _SAME_ASPECT:
+        return [stretched]
+    cropped = _scaling(picture, width, height, (min(across, down),) * 2)
+    middle = _scaling(picture, width, height, (max(across, down),) * 2)
+    return [stretched, cropped, middle]
 
 
-def _alignment(key: Rgb, picture: Rgb) -> tuple[float, _Matrix]:
-    """How well the edges of two pictures of one size agree (up to 1), and the affine map from key to picture."""
-    scale = min(1.0, _WORKING_SIDE / max(key.shape[:2]))
-    width, height = (max(1, round(side * scale)) for side in (key.shape[1], key.shape[0]))
-    start = np.eye(2, 3, dtype=np.float32)
+def _scaling(picture: Rgb, width: int, height: int, scale: tuple[float, float]) -> _Matrix:
+    """The map that scales about the centres; positions are pixel centres."""
+    across, down = scale
+    shift_x = (picture.shape[1] - 1) / 2 - across * (width - 1) / 2
+    shift_y = (picture.shape[0] - 1) / 2 - down * (height - 1) / 2
+    return np.array([[across, 0, shift_x], [0, down, shift_y]], np.float32)
+
+
+def _aligned(picture: Rgb, key: Rgb, start: _Matrix) -> _Alignment:
+    """The best affine map near `start`; correlation 0 where there is none."""
+    factor = max(1.0, max(key.shape[:2]) / _WORKING_SIDE)
+    width, height = (max(1, round(side / factor)) for side in (key.shape[1], key.shape[0]))
+    small = _scaled(start, factor)
+    placed, inside = _warped(picture, small, width, height)
+    change = np.eye(2, 3, dtype=np.float32)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 80, 1e-5)
-    template, moving = (_edges(resized(one, width, height)) for one in (key, picture))
+    template, moving = _edges(resized(key, width, height)), _edges(placed)
+    mask = (inside > 0.5).astype(np.uint8)  # noqa: PLR2004 - more inside than out
     try:
-        correlation, matrix = cv2.findTransformECC(
-            template,
-            moving,
-            start,
-            cv2.MOTION_AFFINE,
-            criteria,
-            None,
-            5,  # type: ignore[call-overload]
-        )
+        correlation, found = cv2.findTransformECC(template, moving, change, cv2.MOTION_AFFINE, criteria, mask, _ECC_BLUR)
     except cv2.error:  # it does not converge on pictures without edges, or without any in common
-        return 0.0, start
-    matrix = np.asarray(matrix, np.float32)
-    matrix[:, 2] /= scale
-    return float(correlation), matrix
+        return _Alignment(correlation=0.0, matrix=start)
+    if correlation - _agreement(template, moving, mask) < _WORTH_MOVING:
+        return _Alignment(correlation=correlation, matrix=start)
+    matrix = _scaled(_composed(small, np.asarray(found, np.float32)), 1 / factor)
+    return _Alignment(correlation=correlation, matrix=matrix)
+
+
+def _agreement(template: Floats, moving: Floats, mask: Gray) -> float:
+    """The correlation that ECC would report for two pictures as they lie."""
+    first, second = (cv2.GaussianBlur(one, (_ECC_BLUR, _ECC_BLUR), 0) for one in (template, moving))
+    return cv2.computeECC(first, second, mask)
+
+
+def _scaled(matrix: _Matrix, factor: float) -> _Matrix:
+    """The map for a key that is smaller by `factor`."""
+    offset = (factor - 1) / 2
+    return _composed(matrix, np.array([[factor, 0, offset], [0, factor, offset]], np.float32))
+
+
+def _composed(outer: _Matrix, inner: _Matrix) -> _Matrix:
+    """The map that first does `inner`, then `outer`."""
+    matrix = outer[:, :2] @ inner
+    matrix[:, 2] += outer[:, 2]
+    return matrix.astype(np.float32, copy=False)
+
+
+def _warped(picture: Rgb, matrix: _Matrix, width: int, height: int) -> tuple[Rgb, Floats]:
+    """The picture seen through the map, and 1 where it covers the frame, 0 outside it."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if scale > 1:  # sampled more coarsely than its pixels lie, it would alias
+        smaller = resized(picture, round(picture.shape[1] / scale), round(picture.shape[0] / scale))
+        across, down = smaller.shape[1] / picture.shape[1], smaller.shape[0] / picture.shape[0]
+        shift = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2]], np.float32)
+        picture, matrix = smaller, _composed(shift, matrix)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    size = (width, height)
+    moved = cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    full = np.ones(picture.shape[:2], np.float32)
+    inside = cv2.warpAffine(full, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return moved.astype(np.uint8, copy=False), inside.astype(np.float32, copy=False)
+
+
+def _placed(picture: Rgb, key: Rgb, matrix: _Matrix) -> Rgb:
+    """The picture through the map, completed with the colours that it gives to the key."""
+    moved, inside = _warped(picture, matrix, key.shape[1], key.shape[0])
+    if inside.min() > 0.99:  # noqa: PLR2004 - rounding
+        return moved
+    sure = cv2.erode(inside, np.ones((2 * _EROSION + 1,) * 2, np.uint8)).astype(np.float32)
+    painted = Palette(key, moved, sure).exact(key)
+    share = (blurred(sure, 2 * unit(key)) * (inside > 0.99))[..., None]  # noqa: PLR2004 - as above
+    return to_bytes(painted + (moved - painted) * share)
 
 
 def _edges(rgb: Rgb) -> Floats:
@@ -69,11 +139,3 @@ def _edges(rgb: Rgb) -> Floats:
     tones = blurred(luma(rgb), 2).astype(np.float32)
     strength = cv2.magnitude(cv2.Sobel(tones, cv2.CV_32F, 1, 0), cv2.Sobel(tones, cv2.CV_32F, 0, 1))
     return np.sqrt(strength / max(float(strength.mean()), 1e-6)).astype(np.float32)
-
-
-def _moved(picture: Rgb, matrix: _Matrix) -> Rgb:
-    height, width = picture.shape[:2]
-    moved = cv2.warpAffine(
-        picture, matrix, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
-    )
-    return moved.astype(np.uint8, copy=False)
