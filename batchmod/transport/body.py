@@ -12,7 +12,7 @@ from typing import Any, Final
 from batchmod.model import FileAsDataUrl
 
 CHUNK_BYTES: Final = 96 * 1024
-"""Read at once from a file; a multiple of 3, so that the pieces of base64 join without padding."""
+"""Taken at once; a multiple of 3, so that the pieces of base64 join without padding."""
 
 
 class BodyBrokenError(Exception):
@@ -30,22 +30,25 @@ class _FilePart:
 
 
 class Body:
-    """The bytes of one JSON body, iterated once; `problem` says why it was broken off, if it was."""
+    """The bytes of one JSON body, iterated once; then it is `finished`, or `problem` says why it was broken off."""
 
     def __init__(self, tree: Any) -> None:
         """Measure the body: OSError for a file that cannot be read, ValueError or TypeError for no JSON."""
         self._parts = tuple(_measured(_merged(_pieces(tree))))
         self.length = sum(part.length if isinstance(part, _FilePart) else len(part) for part in self._parts)
         self.problem = ""
+        self.finished = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield pieces of at most 128 KiB of file, or a text whole; BodyBrokenError before a wrong body is complete."""
+        """Yield pieces of at most 128 KiB; BodyBrokenError before a wrong body is complete."""
         for part in self._parts:
-            if not isinstance(part, _FilePart):
-                yield part
-                continue
-            async for chunk in self._file_chunks(part):
-                yield chunk
+            if isinstance(part, _FilePart):
+                async for chunk in self._file_chunks(part):
+                    yield chunk
+            else:
+                for start in range(0, len(part), CHUNK_BYTES):
+                    yield part[start : start + CHUNK_BYTES]
+        self.finished = True
 
     async def _file_chunks(self, part: _FilePart) -> AsyncIterator[bytes]:
         digest = hashlib.sha256()

@@ -15,7 +15,7 @@ import httpx
 from batchmod import __version__
 from batchmod.model import Reply, Request, Sent
 from batchmod.transport.body import Body
-from batchmod.transport.doors import Doors, exact_url
+from batchmod.transport.doors import Doors, Wire, wire
 from batchmod.transport.download import Download, Fetched
 from batchmod.transport.outcome import problem_of, sent_of
 from batchmod.urls import check_request_url
@@ -49,6 +49,7 @@ class _UnreadableError(Exception):
 class _Prepared:
     door: httpx.AsyncBaseTransport
     call: httpx.Request
+    wire: Wire
     body: Body | None
     guard: asyncio.Timeout
     patience_s: float
@@ -134,7 +135,8 @@ class Transport:
             extensions={"timeout": times},
         )
         door = self._door(str(call.url), fresh=fresh)
-        return _Prepared(door=door, call=call, body=body, guard=guard, patience_s=patience_s)
+        attempt = Wire(url=str(call.url.copy_with(fragment=None)))
+        return _Prepared(door=door, call=call, wire=attempt, body=body, guard=guard, patience_s=patience_s)
 
     def _door(self, url: str, *, fresh: bool) -> httpx.AsyncBaseTransport:
         try:
@@ -173,15 +175,21 @@ async def _watched(body: Body, guard: asyncio.Timeout, patience_s: float) -> Asy
 
 
 async def _exchanged(prepared: _Prepared) -> Reply:
-    exact_url.set(str(prepared.call.url.copy_with(fragment=None)))
-    async with prepared.guard:
-        response = await prepared.door.handle_async_request(prepared.call)
-        try:
-            body = await _read(response)
-        finally:
-            # the answer is whole or lost by now; what goes wrong in putting the connection away changes nothing
-            with contextlib.suppress(Exception):
-                await response.aclose()
+    wire.set(prepared.wire)
+    done = False
+    try:
+        async with prepared.guard:
+            response = await prepared.door.handle_async_request(prepared.call)
+            try:
+                body = await _read(response)
+            finally:
+                # the answer is whole or lost by now; what goes wrong in putting the connection away changes nothing
+                with contextlib.suppress(Exception):
+                    await response.aclose()
+        done = prepared.body is None or prepared.body.finished
+    finally:
+        if not done:
+            prepared.wire.abort()
     return Reply(sent=Sent.ANSWERED, status=response.status_code, headers=_kept(response.headers), body=body)
 
 
@@ -222,4 +230,6 @@ def _unanswered(prepared: _Prepared, exc: Exception) -> Reply:
         return Reply(sent=Sent.UNKNOWN, problem=prepared.body.problem, file_changed=True)
     if isinstance(exc, _UnreadableError):
         return Reply(sent=Sent.UNKNOWN, problem=f"{host}: {exc}")
-    return Reply(sent=sent_of(exc), problem=problem_of(exc, host))
+    # two witnesses: the exception says that there was no connection, and nobody got one
+    sent = sent_of(exc) if prepared.wire.connection is None else Sent.UNKNOWN
+    return Reply(sent=sent, problem=problem_of(exc, host))

@@ -1,5 +1,6 @@
 """Open connections: which proxy, which certificates, which addresses, and one attempt per send."""
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -12,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
@@ -23,8 +25,23 @@ KEEPALIVE_S: Final = 4.0
 _CONNECTIONS: Final = 1000
 _HEADER_BYTES: Final = 64 * 1024
 
-exact_url: Final[ContextVar[str]] = ContextVar("exact_url")
-"""The URL to be asked, to the byte; set by whoever sends. yarl would respell a signed one (`%2F` to `/`)."""
+
+@dataclass(kw_only=True, slots=True)
+class Wire:
+    """One attempt: what is asked, and the connection it left on, if there ever was one."""
+
+    url: str
+    """To the byte; yarl would respell a signed one (`%2F` to `/`)."""
+    connection: asyncio.BaseTransport | None = None
+
+    def abort(self) -> None:
+        """Drop the connection with all that still waits to be written; closing would wait for the server."""
+        if isinstance(self.connection, asyncio.WriteTransport):
+            self.connection.abort()
+
+
+wire: Final[ContextVar[Wire]] = ContextVar("wire")
+"""Set by whoever sends, for this room's connectors, which httpx hands nothing else to."""
 
 
 class BrokenOffError(aiohttp.ClientError):
@@ -83,12 +100,21 @@ class Doors:
         return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Notes which connection an attempt got."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        connection = await super().connect(*args, **kwargs)
+        wire.get().connection = connection.transport
+        return connection
+
+
 def _session(key: _Key, context: ssl.SSLContext) -> aiohttp.ClientSession:
     # with a proxy the addresses are the proxy's business: it is the one that resolves and connects
     screen = _screen(loopback_allowed=key.loopback_allowed) if key.download and key.proxy is None else None
     keeping: dict[str, Any] = {"force_close": True} if key.fresh else {"keepalive_timeout": KEEPALIVE_S}
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context, socket_factory=screen, **keeping),
+        connector=_Connector(limit=_CONNECTIONS, ssl=context, socket_factory=screen, **keeping),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=key.proxy,
         middlewares=(_once,),
@@ -99,7 +125,7 @@ def _session(key: _Key, context: ssl.SSLContext) -> aiohttp.ClientSession:
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Send exactly what was asked, once: a GET that aiohttp repeats could end as "refused" after it arrived."""
-    request.url = URL(exact_url.get(), encoded=True)
+    request.url = URL(wire.get().url, encoded=True)
     try:
         return await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):

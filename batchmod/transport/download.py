@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from batchmod.transport.doors import Doors, exact_url
+from batchmod.transport.doors import Doors, Wire, wire
 from batchmod.transport.outcome import address_was_refused, problem_of
 from batchmod.urls import check_hop
 
@@ -131,7 +131,7 @@ class Download:
         wait = self.connect_timeout_s
         times = {"connect": wait, "pool": 3 * wait, "read": _READ_TIMEOUT_S}
         call = httpx.Request("GET", url, headers=headers, extensions={"timeout": times})
-        exact_url.set(str(call.url.copy_with(fragment=None)))
+        wire.set(Wire(url=str(call.url.copy_with(fragment=None))))
         door = self.doors.for_download(url, loopback_allowed=self.loopback_allowed)
         return await door.handle_async_request(call)
 
@@ -181,7 +181,10 @@ class _PartFile:
         self._path = path
         self._digest = hashlib.sha256()
         self._pending = bytearray()
-        with path.open("r+b" if start else "wb") as file:
+        if not start:
+            path.write_bytes(b"")
+            return
+        with path.open("r+b") as file:
             file.truncate(start)
             while piece := file.read(_WRITE_BYTES):
                 self._digest.update(piece)

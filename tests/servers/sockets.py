@@ -5,11 +5,15 @@ import hashlib
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import pytest
 
 KEPT_BODY = 2**20
 
@@ -193,9 +197,33 @@ def full_backlog() -> Iterator[int]:
         listener.listen(0)
         for _ in range(4):
             sock = waiting.enter_context(socket.socket())
-            sock.setblocking(False)
+            sock.settimeout(0)
             sock.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 and service.test that nobody trusts, with its key, in one file.
+
+    Skips the test where the openssl command is missing.
+    """
+    key, certificate, both = folder / "key.pem", folder / "certificate.pem", folder / "both.pem"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1,DNS:service.test"]
+    command = ["openssl", "req", "-x509", *kind, *names, "-keyout", str(key), "-out", str(certificate)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("no openssl command to make a certificate with")
+    both.write_bytes(key.read_bytes() + certificate.read_bytes())
+    return both
+
+
+def tls_server(certificate: Path) -> ssl.SSLContext:
+    """A server's side of TLS with this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def free_port() -> int:
