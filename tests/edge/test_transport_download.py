@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from batchmod.transport import Fetched, Transport
-from tests.servers.sockets import Peer, RawServer, Script, free_port
+from tests.servers.sockets import Peer, RawServer, Script, free_port, self_signed, tls_server
 
 VIDEO = os.urandom(2_500_000)
 HASH = hashlib.sha256(VIDEO).hexdigest()
@@ -223,6 +223,19 @@ def test_a_redirect_to_where_nobody_may_go_is_refused(location: str, part: Path)
         fetched = download(server.url, part)
     assert (fetched.ok, fetched.retry) == (False, False)
     assert not part.exists()
+
+
+def test_a_redirect_from_https_down_to_http_is_refused(
+    tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with RawServer(always()) as plain:
+        script = always(302, b"", Location=f"{plain.url}/a.mp4")
+        with RawServer(script, tls=tls_server(certificate)) as server:
+            fetched = download(f"{server.url}/a.mp4", part)
+    assert (fetched.ok, fetched.retry, plain.connections) == (False, False, 0)
+    assert "https down to http" in fetched.problem
 
 
 @pytest.mark.parametrize(

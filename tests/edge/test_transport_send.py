@@ -18,7 +18,7 @@ import pytest
 from batchmod import __version__
 from batchmod.model import FileAsDataUrl, Reply, Request, Sent
 from batchmod.transport import Transport, doors
-from tests.servers.sockets import Peer, RawServer, free_port, keep_answering
+from tests.servers.sockets import Peer, RawServer, free_port, keep_answering, self_signed, tls_server
 
 KEY = "sk-very-secret-0123456789"
 
@@ -361,6 +361,24 @@ def test_a_request_to_another_machine_goes_through_the_proxy_of_the_environment(
     assert auth == ["Basic " + base64.b64encode(b"me:sesame").decode()]
     assert reply.sent is Sent.UNKNOWN
     assert reply.problem == "the proxy refused the way to api.invalid"
+
+
+def test_a_key_travels_through_a_proxy_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(peer: Peer) -> None:
+        heads.append(peer.read_head())
+        peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        peer.tunnel_to(server.port)
+
+    heads: list[object] = []
+    certificate = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with RawServer(keep_answering, tls=tls_server(certificate)) as server, RawServer(connect) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        reply = one(request("https://service.test/v1"), secret_headers={"x-api-key": KEY})
+    assert reply.sent is Sent.ANSWERED
+    assert server.seen[0].headers["x-api-key"] == KEY
+    assert "CONNECT service.test:443" in repr(heads)
+    assert KEY not in repr(heads)
 
 
 def test_a_proxy_that_is_down_got_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
