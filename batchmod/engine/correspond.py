@@ -7,6 +7,12 @@ from batchmod.engine.flow import FlowEstimator, Motion, along
 from batchmod.engine.raster import Floats, Gray, Points, blurred, eroded, inside, length, own_positions, sampled
 
 _MISMATCH_SIDE = 7
+_LARGEST_DRIFT = 6.0
+"""Pixels; a farther jump is no drift but another match."""
+_LIKE = 6.0
+"""Mismatch, in levels, below which two places show the same."""
+_LOST = 0.3
+"""Confidence below which the map may be won anew."""
 _FLOOR = 0.02
 """No confidence is lower: a weight of 0 would leave places without any anchor."""
 
@@ -59,13 +65,13 @@ class Correspondence:
         own = own_positions(*now.shape)
         found = self._estimator.refined(now, self._key, carried - own) + own
         before, after = self._mismatch(now, carried), self._mismatch(now, found)
-        drift = (after < before - 0.3) & (length(found - carried) < 6)
+        drift = (after < before - 0.3) & (length(found - carried) < _LARGEST_DRIFT)
         # A far jump is believed only where nothing is known and it explains the frame far better:
         # something that was hidden has come back.
-        returned = ((after < before * 0.5 - 2) & (held < 0.3)).astype(np.float32)
+        returned = ((after < before * 0.5 - 2) & (held < _LOST)).astype(np.float32)
         share = blurred(np.maximum(drift.astype(np.float32) * np.float32(0.5), returned), 2)
         points = _mixed(carried, found, share[..., None])
-        recovered = (after < 6) * returned * np.float32(0.7)
+        recovered = (after < _LIKE) * returned * np.float32(0.7)
         return points, _mixed(before, after, share), recovered
 
     def _mismatch(self, now: Gray, points: Points) -> Floats:

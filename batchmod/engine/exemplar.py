@@ -135,11 +135,9 @@ class Exemplar:
     def search_coarse(self, guess: Guess, frozen: Field) -> Field:
         """Patches for a guess at half size; `frozen` is where they were thought to be."""
         target = self._target(guess, everywhere=True)
-        cost = np.zeros(frozen.shape[:2], np.int32)
         for again in (False, True):
             result = np.empty_like(frozen)
-            rules = self.settings.coarse(again=again)
-            self._search(target, self._coarse, rules, frozen, result, cost)
+            self._search(target, self._coarse, self.settings.coarse(again=again), frozen, result)
             frozen = result
         return frozen
 
@@ -147,8 +145,7 @@ class Exemplar:
         """Patches for a guess at full size."""
         target = self._target(guess, everywhere=False)
         result = np.empty_like(frozen)
-        cost = np.zeros(frozen.shape[:2], np.int32)
-        self._search(target, self._fine, self.settings.fine(), frozen, result, cost)
+        self._search(target, self._fine, self.settings.fine(), frozen, result)
         return result
 
     def voted(self, field: Field, points: Points) -> Rgb:

@@ -1,6 +1,7 @@
 """Optical flow between frames, and where it can be trusted."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -36,7 +37,9 @@ def agreement(backward: Points, forward: Points) -> Mask:
     size = np.square(backward).sum(-1) + np.square(returning).sum(-1)
     height, width = backward.shape[:2]
     x, y = target[..., 0], target[..., 1]
-    return (gap < 0.01 * size + 0.5) & (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    agree: Mask = gap < 0.01 * size + 0.5
+    agree &= (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return agree
 
 
 class FlowEstimator:
@@ -54,13 +57,13 @@ class FlowEstimator:
         """The flow F with `start(x) ≈ end(x + F(x))`."""
         if min(start.shape) < _SMALLEST_SIDE:
             return np.zeros((*start.shape, 2), np.float32)
-        return self._plain.calc(start, end, None).astype(np.float32, copy=False)  # type: ignore[call-overload]
+        return cast(Points, self._plain.calc(start, end, None))  # type: ignore[call-overload]
 
     def refined(self, start: Gray, end: Gray, guess: Points) -> Points:
         """The same, searched from `guess` on, which is left as it is."""
         if min(start.shape) < _SMALLEST_SIDE:
             return guess
-        return self._started.calc(start, end, guess.copy()).astype(np.float32, copy=False)
+        return cast(Points, self._started.calc(start, end, guess.copy()))
 
     def motion(self, now: Gray, before: Gray) -> Motion:
         """How `now` moved since `before`."""

@@ -1,6 +1,7 @@
 """Fits a given first frame of another size or framing to the clip's."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -79,7 +80,9 @@ def _aligned(picture: Rgb, key: Rgb, start: _Matrix) -> _Alignment:
     template, moving = _edges(resized(key, width, height)), _edges(placed)
     mask = (inside > 0.5).astype(np.uint8)  # noqa: PLR2004 - more inside than out
     try:
-        correlation, found = cv2.findTransformECC(template, moving, change, cv2.MOTION_AFFINE, criteria, mask, _ECC_BLUR)
+        correlation, found = cv2.findTransformECC(
+            template, moving, change, cv2.MOTION_AFFINE, criteria, mask, _ECC_BLUR
+        )
     except cv2.error:  # it does not converge on pictures without edges, or without any in common
         return _Alignment(correlation=0.0, matrix=start)
     if correlation - _agreement(template, moving, mask) < _WORTH_MOVING:
@@ -138,4 +141,4 @@ def _edges(rgb: Rgb) -> Floats:
     """Edge strength, its range compressed so that a look's hard outlines do not outweigh everything else."""
     tones = blurred(luma(rgb), 2).astype(np.float32)
     strength = cv2.magnitude(cv2.Sobel(tones, cv2.CV_32F, 1, 0), cv2.Sobel(tones, cv2.CV_32F, 0, 1))
-    return np.sqrt(strength / max(float(strength.mean()), 1e-6)).astype(np.float32)
+    return cast(Floats, np.sqrt(strength / max(float(strength.mean()), 1e-6)))

@@ -5,6 +5,8 @@ Warp error alone is won by mush, sharpness alone by noise: read warp error with 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import cv2
 import numpy as np
@@ -23,7 +25,7 @@ def motions(frames: Sequence[Rgb]) -> list[Motion]:
     """How each frame but the first moved since the one before."""
     estimator = FlowEstimator()
     tones = [luma(frame) for frame in frames]
-    return [estimator.motion(now, before) for before, now in zip(tones, tones[1:], strict=False)]
+    return [estimator.motion(now, before) for before, now in pairwise(tones)]
 
 
 def warp_error(output: Sequence[Rgb], source_motions: Sequence[Motion]) -> float:
@@ -32,7 +34,7 @@ def warp_error(output: Sequence[Rgb], source_motions: Sequence[Motion]) -> float
     Only where the source's flow can be trusted. `source_motions` are those of the source's frames.
     """
     errors = []
-    for before, now, motion in zip(output, output[1:], source_motions, strict=False):
+    for (before, now), motion in zip(pairwise(output), source_motions, strict=True):
         moved = sampled(before, along(motion.backward), LANCZOS)
         difference = cv2.absdiff(moved, now).mean(-1)
         errors.append(difference[motion.trusted].mean() if motion.trusted.any() else 0.0)
@@ -90,7 +92,7 @@ def _distributions(picture: Rgb) -> list[Floats]:
 
 def _directions(dimensions: int, count: int) -> Floats:
     vectors = np.random.default_rng(0).normal(size=(dimensions, count))
-    return (vectors / np.linalg.norm(vectors, axis=0)).astype(np.float32)
+    return cast(Floats, (vectors / np.linalg.norm(vectors, axis=0)).astype(np.float32))
 
 
 def _texture(picture: Rgb) -> Floats:
@@ -98,7 +100,7 @@ def _texture(picture: Rgb) -> Floats:
     chosen = np.random.default_rng(1).integers(0, patches.shape[:2], (_PATCHES, 2))
     values = patches[chosen[:, 0], chosen[:, 1]].astype(np.float32).reshape(_PATCHES, 3, -1)
     values -= values.mean(-1, keepdims=True)
-    return np.sort(values.reshape(_PATCHES, -1) @ _directions(3 * _PATCH**2, _DIRECTIONS), 0)
+    return cast(Floats, np.sort(values.reshape(_PATCHES, -1) @ _directions(3 * _PATCH**2, _DIRECTIONS), 0))
 
 
 def _colours(picture: Rgb) -> Floats:

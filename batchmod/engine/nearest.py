@@ -166,11 +166,12 @@ def _build(points: Floats) -> Tree:
 
 @serial
 def _is_near(positions: Integers, i: int, place: Integers) -> bool:
-    return abs(positions[i, 0] - place[0]) < _APART and abs(positions[i, 1] - place[1]) < _APART
+    near: bool = abs(positions[i, 0] - place[0]) < _APART and abs(positions[i, 1] - place[1]) < _APART
+    return near
 
 
 @serial
-def _insert(found: Integers, distances: Floats, i: int, distance: float, slot: int) -> None:
+def _insert(found: Integers, distances: Floats, i: int, distance: np.float32, slot: int) -> None:
     """Put point i at its rank; what stood at `slot` falls out."""
     while slot > 0 and distances[slot - 1] > distance:
         distances[slot] = distances[slot - 1]
@@ -181,7 +182,7 @@ def _insert(found: Integers, distances: Floats, i: int, distance: float, slot: i
 
 
 @serial
-def _slot(found: Integers, distances: Floats, positions: Integers, i: int, distance: float) -> int:
+def _slot(found: Integers, distances: Floats, positions: Integers, i: int, distance: np.float32) -> int:
     """Which entry point i would replace: a worse one near it, else the last; -1 if a better one is near."""
     for k in range(found.size):
         if found[k] != NOTHING and _is_near(positions, i, positions[found[k]]):

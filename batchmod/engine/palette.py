@@ -20,7 +20,8 @@ def _blurred_table(table: _Table, sigma: float) -> _Table:
     """A Gaussian blur along the three colour axes; nothing lies outside."""
     bins = np.arange(_BINS)
     weights = np.exp(-np.square(bins[:, None] - bins) / (2 * sigma * sigma)) / (sigma * np.sqrt(2 * np.pi))
-    return np.einsum("ai,bj,ck,ijk...->abc...", weights, weights, weights, table, optimize=True)
+    blurred_: _Table = np.einsum("ai,bj,ck,ijk...->abc...", weights, weights, weights, table, optimize=True)
+    return blurred_
 
 
 def _counts(key: Rgb, style: Rgb, weights: Floats) -> _Table:
@@ -28,8 +29,10 @@ def _counts(key: Rgb, style: Rgb, weights: Floats) -> _Table:
     r, g, b = (key.reshape(-1, 3) // _WIDTH).astype(np.int64).T
     bins = (r * _BINS + g) * _BINS + b
     values = np.column_stack([style.reshape(-1, 3), np.ones(len(bins))]) * weights.reshape(-1, 1)
-    sums = [np.bincount(bins, value, _BINS**3) for value in values.T]
-    return np.stack(sums, -1).reshape(_BINS, _BINS, _BINS, 4)
+    sums = np.zeros((_BINS**3, 4))
+    for channel in range(4):
+        sums[:, channel] = np.bincount(bins, values[:, channel], len(sums))
+    return sums.reshape(_BINS, _BINS, _BINS, 4)
 
 
 class Palette:

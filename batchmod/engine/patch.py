@@ -26,9 +26,13 @@ NOTHING = -1
 """Stands for a missing position."""
 _WORST = 2**30
 _CONFIDENT = 0.5
+_OWN, _RELATIVES = 1, 2
+"""Stages of the search: 0 is the flow's position, 3 the pixels around the best."""
 _AROUND = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)], np.int32)
 """Left, right, above, below."""
 
+_Int = int | np.int32
+_Pair = tuple[_Int, _Int]
 Bytes = NDArray[np.uint8]
 Field = NDArray[np.int32]
 """`rows x columns x 2`: per patch, the centre (x, y) of a keyframe patch."""
@@ -120,7 +124,7 @@ def packed(style: Rgb, source: Rgb, weights: Weights, side: int) -> Features:
 
 
 @inlined
-def _distance(first: Bytes, i: int, second: Bytes, j: int, strides: tuple[int, int], side: int, limit: int) -> int:
+def _distance(first: Bytes, i: _Int, second: Bytes, j: _Int, strides: tuple[int, int], side: int, limit: _Int) -> _Int:
     """Sum of squared differences of the patches at bytes i and j; given up after the row that exceeds `limit`."""
     total = np.int32(0)
     for _ in range(side):
@@ -135,7 +139,7 @@ def _distance(first: Bytes, i: int, second: Bytes, j: int, strides: tuple[int, i
 
 
 @inlined
-def _add_neighbours(ideas: Field, field: Field, row: int, column: int, neighbours: int) -> int:
+def _add_neighbours(ideas: Field, field: Field, row: _Int, column: _Int, neighbours: int) -> int:
     """The patch's own frozen value and its neighbours', shifted to its place."""
     ideas[0, 0] = field[row, column, 0]
     ideas[0, 1] = field[row, column, 1]
@@ -178,85 +182,93 @@ def _is_known(ideas: Field, count: int, x: int, y: int) -> bool:
     return known
 
 
-_Search = Callable[[Target, Keyframe, Rules, Field, Field, NDArray[np.int32]], None]
+@inlined
+def _gather(
+    stage: int, ideas: Field, target: Target, key: Keyframe, rules: Rules, frozen: Field, cell: _Pair, best: _Pair
+) -> int:
+    """Write the stage's candidates; their number."""
+    row, column = cell
+    confidence = target.confidence[row, column]
+    if stage == _OWN:
+        return _add_neighbours(ideas, frozen, row, column, rules.neighbours)
+    if stage == _RELATIVES:
+        if not rules.relatives or confidence >= _CONFIDENT:
+            return 0
+        y = min(key.similar.shape[0] - 1, best[1] // STEP)
+        x = min(key.similar.shape[1] - 1, best[0] // STEP)
+        shift_x, shift_y = best[0] - x * STEP, best[1] - y * STEP
+        return _add_relatives(ideas, key.similar[y, x], shift_x, shift_y, target.found[row, column])
+    if confidence >= rules.step_below:
+        return 0
+    for k in range(4):
+        ideas[k, 0] = best[0] + _AROUND[k, 0]
+        ideas[k, 1] = best[1] + _AROUND[k, 1]
+    return 4
+
+
+@inlined
+def _best_patch(
+    target: Target, key: Keyframe, rules: Rules, frozen: Field, ideas: Field, cell: _Pair, side: int
+) -> _Pair:
+    """The centre (x, y) of the best candidate for one patch."""
+    row, column = cell
+    strides = ((target.width + side - 1) * CHANNELS, (key.width + side - 1) * CHANNELS)
+    place = row * STEP * strides[0] + column * STEP * CHANNELS
+    confidence = target.confidence[row, column]
+    flow_x, flow_y = target.points[row, column, 0], target.points[row, column, 1]
+    anchor = np.float32(side * side) * (rules.anchor * confidence + rules.loose_anchor * (1 - confidence))
+    best_x, best_y = np.int32(flow_x + np.float32(0.5)), np.int32(flow_y + np.float32(0.5))
+    best = np.int32(_WORST)
+    for stage in range(4):
+        share = rules.relatives_share if stage == _RELATIVES else 1.0
+        if stage == 0:
+            ideas[0, 0], ideas[0, 1] = best_x, best_y
+            count = 1
+        elif best < rules.good and confidence >= _CONFIDENT:
+            break
+        else:
+            count = _gather(stage, ideas, target, key, rules, frozen, cell, (best_x, best_y))
+        for k in range(count):
+            x = min(max(ideas[k, 0], 0), key.width - 1)
+            y = min(max(ideas[k, 1], 0), key.height - 1)
+            if stage > 0 and ((x == best_x and y == best_y) or _is_known(ideas, k, x, y)):
+                continue
+            pull = np.int32(anchor * min((x - flow_x) ** 2 + (y - flow_y) ** 2, rules.reach))
+            limit = np.int32(best * share) - pull
+            if limit <= 0:
+                continue
+            there = y * strides[1] + x * CHANNELS
+            distance = _distance(target.values, place, key.values, there, strides, side, limit)
+            if distance < limit:
+                best = np.int32(distance + pull)
+                best_x, best_y = np.int32(x), np.int32(y)
+    return best_x, best_y
+
+
+_Search = Callable[[Target, Keyframe, Rules, Field, Field], None]
 
 
 @cache
 def search_kernel(side: int) -> _Search:
-    """The search for patches of `side` pixels: `search(target, key, rules, frozen, result, cost)`.
+    """The search for patches of `side` pixels: `search(target, key, rules, frozen, result)`.
 
     Candidates are the flow's position, the frozen field's own and its neighbours' offsets, patches similar to the
     best so far (k-coherence: Tong et al. 2002; they must win by half: Hertzmann et al., "Image analogies",
-    2001), patches found for this one, and the pixels around the best. `result` and `cost` are written; cells
-    that `only_below` skips take their frozen value and keep their cost.
+    2001), patches found for this one, and the pixels around the best. `result` is written; patches that
+    `only_below` skips take their frozen value.
     """
 
+    # A kernel per side: with the side a constant a row of a patch is compared in a few instructions.
     @kernel
-    def search(  # noqa: C901, PLR0912 - one loop, so that the distance is compiled into one place
-        target: Target, key: Keyframe, rules: Rules, frozen: Field, result: Field, cost: NDArray[np.int32]
-    ) -> None:
-        rows, columns = cost.shape
-        border = side - 1
-        strides = ((target.width + border) * CHANNELS, (key.width + border) * CHANNELS)
-        scale = np.float32(side * side)
-        for row in prange(rows):
-            ideas = np.empty((16, 2), np.int32)
-            for column in range(columns):
-                confidence = target.confidence[row, column]
-                best_x, best_y = frozen[row, column, 0], frozen[row, column, 1]
-                if confidence >= rules.only_below:
-                    result[row, column, 0] = best_x
-                    result[row, column, 1] = best_y
+    def search(target: Target, key: Keyframe, rules: Rules, frozen: Field, result: Field) -> None:
+        for row in prange(frozen.shape[0]):
+            ideas = np.empty((8, 2), np.int32)
+            for column in range(frozen.shape[1]):
+                if target.confidence[row, column] >= rules.only_below:
+                    result[row, column] = frozen[row, column]
                     continue
-                flow_x, flow_y = target.points[row, column, 0], target.points[row, column, 1]
-                anchor = scale * (rules.anchor * confidence + rules.loose_anchor * (1 - confidence))
-                place = row * STEP * strides[0] + column * STEP * CHANNELS
-                best = np.int32(_WORST)
-                for stage in range(4):
-                    share = np.float32(1)
-                    if stage == 0:
-                        ideas[0, 0] = np.int32(flow_x + np.float32(0.5))
-                        ideas[0, 1] = np.int32(flow_y + np.float32(0.5))
-                        count = 1
-                    elif stage == 1:
-                        if best < rules.good and confidence >= _CONFIDENT:
-                            break
-                        count = _add_neighbours(ideas, frozen, row, column, rules.neighbours)
-                    elif stage == 2:  # noqa: PLR2004
-                        if not rules.relatives or confidence >= _CONFIDENT:
-                            continue
-                        grid_y = min(key.similar.shape[0] - 1, best_y // STEP)
-                        grid_x = min(key.similar.shape[1] - 1, best_x // STEP)
-                        shift_x, shift_y = best_x - grid_x * STEP, best_y - grid_y * STEP
-                        count = _add_relatives(
-                            ideas, key.similar[grid_y, grid_x], shift_x, shift_y, target.found[row, column]
-                        )
-                        share = rules.relatives_share
-                    else:
-                        if confidence >= rules.step_below:
-                            break
-                        for k in range(4):
-                            ideas[k, 0] = best_x + _AROUND[k, 0]
-                            ideas[k, 1] = best_y + _AROUND[k, 1]
-                        count = 4
-                    for k in range(count):
-                        x = min(max(ideas[k, 0], 0), key.width - 1)
-                        y = min(max(ideas[k, 1], 0), key.height - 1)
-                        if best < _WORST and ((x == best_x and y == best_y) or _is_known(ideas, k, x, y)):
-                            continue
-                        away = min((x - flow_x) ** 2 + (y - flow_y) ** 2, rules.reach)
-                        pull = np.int32(anchor * away)
-                        limit = np.int32(best * share) - pull
-                        if limit <= 0:
-                            continue
-                        there = (y * strides[1]) + x * CHANNELS
-                        distance = _distance(target.values, place, key.values, there, strides, side, limit)
-                        if distance < limit:
-                            best = np.int32(distance + pull)
-                            best_x, best_y = np.int32(x), np.int32(y)
-                result[row, column, 0] = best_x
-                result[row, column, 1] = best_y
-                cost[row, column] = best
+                best = _best_patch(target, key, rules, frozen, ideas, (row, column), side)
+                result[row, column, 0], result[row, column, 1] = best
 
     return search
 
@@ -265,10 +277,10 @@ def search_kernel(side: int) -> _Search:
 def _bilinear(picture: Rgb, x: float, y: float) -> tuple[float, float, float]:
     """The colour at a position of a picture, which is clipped to it."""
     height, width = picture.shape[:2]
-    x = min(max(x, np.float32(0)), np.float32(width - 1.001))
-    y = min(max(y, np.float32(0)), np.float32(height - 1.001))
-    i, j = np.int32(x), np.int32(y)
-    u, v = np.float32(x - i), np.float32(y - j)
+    right, bottom = np.float32(width - 1.001), np.float32(height - 1.001)
+    at_x, at_y = min(max(np.float32(x), np.float32(0)), right), min(max(np.float32(y), np.float32(0)), bottom)
+    i, j = np.int32(at_x), np.int32(at_y)
+    u, v = np.float32(at_x - i), np.float32(at_y - j)
     a, b, c, d = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
     return (
         a * picture[j, i, 0] + b * picture[j, i + 1, 0] + c * picture[j + 1, i, 0] + d * picture[j + 1, i + 1, 0],

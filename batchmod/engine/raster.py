@@ -35,7 +35,7 @@ REFERENCE_HEIGHT = 288
 
 def unit(picture: NDArray[_Scalar]) -> float:
     """The length, in pixels, that is one pixel in a picture of the reference size."""
-    return min(picture.shape[:2]) / REFERENCE_HEIGHT
+    return float(min(picture.shape[:2]) / REFERENCE_HEIGHT)
 
 
 def luma(rgb: Rgb) -> Gray:
@@ -104,7 +104,8 @@ def own_positions(height: int, width: int) -> Points:
 
 def inside(points: Points, width: int, height: int) -> Points:
     """The positions, clipped to a picture of the given size."""
-    return np.clip(points, 0, np.array([width - 1, height - 1], np.float32))
+    limit = np.array([width - 1, height - 1], np.float32)
+    return cast(Points, np.clip(points, 0, limit))
 
 
 def length(vectors: Points) -> Floats:
@@ -114,4 +115,4 @@ def length(vectors: Points) -> Floats:
 
 def to_bytes(values: Floats) -> Rgb:
     """Levels rounded and clipped to 0..255."""
-    return np.clip(values + 0.5, 0, 255).astype(np.uint8)
+    return cast(Rgb, np.clip(values + 0.5, 0, 255).astype(np.uint8))

@@ -1,5 +1,7 @@
 """Finds scene cuts while frames go by."""
 
+from typing import cast
+
 import cv2
 import numpy as np
 
@@ -39,4 +41,4 @@ class CutDetector:
 def _histogram(frame: Rgb) -> Floats:
     lab = cv2.cvtColor(resized(frame, *_HISTOGRAM_SIZE), cv2.COLOR_RGB2LAB)
     counts = cv2.calcHist([lab], [0, 1, 2], None, list(_HISTOGRAM_BINS), [0, 256] * 3).astype(np.float32)
-    return counts / counts.sum()
+    return cast(Floats, counts / counts.sum())

@@ -124,8 +124,9 @@ class Given:
             return ()
         named = ", ".join(str(number) for number in self._cuts[:_NAMED_CUTS])
         more = ", …" if len(self._cuts) > _NAMED_CUTS else ""
-        return (
+        warning = (
             f"the clip has {len(self._cuts)} scene cut(s), at frame {named}{more} (counted from 0): the first frame "
             "shows only the first shot, and the others borrow its colours and texture; "
-            "split the clip and give each shot its own first frame for a better result",
+            "split the clip and give each shot its own first frame for a better result"
         )
+        return (warning,)

@@ -20,7 +20,6 @@ from batchmod.engine.raster import (
     sampled,
     shrunk,
     stretched,
-    to_bytes,
     unit,
 )
 
@@ -96,7 +95,7 @@ class Synthesizer:
         if self._offsets is None:
             return np.zeros_like(points)
         height, width = half_size(*motion.backward.shape[:2])
-        flow = on_grid(shrunk(motion.backward, width, height)) / (2 * STEP)
+        flow = on_grid(shrunk(motion.backward, width, height)) / np.float32(2 * STEP)
         return sampled(self._offsets, own_positions(*points.shape[:2]) + flow, NEAREST)
 
     def _with_live_detail(self, picture: Rgb, frame: Rgb) -> Rgb:
