@@ -1,0 +1,44 @@
+"""Outcomes → one page: report.html, for people; it opens from disk and asks no network."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Final
+
+from batchmod import clock, files
+from batchmod.report import page
+from batchmod.report.cards import Places, card
+from batchmod.report.tally import MOST_CARDS, gather, in_reading_order
+
+__all__ = ["FILE_NAME", "MOST_CARDS", "write"]
+
+FILE_NAME: Final = "report.html"
+_NONE: Final[Mapping[str, str]] = {}
+
+
+def write(
+    folder: Path,
+    lines: Iterable[Mapping[str, Any]],
+    *,
+    title: str,
+    sources: Mapping[str, str],
+    first_frames: Mapping[str, str] = _NONE,
+    most: int = MOST_CARDS,
+) -> Path:
+    """Write report.html whole from the lines of results.csv; returns where it stands.
+
+    `sources` and `first_frames`: id → absolute path or URL. Files are shown where they lie, relative to `folder`;
+    URLs are named without their query and not loaded. The page shows at most `most` rows: those that need a look,
+    then the newest; the totals count all.
+    """
+    totals, kept = gather(lines, most=most)
+    ours = frozenset(files.schema("results")["properties"])
+    places = Places(folder=folder, sources=sources, first_frames=first_frames)
+    cards = (card(line, number=number, places=places, ours=ours) for number, line in in_reading_order(kept))
+    text = page.render(title=title, made_at=clock.iso(clock.now()), totals=totals, shown=len(kept), cards=cards)
+    return files.write_whole(folder / FILE_NAME, lambda file: _encode(file, text))
+
+
+def _encode(file: IO[bytes], text: Iterator[str]) -> None:
+    for piece in text:
+        # a file name that is no text holds lone surrogates, which UTF-8 has no bytes for
+        file.write(piece.encode("utf-8", errors="xmlcharrefreplace"))
