@@ -188,3 +188,22 @@ class Identities:
         with contextlib.suppress(OSError):
             text = json.dumps(self._known).encode()
             write_whole(self._cache, lambda file: file.write(text))
+
+
+def normal(path: Path) -> str:
+    """The path without `..`, links left as they are."""
+    return os.path.normpath(path)
+
+
+def relative(path: Path, folder: Path) -> str:
+    """`path` as seen from `folder`, with `/`; absolute where they are on different drives."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def shortest(path: Path) -> str:
+    """A path as a person at the current folder would type it."""
+    near = relative(path, Path.cwd())
+    return str(path) if near.startswith("../..") else near

@@ -35,7 +35,7 @@ def key_of(canonical: Mapping[str, Any]) -> str:
     return f"{KEY_FORM}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
 
-def make(  # noqa: PLR0913 - a job is made of all of these
+def make(
     row: Row,
     *,
     video: Source,

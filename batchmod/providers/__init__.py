@@ -19,7 +19,7 @@ def facts(name: str) -> ProviderFacts:
     return cast(ProviderFacts, import_module(f"batchmod.providers.{name}").FACTS)
 
 
-def hosted(name: str, *, endpoints: Endpoints, key: str, shelf: UploadShelf) -> Provider:
+def open_hosted(name: str, *, endpoints: Endpoints, key: str, shelf: UploadShelf) -> Provider:
     """A hosted provider at these endpoints."""
     from batchmod.providers.hosted import Dialect, Hosted
 
@@ -27,7 +27,7 @@ def hosted(name: str, *, endpoints: Endpoints, key: str, shelf: UploadShelf) -> 
     return Hosted(dialect, endpoints=endpoints, key=key, shelf=shelf)
 
 
-def local(*, executor: Executor, scratch: Path) -> Provider:
+def open_local(*, executor: Executor, scratch: Path) -> Provider:
     """The embedded engine."""
     from batchmod.providers.local import Local
 

@@ -1,7 +1,6 @@
 """Drives any hosted dialect: sends its requests with the key, downloads, walks the history."""
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -33,16 +32,45 @@ class Dialect(Protocol):
     """A vendor's contract as pure functions; a module is one."""
 
     @property
-    def FACTS(self) -> ProviderFacts: ...  # noqa: N802 - a module's constant
-    def key_headers(self, key: str) -> dict[str, str]: ...
-    def begin(self, work: Work, endpoints: Endpoints, uploads: Mapping[str, str]) -> Step: ...
-    def resume(self, work: Work, endpoints: Endpoints) -> Step: ...
-    def next_step(self, state: Any, reply: Reply | None) -> Step: ...
-    def saved(self, state: Any) -> dict[str, Any]: ...
-    def history_request(self, endpoints: Endpoints, *, page: int, since: float, until: float) -> Request | None: ...
-    def history_spans(self, since: float, now: float) -> Iterator[tuple[float, float]]: ...
-    def history_rows(self, reply: Reply) -> list[HistoryRow]: ...
-    def http_date(self, text: str | None) -> float | None: ...
+    def FACTS(self) -> ProviderFacts:  # noqa: N802 - a module's constant
+        """The vendor as data."""
+        ...
+
+    def key_headers(self, key: str) -> dict[str, str]:
+        """The headers that carry the key."""
+        ...
+
+    def begin(self, work: Work, endpoints: Endpoints, uploads: Mapping[str, str]) -> Step:
+        """The first step of a work; `uploads`: SHA-256 → URL of files that are already up."""
+        ...
+
+    def resume(self, work: Work, endpoints: Endpoints) -> Step:
+        """The next step of a work whose request id is known."""
+        ...
+
+    def next_step(self, state: Any, reply: Reply | None) -> Step:
+        """What follows from a reply, or from a wait that is over."""
+        ...
+
+    def saved(self, state: Any) -> dict[str, Any]:
+        """What of a state the record keeps."""
+        ...
+
+    def history_request(self, endpoints: Endpoints, *, page: int, since: float, until: float) -> Request | None:
+        """A page of the history between two moments, newest first; None where there is no history."""
+        ...
+
+    def history_spans(self, since: float, now: float) -> Iterator[tuple[float, float]]:
+        """The pieces of time the provider lets one ask for, newest first."""
+        ...
+
+    def history_rows(self, reply: Reply) -> list[HistoryRow]:
+        """The rows of a history page."""
+        ...
+
+    def http_date(self, text: str | None) -> float | None:
+        """Unix seconds of a `Date` header."""
+        ...
 
 
 class Hosted:

@@ -1,5 +1,6 @@
 """The embedded engine behind the same face as any service: free, on this machine, in worker processes."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ class Local:
     async def collect(self, done: Done, part: Path) -> Fetched:
         """Take what the engine made."""
         try:
-            Path(done.location).replace(part)
+            await asyncio.to_thread(Path(done.location).replace, part)
         except FileNotFoundError:
             return Fetched(ok=False, problem="the engine's file is gone", gone=True)
         return Fetched(ok=True)

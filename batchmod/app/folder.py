@@ -1,0 +1,126 @@
+"""An output folder: opening its record safely, and writing what people read from it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from batchmod import files, report, results
+from batchmod.app.loading import Loaded
+from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
+from batchmod.errors import OtherManifest, RecordRefused
+from batchmod.model import Delivery, Row, Status, Work
+from batchmod.planning import Known, latest_by_key
+
+_TRACES: Final = ("results.csv", "events.jsonl", "videos")
+
+
+def open_record(folder: Path, *, create: bool) -> Checkpoint:
+    """The folder's record. Raises RecordRefused where it should be there and is not: that would pay twice."""
+    path = folder / FILE_NAME
+    traces = [name for name in _TRACES if (folder / name).exists()]
+    if not path.exists() and traces:
+        raise RecordRefused(
+            f"{folder} holds {', '.join(traces)} but no {FILE_NAME}: without the record nobody knows what was paid. "
+            "Put the record back, or choose another --output."
+        )
+    return Checkpoint.open(path, create=create)
+
+
+def claim(record: Checkpoint, loaded: Loaded) -> None:
+    """Bind the folder to its manifest by name. Raises OtherManifest for another one."""
+    name = record.fact("manifest_name")
+    if name is not None and name != loaded.manifest.name:
+        raise OtherManifest(
+            f"{loaded.folder} belongs to the manifest '{name}', not '{loaded.manifest.name}': choose another --output"
+        )
+    where = files.relative(loaded.path.resolve(), loaded.folder)
+    if record.fact("manifest_file") != where or name is None:
+        record.set_facts({"manifest_name": loaded.manifest.name, "manifest_file": where})
+
+
+def known(record: Checkpoint, folder: Path) -> Known:
+    """The record as planning needs it."""
+    return Known(
+        works=latest_by_key(record.works()),
+        deliveries=record.deliveries(),
+        unfinished=record.unfinished(),
+        files=files.listing(folder, "videos"),
+    )
+
+
+def store_rows(record: Checkpoint, loaded: Loaded) -> bool:
+    """Keep the manifest's rows for results.csv and the report; whether they are new."""
+    rows = [
+        StoredRow(row.number, row.id, job.key, "held" if row.hold else None, _fields(row, job.provider, loaded))
+        for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
+    ]
+    digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    new = record.fact("rows_digest") != digest
+    record.store_rows(rows, digest=digest)
+    return new
+
+
+def _fields(row: Row, provider: str, loaded: Loaded) -> dict[str, Any]:
+    job = loaded.jobs[row.number - 1]
+    return {
+        "id": row.id,
+        "provider": provider,
+        "model": row.model,
+        "mode": row.mode,
+        "prompt": job.prompt,
+        "video_url": row.video_url,
+        "first_frame_url": row.first_frame_url,
+        "variant": row.variant,
+        "job_key": job.key,
+        "own": dict(row.own),
+        "source": job.video.location,
+        "frame": job.first_frame.location if job.first_frame else None,
+    }
+
+
+def lines(record: Checkpoint) -> Iterator[dict[str, Any]]:
+    """The lines of results.csv, one per manifest row, in the manifest's order."""
+    works = latest_by_key(record.works())
+    deliveries = record.deliveries()
+    where = record.fact("manifest_file") or ""
+    for row in record.stored_rows():
+        work = works.get(row.job_key or "")
+        yield results.record(
+            row.fields,
+            number=row.number,
+            status=_status(row, work),
+            work=work,
+            delivery=_delivery(row, work, deliveries),
+            manifest=where,
+        )
+
+
+def _status(row: StoredRow, work: Work | None) -> Status:
+    if work is None or (row.status is not None and work.status in (Status.PLANNED, Status.FAILED)):
+        return Status(row.status or "planned")
+    return work.status
+
+
+def _delivery(row: StoredRow, work: Work | None, deliveries: Mapping[int, tuple[Delivery, ...]]) -> Delivery | None:
+    if work is None:
+        return None
+    folded = row.id.casefold()
+    return next((d for d in deliveries.get(work.work_id, ()) if d.id.casefold() == folded), None)
+
+
+def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
+    """results.csv and report.html anew; where they stand."""
+    own: dict[str, None] = {}
+    located: dict[str, str] = {}
+    frames: dict[str, str] = {}
+    for row in record.stored_rows():
+        own.update(dict.fromkeys(row.fields["own"]))
+        located[row.id] = row.fields["source"]
+        if row.fields["frame"]:
+            frames[row.id] = row.fields["frame"]
+    table = results.write(folder, lines(record), list(own))
+    title = record.fact("manifest_name") or folder.name
+    page = report.write(folder, lines(record), title=title, sources=located, first_frames=frames)
+    return table, page

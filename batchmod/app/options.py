@@ -1,0 +1,29 @@
+"""What the command line may say, as one value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Wishes of one command; None where the manifest or the schema's default decides."""
+
+    provider: str | None = None
+    output: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    extra_columns: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+    first: int | None = None
+    rehearse: bool = False
+    allow_outside: bool = False
+    retry_failed: bool = False
+    max_in_flight: int | None = None
+    submits_per_minute: float | None = None
+    polls_per_minute: float | None = None
+    max_cost_usd: float | None = None
+    history_grace_s: float = 600.0
+    verify: Literal["decode", "container"] = "decode"
+    yes: bool = False
+    if_locked: Literal["refuse", "wait", "skip"] = "refuse"

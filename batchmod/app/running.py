@@ -1,0 +1,285 @@
+"""One manifest's run, from the lock to the closing line."""
+
+import functools
+import json
+import secrets
+import shutil
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Literal, Self
+
+from batchmod import clock, executors, files, limits, planning, work
+from batchmod.app import folder as folders
+from batchmod.app.loading import Loaded
+from batchmod.app.options import Options
+from batchmod.checkpoint import Checkpoint
+from batchmod.errors import FolderInUse
+from batchmod.model import Event, VideoFacts
+from batchmod.planning import Action, Plan
+from batchmod.runner import Runner, Settings, Tools, recover
+
+SIGNALLED: Final = {"sigint": 130, "sigterm": 143}
+
+
+@dataclass(kw_only=True, slots=True)
+class Control:
+    """The hand on a run's brake: whoever holds it may stop the run without losing anything."""
+
+    _drain: Callable[[str], None] | None = None
+    stopped: str | None = None
+
+    def stop(self, slug: str) -> None:
+        """No new requests; the ids of those in the air are recorded, then the run ends."""
+        self.stopped = slug
+        if self._drain is not None:
+            self._drain(slug)
+
+    def attach(self, drain: Callable[[str], None]) -> None:
+        """Give the running run's brake; a stop that came earlier takes hold now."""
+        self._drain = drain
+        if self.stopped is not None:
+            drain(self.stopped)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """How a run ended."""
+
+    folder: Path
+    exit_code: int
+    counts: Mapping[str, int]
+    """Status → number of selected rows."""
+    made: int
+    copied: int
+    spent_usd: float
+    seconds: float
+    stop_reason: str | None = None
+    message: str | None = None
+    warnings: tuple[str, ...] = ()
+    results: Path | None = None
+    report: Path | None = None
+
+
+Confirm = Callable[[Plan, Loaded], bool]
+"""Shows a paid plan and asks; raises SpendingNeedsAWord where nobody can be asked."""
+
+
+async def run(
+    loaded: Loaded, options: Options, *, observe: Callable[[Event], None], confirm: Confirm, control: Control
+) -> Summary:
+    """Carry a manifest out; run again to go on. Raises the errors of `errors` that end a command."""
+    while True:
+        try:
+            with files.locked(loaded.folder):
+                return await _run_locked(loaded, options, observe=observe, confirm=confirm, control=control)
+        except FolderInUse:
+            if options.if_locked == "skip":
+                return _skipped(loaded)
+            if options.if_locked == "refuse":
+                raise
+            await clock.sleep(1.0)
+
+
+async def _run_locked(
+    loaded: Loaded, options: Options, *, observe: Callable[[Event], None], confirm: Confirm, control: Control
+) -> Summary:
+    run_id, began = uuid.uuid4().hex[:12], clock.now()
+    scratch = loaded.folder / ".work"
+    with folders.open_record(loaded.folder, create=True) as record, _Log(loaded.folder, observe) as log:
+        folders.claim(record, loaded)
+        recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
+        scratch.mkdir(exist_ok=True)
+        runner = _runner(record, loaded, options, run_id=run_id, scratch=scratch, log=log)
+        control.attach(runner.drain)
+        try:
+            await runner.resolve()
+            plan = make_plan(record, loaded, options)
+            declined = not _may_go(plan, loaded, options, confirm)
+            new_rows = folders.store_rows(record, loaded)
+            if not declined:
+                record.begin_run(run_id, at=began)
+                log.tell("run_started", run_id=run_id, rows=len(plan.items))
+                await runner.run(plan)
+        finally:
+            await runner.close()
+            shutil.rmtree(scratch, ignore_errors=True)
+        return _ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
+
+
+def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Plan:
+    """What a run would do with the chosen rows; with no record yet, everything is new."""
+    chosen = [job for job in loaded.jobs if job.number in loaded.chosen]
+    facts = {job.provider: loaded.services.facts(job.provider) for job in chosen}
+    known = folders.known(record, loaded.folder) if record is not None else planning.Known()
+    wishes = planning.Wishes(retry_failed=options.retry_failed, max_attempts=loaded.limits.max_attempts)
+    return planning.plan(
+        chosen, known=known, facts=facts, clips=loaded.clips, flaws=loaded.flaws, held=loaded.held, wishes=wishes
+    )
+
+
+def _may_go(plan: Plan, loaded: Loaded, options: Options, confirm: Confirm) -> bool:
+    """Everything that must hold before the first request: keys, the engine, and a word for the money."""
+    needed = {item.job.provider for item in plan.items if item.action in (Action.SEND, Action.FETCH)}
+    for name in sorted(needed):
+        loaded.services.require(name)
+    capped = loaded.limits.max_cost_usd is not None or loaded.limits.max_cost_per_run_usd is not None
+    if not plan.paid_sends or options.yes or capped:
+        return True
+    return confirm(plan, loaded)
+
+
+def _runner(record: Checkpoint, loaded: Loaded, options: Options, *, run_id: str, scratch: Path, log: "_Log") -> Runner:
+    workers = min(executors.cores(), max(1, len(loaded.chosen)))
+    totals = record.totals()
+    budget = limits.Budget(
+        cap_usd=loaded.limits.max_cost_usd, done_usd=totals.spent_usd, reserved_usd=totals.reserved_usd
+    )
+    settings = Settings(
+        run_id=run_id,
+        max_in_flight=loaded.limits.max_in_flight,
+        submits_per_minute=loaded.limits.submits_per_minute,
+        polls_per_minute=loaded.limits.polls_per_minute,
+        local_workers=workers,
+        budget=budget,
+        stop_after_failures=loaded.limits.stop_after_failures,
+        history_grace_s=options.history_grace_s,
+    )
+    tools = Tools(
+        checkpoint=record,
+        folder=loaded.folder,
+        scratch=scratch,
+        provider=functools.partial(loaded.services.open, record=record, scratch=scratch, workers=workers),
+        verify=_verifier(options.verify),
+        clip=loaded.clips.get,
+        observe=log.write,
+        dice=secrets.SystemRandom().random,
+    )
+    return Runner(tools, settings)
+
+
+def _verifier(depth: Literal["decode", "container"]) -> Callable[[Path], Awaitable[VideoFacts | work.Refusal]]:
+    inline = executors.Inline()
+    return lambda path: inline.submit(work.verify_video, str(path), depth)
+
+
+class _Log:
+    """Writes events to events.jsonl and hands them on; counts what changed."""
+
+    def __init__(self, folder: Path, observe: Callable[[Event], None]) -> None:
+        self._path = folder / "events.jsonl"
+        self._observe = observe
+        self._file: IO[str] | None = None
+        self._run_id = ""
+        self.made = 0
+        self.copied = 0
+        self.changes = 0
+        self.spent_usd = 0.0
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, event: Event) -> None:
+        """Keep an event and hand it on."""
+        assert self._file is not None
+        self.changes += event.kind not in ("run_started", "run_ended", "polled")
+        self.made += event.kind == "succeeded"
+        self.copied += event.kind == "copied"
+        self.spent_usd += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
+        if event.kind != "polled":
+            files.append_lines(self._file, [as_json(event)])
+        self._observe(event)
+
+    def tell(self, kind: str, *, run_id: str, **facts: Any) -> None:
+        """An event of the run itself."""
+        self.write(Event(kind=kind, at=clock.iso(clock.now()), run_id=run_id, facts=facts))
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """An event as one flat object."""
+    head = {"event": event.kind, "at": event.at, "run_id": event.run_id, "id": event.id, "job_key": event.job_key}
+    return {**{name: value for name, value in head.items() if value is not None}, **event.facts}
+
+
+def _ended(
+    record: Checkpoint,
+    loaded: Loaded,
+    runner: Runner,
+    log: _Log,
+    *,
+    run_id: str,
+    began: float,
+    new_rows: bool,
+    declined: bool,
+) -> Summary:
+    lines = list(folders.lines(record))
+    counts: dict[str, int] = {}
+    for line in lines:
+        if line["row"] in loaded.chosen:
+            counts[line["status"]] = counts.get(line["status"], 0) + 1
+    stop = "declined" if declined else runner.stop_slug
+    code = exit_code(counts, stop=stop, warned=bool(runner.warnings))
+    table, page = loaded.folder / "results.csv", loaded.folder / "report.html"
+    if new_rows or log.changes or not (table.exists() and page.exists()):
+        table, page = folders.write_results(record, loaded.folder)
+    if not declined:
+        log.tell("run_ended", run_id=run_id, exit_code=code, stop_reason=stop, counts=counts)
+        record.end_run(run_id, at=clock.now(), exit_code=code, stop_reason=stop)
+    summary = Summary(
+        folder=loaded.folder,
+        exit_code=code,
+        counts=counts,
+        made=log.made,
+        copied=log.copied,
+        spent_usd=log.spent_usd,
+        seconds=clock.now() - began,
+        stop_reason=stop,
+        message=runner.stop_message,
+        warnings=tuple(runner.warnings),
+        results=table,
+        report=page,
+    )
+    _write_run_json(summary, run_id=run_id, began=began)
+    return summary
+
+
+def exit_code(counts: Mapping[str, int], *, stop: str | None, warned: bool = False) -> int:
+    """0 all succeeded (held rows are not selected); 3 something has not ended; 1 something failed; signals first."""
+    if stop in SIGNALLED:
+        return SIGNALLED[stop]
+    if stop is not None or any(counts.get(name) for name in ("planned", "submitting", "submitted")):
+        return 3
+    if warned or any(counts.get(name) for name in ("failed", "invalid", "uncertain")):
+        return 1
+    return 0
+
+
+def _write_run_json(summary: Summary, *, run_id: str, began: float) -> None:
+    about = {
+        "run_id": run_id,
+        "started_at": clock.iso(began),
+        "seconds": round(summary.seconds, 3),
+        "exit_code": summary.exit_code,
+        "stop_reason": summary.stop_reason,
+        "message": summary.message,
+        "counts": dict(summary.counts),
+        "made": summary.made,
+        "copied": summary.copied,
+        "spent_usd": round(summary.spent_usd, 6),
+        "warnings": list(summary.warnings),
+    }
+    text = json.dumps(about, indent=2, ensure_ascii=False).encode()
+    files.write_whole(summary.folder / "run.json", lambda file: file.write(text))
+
+
+def _skipped(loaded: Loaded) -> Summary:
+    return Summary(
+        folder=loaded.folder, exit_code=0, counts={}, made=0, copied=0, spent_usd=0.0, seconds=0.0,
+        message="another run holds the folder; skipped",
+    )  # fmt: skip

@@ -1,0 +1,116 @@
+"""Which providers can be asked, where and with which key: the one reader of the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from batchmod import executors, files, providers
+from batchmod.checkpoint import Checkpoint
+from batchmod.clock import now
+from batchmod.errors import MissingExtra, MissingKey, UsageError
+from batchmod.model import Endpoints, ProviderFacts
+from batchmod.providers.base import Provider
+from batchmod.urls import check_base_url, origin_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """The providers as this environment reaches them."""
+
+    environ: Mapping[str, str]
+
+    def facts(self, name: str) -> ProviderFacts:
+        """A provider's facts. Raises UsageError for a name that is none."""
+        try:
+            return providers.facts(name)
+        except KeyError:
+            raise UsageError(f"'{name}' is not a provider; there are {', '.join(providers.NAMES)}") from None
+
+    def endpoints(self, name: str) -> Endpoints:
+        """Where a hosted provider is asked. Raises UsageError for a base URL that must not be."""
+        found = providers.endpoints(self.facts(name), self.environ, check_base_url)
+        if isinstance(found, str):
+            raise UsageError(found)
+        return found
+
+    def origin(self, name: str) -> str:
+        """The origin that enters jobs; empty for the embedded engine."""
+        return origin_of(self.endpoints(name).api) if self.facts(name).hosted else ""
+
+    def key(self, name: str) -> str | None:
+        """A provider's key, if it is set."""
+        variable = self.facts(name).key_env
+        return (self.environ.get(variable, "").strip() or None) if variable else None
+
+    def require(self, name: str) -> None:
+        """Raise MissingKey or MissingExtra where a provider could not be asked now."""
+        facts = self.facts(name)
+        if facts.hosted and self.key(name) is None:
+            raise MissingKey(f"{name} needs its key in the environment: export {facts.key_env}=…")
+        if not facts.hosted and not engine_installed():
+            raise MissingExtra(
+                "the embedded engine is not installed. Either install it: pip install 'batchmod[local]'; "
+                f"or name a hosted provider: --provider {' or '.join(providers.HOSTED)}"
+            )
+
+    def open(self, name: str, origin: str, *, record: Checkpoint, scratch: Path, workers: int) -> Provider | None:
+        """A provider at the origin its works were sent to; None where its key is not set."""
+        facts = self.facts(name)
+        if not facts.hosted:
+            pool = executors.Processes(workers, drop_environment=self._key_names())
+            return providers.open_local(executor=pool, scratch=scratch)
+        key = self.key(name)
+        if key is None:
+            return None
+        return providers.open_hosted(
+            name, endpoints=self._endpoints_at(name, origin), key=key, shelf=Shelf(record=record, provider=name)
+        )
+
+    def _endpoints_at(self, name: str, origin: str) -> Endpoints:
+        configured = self.endpoints(name)
+        if origin_of(configured.api) == origin:
+            return configured
+        defaults = {role: default for role, (_, default) in self.facts(name).base_urls.items()}
+        if origin_of(defaults["api"]) == origin:
+            return Endpoints(api=defaults["api"], upload=defaults.get("upload"), history=defaults.get("history"))
+        return Endpoints(api=origin)
+
+    def _key_names(self) -> tuple[str, ...]:
+        found = (providers.facts(name).key_env for name in providers.NAMES)
+        return tuple(name for name in found if name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shelf:
+    """What is already uploaded, kept in the record."""
+
+    record: Checkpoint
+    provider: str
+
+    def recall(self, origin: str, sha256: str) -> str | None:
+        """The file's URL there, if it is known."""
+        return self.record.uploaded(self.provider, origin, sha256)
+
+    def remember(self, origin: str, sha256: str, url: str) -> None:
+        """Keep a file's URL."""
+        self.record.remember_upload(self.provider, origin, sha256, url=url, at=now())
+
+
+def engine_installed() -> bool:
+    """Whether the `local` extra is there."""
+    return all(find_spec(name) is not None for name in ("cv2", "numba"))
+
+
+def identities(environ: Mapping[str, str]) -> files.Identities:
+    """Content hashes, remembered in the user's cache folder."""
+    return files.Identities(cache_folder(environ) / "identities.json")
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Our own cache folder: below BATCHMOD_HOME, else where the system keeps caches."""
+    home = environ.get("BATCHMOD_HOME")
+    if home:
+        return Path(home) / "cache"
+    base = environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path(environ.get("HOME", ".")) / ".cache") / "batchmod"

@@ -1,0 +1,66 @@
+"""Looking without touching: a plan, a folder's standing, and its pages anew. No key, no lock, no network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchmod.app import folder as folders
+from batchmod.app.loading import Loaded
+from batchmod.app.options import Options
+from batchmod.app.running import make_plan
+from batchmod.checkpoint import FILE_NAME, Checkpoint
+from batchmod.model import Work
+from batchmod.planning import Plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Counts and money of one output folder."""
+
+    folder: Path
+    rows: int
+    counts: Mapping[str, int]
+    spent_usd: float
+    reserved_usd: float
+    orphans: tuple[Work, ...]
+    """Unfinished works no row names any more."""
+    troubles: tuple[tuple[str, str, str], ...]
+    """(id, status, message) of each row that failed or is uncertain."""
+
+
+def planned(loaded: Loaded, options: Options) -> Plan:
+    """What `run` would do now."""
+    if not (loaded.folder / FILE_NAME).exists():
+        return make_plan(None, loaded, options)
+    with Checkpoint.open(loaded.folder / FILE_NAME, create=False) as record:
+        return make_plan(record, loaded, options)
+
+
+def standing(folder: Path) -> Standing:
+    """Where an output folder stands."""
+    with folders.open_record(folder, create=False) as record:
+        lines = list(folders.lines(record))
+        totals = record.totals()
+        keys = {line["job_key"] for line in lines}
+        counts: dict[str, int] = {}
+        for line in lines:
+            counts[line["status"]] = counts.get(line["status"], 0) + 1
+        return Standing(
+            folder=folder,
+            rows=len(lines),
+            counts=counts,
+            spent_usd=totals.spent_usd,
+            reserved_usd=totals.reserved_usd,
+            orphans=tuple(work for work in record.unfinished() if work.job_key not in keys),
+            troubles=tuple(
+                (line["id"], line["status"], line["error"] or "")
+                for line in lines
+                if line["status"] in ("failed", "uncertain")
+            ),
+        )
+
+
+def rewrite(folder: Path) -> tuple[Path, Path]:
+    """results.csv and report.html anew, from the record alone."""
+    with folders.open_record(folder, create=False) as record:
+        return folders.write_results(record, folder)

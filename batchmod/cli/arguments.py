@@ -1,0 +1,121 @@
+"""The arguments there are, and what they become."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from batchmod import __version__
+
+_EPILOG = """exit codes: 0 all succeeded; 1 some failed, invalid or uncertain; 2 bad usage or manifest,
+nothing was sent; 3 stopped early, run again to go on; 4 the folder is in use; 130/143 stopped by a signal; 70 a bug."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="batchmod",
+        description="Modify video clips in batches; never pay twice, never lose what was paid for.",
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"batchmod {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add(commands, "plan", "show what run would do and cost; sends nothing", _manifests, _selection, _pace, _json)
+    _add(commands, "check", "find every mistake in a manifest; sends nothing", _manifests, _selection, _json)
+    _add(commands, "status", "counts and money of an output folder", _path, _json)
+    _add(commands, "report", "write results.csv and report.html anew", _path)
+    _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
+    schema = _add(commands, "schema", "print a JSON schema: manifest, row or results")
+    schema.add_argument("name", nargs="?", default="manifest", choices=("manifest", "row", "results"))
+    demo = _add(commands, "demo", "copy a small example with a real clip and run it on the embedded engine", _quiet)
+    demo.add_argument("folder", nargs="?", default="batchmod-demo", metavar="DIR")
+    return top
+
+
+def _add(commands: Any, name: str, text: str, *parts: Any) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    for part in parts:
+        part(command)
+    return command
+
+
+def _add_run(commands: Any) -> None:
+    text = "carry a manifest out; run again to go on where it stopped"
+    run = _add(commands, "run", text, _manifests, _selection, _pace, _json, _quiet)
+    run.add_argument("--dry-run", action="store_true", help="the same as `batchmod plan`")
+    run.add_argument("--yes", action="store_true", help="spend without asking")
+    run.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
+    run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
+
+
+def _manifests(command: argparse.ArgumentParser) -> None:
+    command.add_argument("manifests", nargs="+", metavar="MANIFEST", help="a .yaml or .csv file")
+
+
+def _path(command: argparse.ArgumentParser) -> None:
+    command.add_argument("path", metavar="PATH", help="a manifest or an output folder")
+    command.add_argument("--output", metavar="DIR", help="the output folder, where PATH is a manifest")
+
+
+def _selection(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("what to take")
+    group.add_argument("--provider", metavar="NAME", help="this provider for every row")
+    group.add_argument("--output", metavar="DIR", help="where outputs go")
+    group.add_argument("--column", action="append", default=[], metavar="FIELD=HEADER", help="a header of your own")
+    group.add_argument("--extra-column", action="append", default=[], metavar="NAME", help="a column that is yours")
+    group.add_argument("--only", action="append", default=[], metavar="ID-GLOB", help="only these rows")
+    group.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that say so")
+    group.add_argument("--first", type=_positive, metavar="N", help="only the first N rows")
+    group.add_argument("--rehearse", action="store_true", help="everything on the embedded engine, for free")
+    group.add_argument("--allow-outside", action="store_true", help="files outside the manifest's folder are meant")
+
+
+def _pace(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("how fast, how dear")
+    group.add_argument("--max-in-flight", type=_positive, metavar="N")
+    group.add_argument("--submits-per-minute", type=_rate, metavar="N")
+    group.add_argument("--polls-per-minute", type=_rate, metavar="N")
+    group.add_argument("--max-cost-usd", type=_money, metavar="X", help="never commit more than this in this folder")
+    group.add_argument("--retry-failed", action="store_true", help="try rows again that failed without being billed")
+    group.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="JSON on standard output")
+
+
+def _quiet(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--quiet", action="store_true", help="say only what went wrong")
+
+
+def pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:
+    """`A=B` options as pairs. Raises ValueError with the option's name."""
+    found = []
+    for value in values:
+        name, sign, rest = value.partition("=")
+        if not sign or not name.strip():
+            raise ValueError(f"{option} takes NAME=VALUE, not '{value}'")
+        found.append((name.strip(), rest.strip()))
+    return found
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value
+
+
+def _money(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value

@@ -1,0 +1,50 @@
+"""argv → a command → an exit code; errors become one or more lines on standard error."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from batchmod.cli.arguments import parser
+from batchmod.errors import BatchmodError, ManifestError
+
+_BUG = 70
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; never lets an exception out."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    try:
+        from batchmod.cli import commands
+
+        return commands.COMMANDS[args.command](args, os.environ)
+    except ManifestError as error:
+        _say_problems(error)
+        return error.exit_code
+    except BatchmodError as error:
+        print(f"batchmod: {error} [{error.slug}]", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception:  # noqa: BLE001 - the last line of defence: a bug is said to be one
+        traceback.print_exc()
+        print(
+            "batchmod: this is a bug in batchmod; what was sent is in the record, run again to go on.", file=sys.stderr
+        )
+        return _BUG
+
+
+def _say_problems(error: ManifestError) -> None:
+    for problem in error.problems:
+        print(problem, file=sys.stderr)
+    count = len(error.problems)
+    print(f"{count} problem{'s' if count != 1 else ''}; nothing was sent.", file=sys.stderr)
