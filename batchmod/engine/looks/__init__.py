@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from batchmod.engine import raster
 from batchmod.engine.looks import cells, colour, drawing, grids, painting, words
 from batchmod.engine.looks.brushes import Picture
 
@@ -14,8 +15,11 @@ Rgb = NDArray[np.uint8]
 Recipe = Callable[[Picture, float], Picture]
 """Draws a look on HxWx3 RGB in 0..1; the number is the width in pixels of the look's finest stroke."""
 
-_REFERENCE_HEIGHT: Final = 288
-"""Strokes are drawn for this height and scale with the picture."""
+_OPACITY_POWER: Final = 0.4
+"""Strong from early on: at strength 0.4 seven tenths of the picture are the look."""
+
+_FINEST: Final = 0.25
+"""Below this fraction of the engine's reference size strokes stop shrinking with the picture."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,8 @@ def _applied(recipe: Recipe) -> Callable[[Rgb, float], Rgb]:
         strength = float(np.clip(strength, 0, 1))
         if strength == 0:
             return rgb.copy()
-        size = max(rgb.shape[0] / _REFERENCE_HEIGHT, 0.25) * (0.75 + 0.35 * strength)
-        # Strong from early on: at 0.4 four fifths of the picture are the look.
-        opacity = np.float32(1 - (1 - strength) ** 3)
+        size = max(raster.unit(rgb), _FINEST) * (0.8 + 0.3 * strength)
+        opacity = np.float32(strength**_OPACITY_POWER)
         source = rgb.astype(np.float32) / np.float32(255)
         drawn = recipe(source, size)
         return np.clip((source + (drawn - source) * opacity) * 255 + np.float32(0.5), 0, 255).astype(np.uint8)
@@ -101,7 +104,7 @@ LOOKS: Final[tuple[Look, ...]] = (
             "oil color",
             "impasto",
             "painting",
-            "painted",
+            "hand painted",
             "painterly",
             "impressionist",
             "impressionism",
@@ -125,10 +128,10 @@ LOOKS: Final[tuple[Look, ...]] = (
             "cartoon",
             "cartoonish",
             "toon",
-            "animated",
             "animation",
             "ghibli",
             "2d animation",
+            "animated film",
             "flat colour",
             "flat color",
         ),
@@ -165,7 +168,7 @@ LOOKS: Final[tuple[Look, ...]] = (
         ),
         _applied(painting.clay),
     ),
-    Look("mosaic", ("mosaic", "mosaic tile", "tesserae", "tile", "tiled"), _applied(cells.mosaic), lattice=True),
+    Look("mosaic", ("mosaic", "mosaic tile", "tesserae"), _applied(cells.mosaic), lattice=True),
     Look(
         "stained_glass",
         ("stained glass", "stained glass window", "leaded glass", "church window", "cathedral glass"),
@@ -198,12 +201,11 @@ LOOKS: Final[tuple[Look, ...]] = (
             "knitwear",
             "yarn",
             "yarn doll",
-            "wool",
-            "woollen",
-            "woolen",
             "crochet",
             "crocheted",
             "amigurumi",
+            "made of wool",
+            "wool doll",
         ),
         _applied(grids.knit),
         lattice=True,
@@ -286,7 +288,7 @@ LOOKS: Final[tuple[Look, ...]] = (
             "autumn",
             "autumnal",
             "in autumn",
-            "autumn leaf",
+            "fall leaves",
             "autumn leaves",
             "fall foliage",
             "fall colours",
@@ -298,7 +300,16 @@ LOOKS: Final[tuple[Look, ...]] = (
     ),
     Look(
         "winter",
-        ("winter", "wintry", "in winter", "snow", "snowy", "snow covered", "frost", "frosty", "frozen", "icy"),
+        (
+            "winter",
+            "wintry",
+            "in winter",
+            "snow",
+            "snowy",
+            "snow covered",
+            "frost",
+            "frosty",
+        ),
         _applied(colour.winter),
         pure_colour=True,
     ),

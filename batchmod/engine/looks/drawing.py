@@ -6,10 +6,13 @@ from batchmod.engine.looks.brushes import (
     Picture,
     Plane,
     blurred,
+    clipped,
+    floats,
     ink,
     kuwahara,
     luma,
     noise,
+    rgb,
     smoothstep,
     strokes,
     tinted,
@@ -28,7 +31,7 @@ def pencil(picture: Picture, size: float) -> Picture:
     lines = ink(grey, size, threshold=0.003, hardness=70)
     grain = 0.02 * noise(shape, seed=14, scale=3 * size)
     value = 1 - np.clip(shade, 0, 0.85) - 0.65 * lines + grain
-    return tinted(np.clip(value, 0, 1), (0.13, 0.13, 0.15), (0.99, 0.975, 0.94))
+    return tinted(clipped(value), (0.13, 0.13, 0.15), (0.99, 0.975, 0.94))
 
 
 def charcoal(picture: Picture, size: float) -> Picture:
@@ -38,8 +41,8 @@ def charcoal(picture: Picture, size: float) -> Picture:
     paper = noise(grey.shape, seed=21, scale=3.5 * size)
     rubbed = strokes(grey.shape, seed=22, size=2.2 * size, degrees=60.0)
     dark = (1 - tone) ** 1.2 * 0.95
-    coverage = np.clip(dark + dark * (1.25 - dark) * (0.30 * paper + 0.16 * rubbed), 0, 1)
-    lines = ink(grey, 1.7 * size, threshold=0.006, hardness=45) * np.clip(0.9 + 0.25 * paper, 0, 1)
+    coverage = clipped(dark + dark * (1.25 - dark) * (0.30 * paper + 0.16 * rubbed))
+    lines = ink(grey, 1.7 * size, threshold=0.006, hardness=45) * clipped(0.9 + 0.25 * paper)
     return tinted(1 - np.maximum(coverage, 0.9 * lines), (0.07, 0.065, 0.065), (0.95, 0.93, 0.89))
 
 
@@ -60,7 +63,7 @@ def _hatch(dark: Plane, size: float, *, degrees: float, start: float) -> Plane:
     phase = _ruler(dark.shape, degrees) / (4.0 * size) + 0.12 * noise(dark.shape, seed=31, scale=24 * size)
     wave = np.abs(phase - np.round(phase)) * 2
     width = np.clip((dark - start) * 1.6, 0, 0.55)
-    return np.clip((width - wave) * 2.2 * size + 0.5, 0, 1) * (width > 0)
+    return floats(clipped((width - wave) * 2.2 * size + 0.5) * (width > 0))
 
 
 def _ruler(shape: tuple[int, ...], degrees: float) -> Plane:
@@ -78,7 +81,7 @@ def engraving(picture: Picture, size: float) -> Picture:
     phase = (_ruler(grey.shape, 80.0) + 14 * size * form) / (3.6 * size)
     wave = np.abs(phase - np.round(phase)) * 2
     width = np.clip(1.08 - 1.15 * grey**0.8, 0.02, 0.95)
-    black = np.clip((width - wave) * 1.9 * size + 0.5, 0, 1)
+    black = clipped((width - wave) * 1.9 * size + 0.5)
     black = np.maximum(black, 0.9 * ink(grey, size, threshold=0.004, hardness=120))
     return tinted(1 - black, (0.12, 0.10, 0.09), (0.955, 0.925, 0.85))
 
@@ -86,10 +89,10 @@ def engraving(picture: Picture, size: float) -> Picture:
 def blueprint(picture: Picture, size: float) -> Picture:
     """White construction lines and a faint grid on blue tracing paper."""
     grey = luma(kuwahara(picture, 2 * size))
-    lines = np.maximum(ink(grey, size, threshold=0.002, hardness=130), ink(1 - grey, size, hardness=40) * 0.35)
+    lines = np.maximum(ink(grey, size, threshold=0.004, hardness=130), ink(1 - grey, size, hardness=40) * 0.35)
     hatch = _hatch(grey, 1.3 * size, degrees=45.0, start=0.55) * 0.22
     paper = 0.10 * grey + 0.012 * noise(grey.shape, seed=51, scale=6 * size)
-    value = np.clip(np.maximum(lines, hatch) + paper + _grid(grey.shape, size), 0, 1)
+    value = clipped(np.maximum(lines, hatch) + paper + _grid(grey.shape, size))
     return tinted(value, (0.035, 0.17, 0.42), (0.93, 0.97, 1.0))
 
 
@@ -100,7 +103,7 @@ def _grid(shape: tuple[int, ...], size: float) -> Plane:
         for degrees in (0.0, 90.0):
             phase = _ruler(shape, degrees) / np.float32(spacing)
             near = np.abs(phase - np.round(phase)) * spacing
-            lines = np.maximum(lines, force * np.clip(size * 0.5 + 0.5 - near, 0, 1))
+            lines = np.maximum(lines, force * clipped(size * 0.5 + 0.5 - near))
     return lines
 
 
@@ -108,11 +111,11 @@ def neon(picture: Picture, size: float) -> Picture:
     """Glowing tubes along the outlines, magenta to cyan, over a dim violet room."""
     flat = kuwahara(picture, 2.5 * size)
     grey = luma(flat)
-    lines = np.maximum(ink(grey, 1.1 * size, threshold=0.006, hardness=80), ink(1 - grey, size, threshold=0.012))
+    lines = np.maximum(ink(grey, 1.1 * size, threshold=0.007, hardness=80), ink(1 - grey, size, threshold=0.012))
     glow = 0.9 * blurred(lines, 3 * size) + 0.8 * blurred(lines, 9 * size)
     across = np.linspace(0, 1, grey.shape[1], dtype=np.float32)[None, :]
-    mix = np.clip(across + 0.25 * (blurred(grey, 12 * size) - 0.5), 0, 1)
+    mix = clipped(across + 0.25 * (blurred(grey, 12 * size) - 0.5))
     colour = tinted(np.broadcast_to(mix, grey.shape), (1.0, 0.10, 0.62), (0.0, 0.85, 1.0))
-    room = flat * np.float32([0.30, 0.20, 0.42]) + np.float32([0.02, 0.01, 0.06])
+    room = flat * rgb(0.30, 0.20, 0.42) + rgb(0.02, 0.01, 0.06)
     white = np.float32(0.55) * (lines**2)[..., None]
-    return np.clip(room + (glow + 0.7 * lines)[..., None] * colour + white, 0, 1)
+    return clipped(room + (glow + 0.7 * lines)[..., None] * colour + white)

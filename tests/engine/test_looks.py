@@ -1,0 +1,194 @@
+"""A prompt's words find their look, and a look changes a picture as it promises."""
+
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from batchmod import media
+from batchmod.engine import looks
+from batchmod.engine.looks import words
+
+Rgb = NDArray[np.uint8]
+CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
+ALL = pytest.mark.parametrize("look", looks.LOOKS, ids=looks.names())
+
+
+@pytest.fixture(scope="module")
+def frame() -> Rgb:
+    return media.first_frame(CLIP)
+
+
+@pytest.fixture(scope="module")
+def drawn(frame: Rgb) -> dict[str, Rgb]:
+    return {look.name: look.apply(frame, 1.0) for look in looks.LOOKS}
+
+
+def difference(one: Rgb, other: Rgb) -> float:
+    return float(np.abs(one.astype(int) - other).mean())
+
+
+def residue(source: Rgb, output: Rgb) -> float:
+    """Levels left unexplained by the best 16x16x16 colour table from source to output."""
+    levels = source.astype(np.int64) >> 4
+    entry = (levels[..., 0] << 8 | levels[..., 1] << 4 | levels[..., 2]).ravel()
+    number = np.maximum(np.bincount(entry, minlength=4096), 1)
+    values = output.reshape(-1, 3).astype(float)
+    table = np.stack([np.bincount(entry, values[:, channel], 4096) for channel in range(3)], axis=1) / number[:, None]
+    return float(np.abs(values - table[entry]).mean())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("in the style of an oil painting", "oil"),
+        ("yarn doll style", "knit"),
+        ("anime", "cel"),
+        ("Film noir, please", "noir"),
+        ("the same street at night", "night"),
+        ("PENCIL-SKETCHES", "pencil"),
+        ("two watercolors", "watercolour"),
+        ("turn it into claymation!", "clay"),
+        ("an 8-bit video game", "pixel_art"),
+        ("cross-stitches on linen", "cross_stitch"),
+        ("a comic-book panel", "comic"),
+        ("embroideries", "cross_stitch"),
+        ("fall leaves everywhere", "autumn"),
+        ("a blueprint of it", "blueprint"),
+    ],
+)
+def test_a_prompt_finds_its_look(prompt: str, name: str) -> None:
+    found = looks.find(prompt)
+
+    assert found is not None
+    assert name == found.name
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["", "boiled eggs", "a knight", "celery", "electronics", "gentle rain", "put a hat on her", "his woolly thinking"],
+)
+def test_a_part_of_a_word_finds_nothing(prompt: str) -> None:
+    assert looks.find(prompt) is None
+
+
+def test_the_longest_phrase_wins() -> None:
+    found = looks.find("an oil painting of a stained glass window in pencil")
+
+    assert found is not None
+    assert found.name == "stained_glass"
+
+
+def test_among_equals_the_first_word_of_the_prompt_wins() -> None:
+    first, second = looks.find("ink over charcoal"), looks.find("charcoal over ink")
+
+    assert first is not None
+    assert second is not None
+    assert (first.name, second.name) == ("ink", "charcoal")
+
+
+def test_every_look_is_found_by_its_own_name_and_all_its_words() -> None:
+    for look in looks.LOOKS:
+        for phrase in (look.name.replace("_", " "), *look.words):
+            found = looks.find(f"make it {phrase} now")
+
+            assert found is look, phrase
+
+
+def test_two_looks_cannot_share_a_phrase() -> None:
+    with pytest.raises(ValueError, match="means both"):
+        words.phrase_index({"one": ("oil painting",), "two": ("Oil-Paintings",)})
+
+
+def test_there_are_at_least_twelve_looks_of_distinct_names() -> None:
+    assert len(looks.names()) == len(set(looks.names())) >= 12
+
+
+def test_at_least_ten_looks_are_more_than_a_colour_table(frame: Rgb, drawn: dict[str, Rgb]) -> None:
+    grain = residue(frame, frame)
+    textured = [name for name, output in drawn.items() if residue(frame, output) > 3 * grain]
+
+    assert len(textured) >= 10
+
+
+def test_what_calls_itself_pure_colour_has_little_residue_and_the_others_much(
+    frame: Rgb, drawn: dict[str, Rgb]
+) -> None:
+    pure = {look.name: residue(frame, drawn[look.name]) for look in looks.LOOKS if look.pure_colour}
+    drawn_ = {look.name: residue(frame, drawn[look.name]) for look in looks.LOOKS if not look.pure_colour}
+
+    assert max(pure.values()) < min(drawn_.values())
+
+
+def test_any_two_looks_differ_clearly(drawn: dict[str, Rgb]) -> None:
+    close = {(a, b): difference(drawn[a], drawn[b]) for a, b in combinations(drawn, 2)}
+
+    assert min(close.values()) > 12, min(close, key=lambda pair: close[pair])
+
+
+@ALL
+def test_strength_only_ever_adds(look: looks.Look, frame: Rgb) -> None:
+    forces = [difference(look.apply(frame, strength), frame) for strength in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
+
+    assert forces[0] == 0
+    assert all(weaker < stronger for weaker, stronger in pairwise(forces))
+
+
+@ALL
+def test_two_fifths_of_strength_is_seen_all_over_the_picture(look: looks.Look, frame: Rgb) -> None:
+    change = np.abs(look.apply(frame, 0.4).astype(int) - frame).mean(axis=-1).astype(np.float32)
+    tiles = cv2.resize(change, (4, 3), interpolation=cv2.INTER_AREA)
+
+    assert tiles.min() > 2.5
+    assert tiles.mean() > 8
+
+
+@ALL
+@pytest.mark.parametrize(("width", "height"), [(16, 12), (17, 31), (64, 36), (90, 160)])
+def test_every_size_is_drawn_the_same_way_twice(look: looks.Look, frame: Rgb, width: int, height: int) -> None:
+    picture = np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    before = picture.copy()
+
+    output = look.apply(picture, 0.8)
+
+    assert (height, width, 3) == output.shape
+    assert np.uint8 == output.dtype
+    assert np.array_equal(output, look.apply(picture, 0.8))
+    assert np.array_equal(before, picture)
+
+
+@ALL
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_an_empty_picture_is_no_trouble(look: looks.Look, level: int) -> None:
+    output = look.apply(np.full((48, 64, 3), level, np.uint8), 1.0)
+
+    assert output.shape == (48, 64, 3)
+
+
+@ALL
+def test_no_look_drowns_the_picture_in_black_or_white(look: looks.Look, drawn: dict[str, Rgb]) -> None:
+    grey = drawn[look.name].mean(axis=-1)
+
+    assert 40 < grey.mean() < 215
+    assert grey.std() > 20
+
+
+@ALL
+def test_strokes_grow_with_the_picture(look: looks.Look, frame: Rgb, drawn: dict[str, Rgb]) -> None:
+    height, width = frame.shape[:2]
+    big = np.asarray(cv2.resize(frame, (2 * width, 2 * height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    small_again = cv2.resize(look.apply(big, 1.0), (width, height), interpolation=cv2.INTER_AREA)
+    blurred = [cv2.GaussianBlur(picture, (0, 0), 8) for picture in (small_again, drawn[look.name])]
+
+    assert difference(np.asarray(blurred[0], np.uint8), np.asarray(blurred[1], np.uint8)) < 14
+
+
+@pytest.mark.slow
+@ALL
+def test_full_hd_is_drawn(look: looks.Look, frame: Rgb) -> None:
+    picture = np.asarray(cv2.resize(frame, (1920, 1080), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+    assert look.apply(picture, 1.0).shape == (1080, 1920, 3)
