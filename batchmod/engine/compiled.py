@@ -60,4 +60,9 @@ def inlined(function: _Function) -> _Function:
 
 def use_threads(count: int) -> None:
     """Let this process's kernels run in `count` threads; results do not depend on it."""
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    numba.set_num_threads(min(count, cores()))
+
+
+def cores() -> int:
+    """The threads that Numba was started with."""
+    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
