@@ -16,11 +16,11 @@ KEY = "sk-very-secret-0123456789"
 SUBMIT = {"prompt": "make it snow"}
 
 
-def post(url: str, *, json: object = None, read_timeout_s: float = 0.5) -> Reply:
+def post(url: str, *, json: object = None, read_timeout_s: float = 5, connect_timeout_s: float = 5) -> Reply:
     """One POST by a transport of its own, as a submit is sent."""
 
     async def exchange() -> Reply:
-        transport = Transport(connect_timeout_s=0.4)
+        transport = Transport(connect_timeout_s=connect_timeout_s)
         try:
             request = Request(
                 method="POST", url=f"{url}/v2?token=abc", json=json or SUBMIT, read_timeout_s=read_timeout_s
@@ -56,7 +56,7 @@ def test_a_request_without_a_connection_was_never_sent(url: Callable[[], str]) -
 
 def test_a_server_that_never_accepts_got_nothing() -> None:
     with full_backlog() as port:
-        reply = post(f"http://127.0.0.1:{port}")
+        reply = post(f"http://127.0.0.1:{port}", connect_timeout_s=0.3)
     assert reply.sent is Sent.NEVER_SENT
     assert_says_what_happened_and_no_secret(reply)
 
@@ -70,7 +70,7 @@ def test_a_server_without_tls_got_nothing() -> None:
 
 def test_a_server_that_stalls_in_the_handshake_got_nothing() -> None:
     with RawServer(Peer.hang) as server:
-        reply = post(f"https://127.0.0.1:{server.port}")
+        reply = post(f"https://127.0.0.1:{server.port}", connect_timeout_s=0.3)
     assert reply.sent is Sent.NEVER_SENT
 
 
@@ -129,9 +129,19 @@ def read_and_answer(status: int = 200, body: bytes = b"{}") -> Script:
     return lambda peer: then(peer, lambda it: it.answer(status, body))
 
 
+def reset_at_the_first_bytes(peer: Peer) -> None:
+    peer.read_something()
+    peer.reset()
+
+
 def reset_in_the_body(peer: Peer) -> None:
     peer.read_head()
     peer.reset()
+
+
+def hang_before_the_answer(peer: Peer) -> None:
+    peer.read_request()
+    peer.hang()
 
 
 def hang_after_headers(peer: Peer) -> None:
@@ -142,11 +152,11 @@ def hang_after_headers(peer: Peer) -> None:
 
 AFTER_ACCEPTANCE: dict[str, Script] = {
     "closed at once": lambda _: None,
-    "reset at once": Peer.reset,
+    "reset at the first bytes": reset_at_the_first_bytes,
     "reset before the answer": lambda peer: then(peer, Peer.reset),
     "closed before the answer": lambda peer: then(peer, lambda _: None),
     "reset while the body is sent": reset_in_the_body,
-    "hangs before the answer": lambda peer: then(peer, Peer.hang),
+    "hangs before the answer": hang_before_the_answer,
     "hangs in the answer": hang_after_headers,
     "cut in the headers": read_and_send(b"HTTP/1.1 200 OK\r\nContent-Le"),
     "cut body": read_and_send(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{"),
@@ -169,7 +179,8 @@ AFTER_ACCEPTANCE: dict[str, Script] = {
 @pytest.mark.parametrize("script", AFTER_ACCEPTANCE.values(), ids=AFTER_ACCEPTANCE.keys())
 def test_whatever_ends_after_acceptance_without_a_whole_answer_is_unknown(script: Script) -> None:
     with RawServer(script) as server:
-        reply = post(server.url, json={"clip": "x" * 3_000_000})
+        patience = 0.3 if "hang" in script.__name__ else 5
+        reply = post(server.url, json={"clip": "x" * 3_000_000}, read_timeout_s=patience)
     assert reply.sent is Sent.UNKNOWN
     assert_says_what_happened_and_no_secret(reply)
     assert server.connections == 1
@@ -198,7 +209,7 @@ def test_an_early_refusal_of_a_long_body_is_an_answer() -> None:
         peer.hang()
 
     with RawServer(refuse) as server:
-        reply = post(server.url, json={"clip": "x" * 20_000_000}, read_timeout_s=5)
+        reply = post(server.url, json={"clip": "x" * 20_000_000})
     assert (reply.sent, reply.status, reply.body) == (Sent.ANSWERED, 413, b"too large")
 
 

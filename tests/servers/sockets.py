@@ -91,6 +91,11 @@ class Peer:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
 
+    def read_something(self) -> bytes:
+        """Whatever arrives next; empty when the client is gone."""
+        data, self._buffer = self._buffer or self._received(), b""
+        return data
+
     def hang(self) -> None:
         """Say nothing until the server is closed."""
         self._server.closing.wait(60)
@@ -132,7 +137,7 @@ class RawServer:
     troubles: list[Exception] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port: int = self._socket.getsockname()[1]
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
