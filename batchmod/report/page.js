@@ -51,18 +51,38 @@ for (const button of choices) {
 }
 document.querySelector(".tools").hidden = false;
 
-/* Load near the reader, and let go far from him: browsers hold only so many players. */
-const near = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    for (const video of videosOf(entry.target)) {
-      if (entry.isIntersecting) {
-        video.preload = "metadata";
-      } else if (video.paused && video.readyState > 0 && video.preload !== "none") {
-        video.preload = "none";
-        video.load();
-      }
-    }
+/* Videos stand in the page near the reader only: thousands of them, even unloaded, would choke a browser. */
+function videoFor(place) {
+  const video = document.createElement("video");
+  Object.assign(video, { controls: true, muted: true, loop: true, playsInline: true, preload: "metadata" });
+  for (const name of ["width", "height", "aria-label"]) video.setAttribute(name, place.getAttribute(name));
+  video.src = place.closest("figure").querySelector("a").href;
+  return video;
+}
+
+function placeFor(video) {
+  const place = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  for (const name of ["width", "height", "aria-label"]) place.setAttribute(name, video.getAttribute(name));
+  place.setAttribute("role", "img");
+  return place;
+}
+
+function fill(card) {
+  card.querySelectorAll("figure > svg").forEach((place) => place.replaceWith(videoFor(place)));
+}
+
+function empty(card) {
+  const videos = videosOf(card);
+  if (card.contains(document.activeElement) || videos.some((video) => !video.paused)) return;
+  for (const video of videos) {
+    video.replaceWith(placeFor(video));
+    video.removeAttribute("src");
+    video.load();
   }
+}
+
+const near = new IntersectionObserver((entries) => {
+  for (const entry of entries) (entry.isIntersecting ? fill : empty)(entry.target);
 }, { rootMargin: "1200px 0px" });
 cards.forEach((card) => near.observe(card));
 
@@ -92,21 +112,19 @@ async function playBoth(card) {
   await Promise.all(videos.map((video) => video.play()));
 }
 
-for (const card of cards) {
-  const button = card.querySelector(".both");
-  if (!button) continue;
-  const videos = videosOf(card);
-  let together = false;
-  const tell = () => { button.textContent = together ? "Pause both" : "Play both"; };
-  const start = () => playBoth(card).catch(() => { together = false; tell(); });
+function together(card, button) {
+  let on = false;
+  const tell = () => { button.textContent = on ? "Pause both" : "Play both"; };
+  const start = () => playBoth(card).catch(() => { on = false; tell(); });
   button.hidden = false;
   button.addEventListener("click", () => {
-    together = !together;
+    on = !on;
     tell();
-    if (together) start();
-    else videos.forEach((video) => { video.pause(); video.loop = true; });
+    fill(card);
+    if (on) start();
+    else videosOf(card).forEach((video) => { video.pause(); video.loop = true; });
   });
-  for (const video of videos) {
-    video.addEventListener("ended", () => { if (together && videos.every((each) => each.ended)) start(); });
-  }
+  card.addEventListener("ended", () => { if (on && videosOf(card).every((video) => video.ended)) start(); }, true);
 }
+
+for (const button of document.querySelectorAll(".both")) together(button.closest(".card"), button);
