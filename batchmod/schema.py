@@ -172,10 +172,11 @@ def _common_head(one: str, other: str) -> int:
 def suggestion(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant, or None."""
     names = list(known)
-    for each in names:
-        if is_near_miss(name, each):
-            return each
     by_squashed = {squash(each): each for each in names}
+    if squash(name) in by_squashed:
+        return by_squashed[squash(name)]
+    if near := next((each for each in names if is_near_miss(name, each)), None):
+        return near
     close = difflib.get_close_matches(squash(name), by_squashed, n=1, cutoff=0.7)
     return by_squashed[close[0]] if close else None
 
@@ -197,13 +198,20 @@ def shown(value: Any) -> str:
         case bool():
             return str(value).lower()
         case str():
-            return f"'{value}'" if len(value) <= _SHOWN else f"'{value[:_SHOWN]}…'"
+            return f"'{one_line(value)}'" if len(value) <= _SHOWN else f"'{one_line(value[:_SHOWN])}…'"
         case Mapping():
             return "a mapping"
         case Sequence():
             return "a list"
         case _:
             return str(value)[:_SHOWN]
+
+
+def one_line(text: str) -> str:
+    """A text with line breaks and control characters written as escapes, so that a terminal only shows it."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _problems_of(error: ValidationError, *, locate: Locate) -> Iterator[Problem]:

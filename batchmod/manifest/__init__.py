@@ -1,16 +1,15 @@
 """A manifest's bytes → a Manifest, or every problem in it with its place."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from batchmod.errors import ManifestError, Place, Problem
-from batchmod.manifest.trees import Listed, Mapped, Node, Scalar, Tree, parse, plain, value
+from batchmod.manifest.clips import raw_rows
+from batchmod.manifest.trees import Listed, Mapped, Node, Scalar, Tree, parse, value
 from batchmod.model import Limits, Manifest
 from batchmod.rows import (
     Default,
-    RawRow,
     complete,
     from_table,
     ids,
@@ -18,12 +17,16 @@ from batchmod.rows import (
     source_fault,
     tables,
 )
-from batchmod.rows.columns import Fields, Roles, Wishes, roles
+from batchmod.rows.columns import Fields, Wishes, wished_twice
 from batchmod.rows.templates import naming_faults
-from batchmod.schema import Schemas, everywhere, problems, shown
+from batchmod.schema import Schemas, everywhere, one_line, problems, shown
 from batchmod.schema import defaults as defaults_of
 
 _SAVE_AS: Final = "save it as UTF-8 (in Excel: `CSV UTF-8`)"
+
+_ZIP: Final = b"PK\x03\x04"
+_YAML_HINT: Final = "list the clips under `clips:`, each with its `video_url:`"
+_CSV_HINT: Final = "under a header such as id,video_url,mode,prompt there is one line for each clip"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +52,10 @@ class _Asked:
     @property
     def stem(self) -> str:
         return ids.stem(self.file)
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(columns=self.columns, extra=frozenset(self.extra_columns))
 
 
 def manifest_of(
@@ -123,10 +130,19 @@ def _in_order(found: Sequence[Problem]) -> tuple[Problem, ...]:
         place = problem.place
         return (place.line or 0, place.column or len(place.cell or ""), place.cell or "")
 
-    return tuple(sorted(found, key=key))
+    return tuple(_one_line(problem) for problem in sorted(found, key=key))
+
+
+def _one_line(problem: Problem) -> Problem:
+    """The problem on one line, whatever stands in the file."""
+    hint = None if problem.hint is None else one_line(problem.hint)
+    return replace(problem, message=one_line(problem.message), hint=hint)
 
 
 def _decode(data: bytes, file: str) -> str | Problem:
+    if data.startswith(_ZIP):
+        message = "this is an Excel workbook or another zip file, not a text"
+        return Problem(place=Place(file=file), message=message, hint="export it as `CSV UTF-8`")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -141,12 +157,21 @@ def _asked_problems(asked: _Asked) -> list[Problem]:
     """What is wrong with `--column` itself."""
     schema = asked.schemas.manifest
     only_columns = {**schema, "required": [], "properties": {"columns": schema["properties"]["columns"]}}
-    locate = everywhere(Place(file="--column"))
-    return problems({"columns": dict(asked.columns)}, only_columns, locate=locate, shared=asked.schemas.all())
+    place = Place(file="--column")
+    found = problems(
+        {"columns": dict(asked.columns)}, only_columns, locate=everywhere(place), shared=asked.schemas.all()
+    )
+    return found + [Problem(place=place, message=message) for _, message in wished_twice(asked.wishes)]
 
 
-def _no_rows(place: Place) -> Problem:
-    return Problem(place=place, message="the manifest is empty: it has no rows")
+def _no_rows(place: Place, hint: str) -> Problem:
+    return Problem(place=place, message="the manifest is empty: it has no rows", hint=hint)
+
+
+def _reading(manifest: Manifest, found: Sequence[Problem]) -> Reading:
+    """The manifest stands if all that is wrong is wrong with single rows."""
+    good = all(problem.row is not None for problem in found)
+    return Reading(manifest=manifest if good else None, problems=_in_order(found))
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------
@@ -156,8 +181,7 @@ def _read_csv(data: bytes, asked: _Asked) -> Reading:
     text = _decode(data, asked.file)
     if isinstance(text, Problem):
         return _unreadable(text)
-    wishes = Wishes(columns=asked.columns, extra=frozenset(asked.extra_columns))
-    schemas = asked.schemas
+    wishes, schemas = asked.wishes, asked.schemas
     table = tables.parse(
         text,
         file=asked.file,
@@ -167,7 +191,7 @@ def _read_csv(data: bytes, asked: _Asked) -> Reading:
     completed = complete(gathered.rows, schemas=schemas)
     found = [*_asked_problems(asked), *table.problems, *gathered.problems, *completed.problems]
     if not gathered.rows and not table.problems:
-        found.append(_no_rows(Place(file=asked.file)))
+        found.append(_no_rows(Place(file=asked.file), _CSV_HINT))
     manifest = Manifest(
         file=asked.file,
         name=asked.stem,
@@ -176,7 +200,7 @@ def _read_csv(data: bytes, asked: _Asked) -> Reading:
         rows=completed.rows,
         own_columns=completed.own_columns,
     )
-    return Reading(manifest=manifest, problems=_in_order(found))
+    return _reading(manifest, found)
 
 
 # --- YAML ---------------------------------------------------------------------------------------------------
@@ -189,7 +213,7 @@ def _read_yaml(data: bytes, asked: _Asked) -> Reading:
     tree = parse(text, file=asked.file)
     root = tree.root
     if root is None:
-        return _unreadable(*(tree.problems or [_no_rows(Place(file=asked.file))]))
+        return _unreadable(*(tree.problems or [_no_rows(Place(file=asked.file), _YAML_HINT)]))
     if not isinstance(root, Mapped):
         return _unreadable(*tree.problems, _no_mapping(tree, root))
     return _read_mapping(tree, root, asked)
@@ -197,7 +221,7 @@ def _read_yaml(data: bytes, asked: _Asked) -> Reading:
 
 def _no_mapping(tree: Tree, root: Node) -> Problem:
     if isinstance(root, Scalar) and root.is_null:
-        return _no_rows(tree.at(root.spot))
+        return _no_rows(tree.at(root.spot), _YAML_HINT)
     what = "a list" if isinstance(root, Listed) else "a text"
     hint = "put the rows under `clips:`" if isinstance(root, Listed) else None
     return Problem(place=tree.at(root.spot), message=f"a manifest is a mapping, not {what}", hint=hint)
@@ -211,17 +235,18 @@ def _read_mapping(tree: Tree, root: Mapped, asked: _Asked) -> Reading:
     wishes = _wishes(document, asked)
     defaults, faults = _defaults(tree, root, schemas)
     found += faults
+    found += _wish_problems(wishes, asked, tree)
     nodes = clips.node.nodes if clips and isinstance(clips.node, Listed) else []
-    raw = list(_raw_rows(tree, nodes, Fields.of(schemas.row), wishes))
+    raw = list(raw_rows(tree, nodes, Fields.of(schemas.row), wishes))
     if clips and document["clips"] == [] and not raw:
-        found.append(_no_rows(tree.at(clips.key)))
+        found.append(_no_rows(tree.at(clips.key), _YAML_HINT))
     completed = complete(raw, schemas=schemas, defaults=defaults)
     found += completed.problems
     found += _name_problems(document, tree, completed.own_columns, schemas)
-    manifest = None
-    if not any(problem.row is None for problem in found):
-        manifest = _manifest(document, asked, rows=completed.rows, own_columns=completed.own_columns)
-    return Reading(manifest=manifest, problems=_in_order(found))
+    if any(problem.row is None for problem in found):
+        return _unreadable(*found)
+    manifest = _manifest(document, asked, rows=completed.rows, own_columns=completed.own_columns)
+    return _reading(manifest, found)
 
 
 def _document(root: Mapped, schemas: Schemas) -> dict[str, Any]:
@@ -257,6 +282,13 @@ def _wishes(document: Mapping[str, Any], asked: _Asked) -> Wishes:
     return Wishes(columns={**said, **asked.columns}, extra=frozenset([*declared, *asked.extra_columns]))
 
 
+def _wish_problems(wishes: Wishes, asked: _Asked, tree: Tree) -> Iterator[Problem]:
+    asked_twice = dict(wished_twice(asked.wishes))
+    for name, message in wished_twice(wishes):
+        if name not in asked_twice:
+            yield Problem(place=tree.place(("columns", name)), field=f"columns.{name}", message=message)
+
+
 def _defaults(tree: Tree, root: Mapped, schemas: Schemas) -> tuple[dict[str, Default], list[Problem]]:
     """The defaults by field, as text; what the schema says of them is reported elsewhere."""
     entry = root.entries.get("defaults")
@@ -268,65 +300,12 @@ def _defaults(tree: Tree, root: Mapped, schemas: Schemas) -> tuple[dict[str, Def
             continue
         name, place = aliases[key], tree.at(each.node.spot)
         if name in found:
-            message = f"{name} is given twice, once as {key}"
+            message = f"{name} is given twice, once by another name"
             faults.append(Problem(place=place, field=f"defaults.{key}", message=message))
         if name.endswith("_url") and (reason := source_fault(each.node.text)):
             faults.append(Problem(place=place, field=f"defaults.{key}", message=reason))
         found[name] = Default(text=each.node.text, place=place)
     return found, faults
-
-
-def _raw_rows(tree: Tree, nodes: Sequence[Node], fields: Fields, wishes: Wishes) -> Iterator[RawRow]:
-    known: dict[tuple[str, ...], Roles] = {}
-    for node in nodes:
-        if not isinstance(node, Mapped):
-            yield _no_row(tree, node)
-            continue
-        headers = tuple(node.entries)
-        if headers not in known:
-            known[headers] = roles(headers, fields=fields, wishes=wishes, sheet=False)
-        yield _raw_row(tree, node, headers, known[headers])
-
-
-def _no_row(tree: Tree, node: Node) -> RawRow:
-    what = "a list" if isinstance(node, Listed) else "a text"
-    problem = Problem(place=tree.at(node.spot), message=f"a row is a mapping (`video_url: …`), not {what}")
-    excused = frozenset({"video_url"})
-    return RawRow(place=tree.at(node.spot), texts={}, places={}, problems=(problem,), excused=excused)
-
-
-def _raw_row(tree: Tree, node: Mapped, headers: Sequence[str], found: Roles) -> RawRow:
-    wrong = [
-        Problem(place=tree.at(node.entries[slip.header].key), message=slip.message, hint=slip.hint)
-        for slip in found.slips
-    ]
-    excused = {slip.meant for slip in found.slips if slip.meant}
-    texts, places = {}, {}
-    for name, index in found.ours.items():
-        cell = node.entries[headers[index]].node
-        places[name] = tree.at(cell.spot)
-        if not isinstance(cell, Scalar):
-            message = f"{name} must be a single value, not {shown(plain(cell))}"
-            wrong.append(Problem(place=places[name], field=name, message=message))
-            excused.add(name)
-        elif not cell.is_null:
-            texts[name] = cell.text
-    return RawRow(
-        place=tree.at(node.spot),
-        texts=texts,
-        places={name: places[name] for name in texts},
-        own={name: _as_text(node.entries[headers[index]].node) for name, index in found.own.items()},
-        headers={name: headers[index] for name, index in found.ours.items()},
-        excused=frozenset(excused),
-        problems=tuple(wrong),
-    )
-
-
-def _as_text(node: Node) -> str:
-    """The user's own value as written; a list or mapping as JSON."""
-    if isinstance(node, Scalar):
-        return "" if node.is_null else node.text
-    return json.dumps(plain(node), ensure_ascii=False)
 
 
 def _name_problems(

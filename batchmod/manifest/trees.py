@@ -129,13 +129,14 @@ def value(node: Node, schema: Schema, *, shared: tuple[Schema, ...], root: Schem
             return [value(each, items, shared=shared, root=root) for each in node.nodes]
         case Scalar():
             if node.is_null or "string" not in types_of(wanted):
-                return _as_wanted(_core(node), wanted)
+                return _as_wanted(node, wanted)
             return node.text
 
 
-def _as_wanted(core: Any, wanted: Schema) -> Any:
-    if isinstance(core, str):
-        return typed(core, wanted)
+def _as_wanted(scalar: Scalar, wanted: Schema) -> Any:
+    core = _core(scalar)
+    if isinstance(core, str) or (core is not None and "boolean" in types_of(wanted)):
+        return typed(scalar.text, wanted)
     whole = isinstance(core, float) and core.is_integer() and types_of(wanted) == ("integer",)
     return int(core) if whole else core
 
@@ -281,7 +282,7 @@ class _Builder:
                 _problem(
                     self.file,
                     key.spot,
-                    f"'{key.text}' is given twice; the first is in line {first.line}, column {first.column}",
+                    f"duplicate key '{key.text}': the first is in line {first.line}, column {first.column}",
                 )
             )
         else:
@@ -304,7 +305,7 @@ class _Builder:
 
     def _grow(self, top: _Open, size: int, spot: Spot) -> None:
         top.size += size
-        if top.size > max(_EXPANDED, _GROWTH * self.written):
+        if top.size > _EXPANDED and top.size > _GROWTH * self.written:
             raise self._refused(spot, "the aliases make this document grow beyond all measure")
 
     def _size(self, node: Node) -> int:

@@ -1,15 +1,14 @@
 """Raw rows, from a sheet or from YAML → complete Rows, and every problem of theirs with its place."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from batchmod.errors import Place, Problem
 from batchmod.model import Row
 from batchmod.rows import ids, templates
 from batchmod.rows.columns import Fields, Roles, Wishes, roles, unmapped
-from batchmod.rows.tables import Table, letters
+from batchmod.rows.tables import Record, Table, letters
 from batchmod.schema import (
     Schema,
     Schemas,
@@ -20,6 +19,7 @@ from batchmod.schema import (
     surely_valid,
     typed,
 )
+from batchmod.urls import check_request_url
 
 _SOURCES: Final = ("video_url", "first_frame_url")
 # what tells a sheet that it is a results.csv of ours
@@ -95,7 +95,7 @@ def from_table(table: Table, *, schemas: Schemas, wishes: Wishes, defaults: Mapp
             faults.append(_no_clip_column(table, schemas))
     excused |= {slip.meant for slip in found.slips if slip.meant}
     build = _sheet_row(table, found, literal=bool(results), excused=excused)
-    return Gathered(rows=tuple(build(*record) for record in table.records), problems=tuple(faults))
+    return Gathered(rows=tuple(build(record) for record in table.records), problems=tuple(faults))
 
 
 def _header_problems(table: Table, found: Roles, wishes: Wishes) -> list[Problem]:
@@ -124,28 +124,59 @@ def _no_clip_column(table: Table, schemas: Schemas) -> Problem:
     return Problem(place=table.place(table.line), message=message, hint=hint)
 
 
-def _sheet_row(
-    table: Table, found: Roles, *, literal: bool, excused: frozenset[str]
-) -> Callable[[int, tuple[str, ...]], RawRow]:
-    cell_of = {name: letters(index) for name, index in found.ours.items()}
+@dataclass(frozen=True, slots=True)
+class _CellPlaces(Mapping[str, Place]):
+    """Field → place of its cell; made when asked for, since a sheet may have a million rows."""
+
+    file: str
+    line: int
+    cells: Mapping[str, str]
+    """Field → letters; shared by all rows that have the same cells."""
+
+    def __getitem__(self, name: str) -> Place:
+        return Place(file=self.file, line=self.line, cell=self.cells[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.cells)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+
+def _sheet_row(table: Table, found: Roles, *, literal: bool, excused: frozenset[str]) -> Callable[[Record], RawRow]:
     headers = {name: table.headers[index] for name, index in found.ours.items()}
     ours, own = tuple(found.ours.items()), tuple(found.own.items())
+    lettered: dict[tuple[str, ...], dict[str, str]] = {}
 
-    def build(line: int, cells: tuple[str, ...]) -> RawRow:
+    def build(record: Record) -> RawRow:
+        line, cells, surplus = record
         if literal:
             cells = tuple(_unguarded(cell) for cell in cells)
         texts = {name: text for name, index in ours if (text := cells[index].strip())}
+        there = tuple(texts)
+        if there not in lettered:
+            lettered[there] = {name: letters(index) for name, index in ours if name in there or name == "video_url"}
         return RawRow(
             place=Place(file=table.file, line=line),
             texts=texts,
-            places={name: Place(file=table.file, line=line, cell=cell_of[name]) for name in texts},
+            places=_CellPlaces(table.file, line, lettered[there]),
             own={name: cells[index] for name, index in own},
             headers=headers,
             literal=literal,
             excused=excused,
+            problems=(_surplus(table, record),) if surplus else (),
         )
 
     return build
+
+
+def _surplus(table: Table, record: Record) -> Problem:
+    width = len(table.headers)
+    return Problem(
+        place=table.place(record.line, width),
+        message=f"{width + record.surplus} cells, but the header has {width}",
+        hint="a text that holds the separator needs quotes around it",
+    )
 
 
 def _unguarded(cell: str) -> str:
@@ -214,7 +245,7 @@ class _Checker:
                 wrong.append(_field_problem(raw, number, name, message, hint))
         if "video_url" not in values and "video_url" not in raw.excused:
             why = self.row_schema["properties"]["video_url"]["x-missing"]
-            wrong.append(Problem(place=raw.place, message=f"video_url is missing: {why}", row=number))
+            wrong.append(_field_problem(raw, number, "video_url", f"video_url is missing: {why}"))
         return values, wrong
 
     def verdict(self, name: str, text: str) -> _Verdict:
@@ -249,15 +280,12 @@ _NOWHERE: Final = Place(file="")
 
 def source_fault(text: str) -> str | None:
     """Why a path or URL is refused unseen; never shows a password."""
-    if "://" not in text:
+    scheme, mark, rest = text.partition("://")
+    if not mark:
         return None
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return "this is no URL: its host cannot be read"
-    if "@" in parts.netloc:
-        return "a URL may not hold a user name or password; use a presigned URL or a local file"
-    return None
+    if scheme.casefold() in {"http", "https"}:
+        return check_request_url(text)
+    return "a URL must not hold a user or password" if "@" in rest.partition("/")[0] else None
 
 
 def _label(raw: Sequence[RawRow], every: Sequence[dict[str, Any]]) -> list[Problem]:
@@ -324,6 +352,6 @@ def _row(raw: RawRow, number: int, values: Mapping[str, Any], places: Mapping[st
         own=raw.own,
         explicit=frozenset(raw.texts),
         place=raw.place,
-        places={**places, **raw.places},
+        places={**places, **raw.places} if places else raw.places,
         **values,
     )

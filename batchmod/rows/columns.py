@@ -96,6 +96,16 @@ def unmapped(headers: Iterable[str], wishes: Wishes) -> list[tuple[str, str, str
     ]
 
 
+def wished_twice(wishes: Wishes) -> list[tuple[str, str]]:
+    """Wishes that cannot both come true: the later field, and what is wrong."""
+    first: dict[str, str] = {}
+    return [
+        (name, f"columns names {shown(header)} for {first[header]} and for {name}")
+        for name, header in wishes.columns.items()
+        if first.setdefault(header, name) != name
+    ]
+
+
 def _field_of(header: str, fields: Fields, wishes: Wishes, *, sheet: bool) -> str | None:
     for name, wished in wishes.columns.items():
         if header == wished:
@@ -112,12 +122,14 @@ def _field_of(header: str, fields: Fields, wishes: Wishes, *, sheet: bool) -> st
 
 def _twice(name: str, header: str, index: int, first: str) -> Slip:
     both = f"'{header}' is there twice" if first == header else f"'{first}' and '{header}' are both {name}"
-    return Slip(header, index, both, "rename one, or declare it in extra_columns", meant=name)
+    return Slip(header, index, both, "rename one, or declare it an extra column", meant=name)
 
 
 def _slip(
     header: str, index: int, absent: Sequence[str], fields: Fields, wishes: Wishes, *, sheet: bool
 ) -> Slip | None:
+    if not header and not sheet:
+        return Slip(header, index, "a field without a name")
     if header in wishes.extra or not header:
         return None
     if sheet and any(squash(header) == squash(name) for name in fields.exact):
@@ -127,7 +139,8 @@ def _slip(
     if meant is None:
         return None
     message = f"unknown field {shown(header)}"
-    hint = f"did you mean '{meant}'? If it is a column of your own, extra_columns: [{header}] says so"
+    declared = f"--extra-column '{header}'" if sheet else f"extra_columns: [{header}]"
+    hint = f"did you mean '{meant}'? If it is a column of your own, {declared} says so"
     return Slip(header, index, message, hint, meant=fields.aliases[meant])
 
 

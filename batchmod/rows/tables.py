@@ -17,6 +17,8 @@ class Record(NamedTuple):
 
     line: int
     cells: tuple[str, ...]
+    surplus: int = 0
+    """How many more cells were written than the header has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +61,7 @@ def parse(text: str, *, file: str, is_header: Callable[[Sequence[str]], bool]) -
     while headers and not headers[-1]:
         headers = headers[:-1]
     table = Table(file=file, line=header.line, headers=headers)
-    body = tuple(_squared(each, len(headers), table, problems) for each in rest)
+    body = tuple(_squared(each, len(headers)) for each in rest)
     problems += _nameless(table, body)
     return Table(file=file, line=header.line, headers=headers, records=body, problems=tuple(problems))
 
@@ -94,18 +96,11 @@ def _said(error: csv.Error, delimiter: str) -> str:
     return f"not CSV: {error}"
 
 
-def _squared(record: Record, width: int, table: Table, problems: list[Problem]) -> Record:
+def _squared(record: Record, width: int) -> Record:
     """The record with as many cells as there are headers."""
     cells = record.cells
-    if any(cell.strip() for cell in cells[width:]):
-        problems.append(
-            Problem(
-                place=table.place(record.line, width),
-                message=f"{len(cells)} cells, but the header has {width}",
-                hint="a text that holds the separator needs quotes around it",
-            )
-        )
-    return Record(record.line, cells[:width] + ("",) * (width - len(cells)))
+    surplus = len(cells) - width if any(cell.strip() for cell in cells[width:]) else 0
+    return Record(record.line, cells[:width] + ("",) * (width - len(cells)), surplus)
 
 
 def _nameless(table: Table, body: Sequence[Record]) -> Iterator[Problem]:

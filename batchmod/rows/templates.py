@@ -63,8 +63,14 @@ def naming_faults(naming: str, columns: Collection[str]) -> Iterator[tuple[str, 
         yield "naming must hold {version}, or a new output would overwrite an old one", "such as {version:03d}"
     for name in dict.fromkeys(names):
         if name not in columns and not _VERSION.fullmatch(name):
-            yield f"{{{name}}} is no column of any row", did_you_mean(name, [*columns, "version"])
+            yield f"{{{name}}} is no column of any row", _hole_hint(name, columns)
     yield from _path_faults("".join("x" if piece.hole else piece.text for piece in pieces))
+
+
+def _hole_hint(name: str, columns: Collection[str]) -> str | None:
+    if name.startswith("version"):
+        return "write {version}, or {version:03d} for three digits"
+    return did_you_mean(name, columns)
 
 
 def _path_faults(path: str) -> Iterator[tuple[str, str | None]]:
