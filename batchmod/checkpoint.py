@@ -29,6 +29,11 @@ _WORK_COLUMNS: Final = (
     "submitted_at, finished_at, run_id"
 )
 
+_MONEY: Final = (
+    "SELECT coalesce(sum(cost_usd), 0), "
+    "coalesce(sum(CASE WHEN status IN ('submitting', 'submitted', 'uncertain') THEN reserved_usd END), 0)"
+)
+
 
 class StoredRow(NamedTuple):
     """A manifest row as the last run saw it."""
@@ -68,8 +73,8 @@ class Checkpoint:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 db.execute(f"PRAGMA {pragma}")
         except sqlite3.DatabaseError as error:
-            text = f"{path}: the record cannot be read ({error}). Nothing was sent. Keep the file, restore a copy of it"
-            raise RecordRefused(f"{text} or choose another --output.") from error
+            text = f"{path}: the record cannot be read ({error}). Nothing was sent. Keep the file; restore a copy of it"
+            raise RecordRefused(f"{text}, or choose another --output.") from error
         return cls(db, path)
 
     def close(self) -> None:
@@ -160,11 +165,18 @@ class Checkpoint:
     def totals(self) -> Totals:
         """Counts by status, what is spent and what is reserved."""
         counts = dict(self._db.execute("SELECT status, count(*) FROM work GROUP BY status"))
-        spent, reserved = self._db.execute(
-            "SELECT coalesce(sum(cost_usd), 0), coalesce(sum(CASE WHEN status IN "
-            "('submitting', 'submitted', 'uncertain') THEN reserved_usd END), 0) FROM work"
-        ).fetchone()
+        spent, reserved = self._db.execute(f"{_MONEY} FROM work").fetchone()
         return Totals(counts, float(spent), float(reserved))
+
+    def money_of_this_run(self) -> tuple[float, float]:
+        """(spent, reserved) since the run's first start: a resumed run is the same one until it ends with 0 or 1."""
+        last = "(SELECT coalesce(max(ended_at), 0) FROM run WHERE exit_code IN (0, 1))"
+        spent, reserved = self._db.execute(f"{_MONEY} FROM work WHERE submitted_at > {last}").fetchone()
+        return float(spent), float(reserved)
+
+    def reservations(self) -> dict[int, float]:
+        """work_id → what is reserved for it while it is in flight or uncertain."""
+        return {work.work_id: work.reserved_usd for work in self.unfinished()}
 
     # --- the life of a work ---
 
@@ -175,8 +187,8 @@ class Checkpoint:
             row = db.execute(query, (job.key,)).fetchone()
             if row is not None and row[1] in (Status.PLANNED, Status.FAILED, Status.SUCCEEDED):
                 db.execute(
-                    "UPDATE work SET status = 'planned', error_code = NULL, error = NULL, request_id = NULL, state = NULL, "
-                    "output_location = NULL, billed = NULL, inputs = ?, run_id = ? WHERE work_id = ?",
+                    "UPDATE work SET status = 'planned', error_code = NULL, error = NULL, request_id = NULL, "
+                    "state = NULL, output_location = NULL, billed = NULL, inputs = ?, run_id = ? WHERE work_id = ?",
                     (_dump(_inputs(job)), run_id, row[0]),
                 )
                 work_id = row[0]
@@ -222,18 +234,22 @@ class Checkpoint:
                 _give_version(db, job, work_id)
         return int(attempt or 0)
 
-    def accept(self, work_id: int, attempt_id: int | None, *, request_id: str, state: Mapping[str, Any]) -> None:
-        """Write down the receipt: the provider has the request under this id."""
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE attempt SET outcome = 'accepted', request_id = ? WHERE attempt_id = ?",
-                (request_id, attempt_id),
-            )
-            db.execute(
-                "UPDATE work SET status = 'submitted', request_id = ?, state = ?, error_code = NULL, error = NULL "
-                "WHERE work_id = ?",
-                (request_id, _dump(state), work_id),
-            )
+    def accept(self, work_id: int, attempt_id: int | None, *, request_id: str, state: Mapping[str, Any]) -> bool:
+        """Write down the receipt; False, and nothing written, where the id belongs to another attempt."""
+        try:
+            with self._transaction() as db:
+                db.execute(
+                    "UPDATE attempt SET outcome = 'accepted', request_id = ? WHERE attempt_id = ?",
+                    (request_id, attempt_id),
+                )
+                db.execute(
+                    "UPDATE work SET status = 'submitted', request_id = ?, state = ?, error_code = NULL, error = NULL "
+                    "WHERE work_id = ?",
+                    (request_id, _dump(state), work_id),
+                )
+        except sqlite3.IntegrityError:
+            return False
+        return True
 
     def refuse(self, work_id: int, attempt_id: int, *, outcome: str, note: str) -> None:
         """Write down that an attempt created nothing; its work is planned again."""
@@ -331,7 +347,8 @@ class Checkpoint:
     def uncertain_attempts(self) -> tuple[Attempt, ...]:
         """The last attempt of every uncertain work."""
         query = (
-            "SELECT max(a.attempt_id), a.work_id, a.provider, a.origin, a.body, a.sent_at, a.seen_dead_at, a.request_id "
+            "SELECT max(a.attempt_id), a.work_id, a.provider, a.origin, a.body, a.sent_at, a.seen_dead_at, "
+            "a.request_id "
             "FROM attempt a JOIN work w USING (work_id) WHERE w.status = 'uncertain' GROUP BY a.work_id"
         )
         return tuple(_attempt(row) for row in self._db.execute(query))
@@ -342,13 +359,13 @@ class Checkpoint:
         found = self._db.execute(query, (work_id,)).fetchone()[0]
         return None if found is None else int(found)
 
-    def accepted_attempts(self, provider: str, origin: str, *, since: float) -> tuple[Attempt, ...]:
+    def accepted_attempts(self, provider: str, origin: str) -> tuple[Attempt, ...]:
         """Attempts whose request id we hold: they prove a history, and their rows are taken."""
         query = (
             "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id FROM attempt "
-            "WHERE request_id IS NOT NULL AND provider = ? AND origin = ? AND sent_at >= ?"
+            "WHERE request_id IS NOT NULL AND provider = ? AND origin = ?"
         )
-        return tuple(_attempt(row) for row in self._db.execute(query, (provider, origin, since)))
+        return tuple(_attempt(row) for row in self._db.execute(query, (provider, origin)))
 
     def uploaded(self, provider: str, origin: str, sha256: str) -> str | None:
         """The URL a file already has at a provider."""

@@ -15,8 +15,6 @@ WINDOW_BEFORE_S: Final = 600.0
 
 UNPROVEN: Final = "the history has not listed any request of ours that we know was accepted"
 IN_GRACE: Final = "the history may still be catching up"
-READABLE: Final = frozenset({UNPROVEN, IN_GRACE})
-"""Reasons of a walk that reached back far enough and simply did not show the request."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +91,13 @@ def resolve(
         else _absent(attempt, walk=walk, proven=proven, unclaimed=unclaimed, now=now, grace_s=grace_s)
         for attempt in attempts
     ]
+
+
+def readable(verdict: Verdict) -> bool:
+    """Whether the walk reached back far enough and simply did not show the request."""
+    return isinstance(verdict, NeverAccepted) or (
+        isinstance(verdict, StillOpen) and verdict.reason in (UNPROVEN, IN_GRACE)
+    )
 
 
 def window_start(attempt: Attempt, skew_s: float) -> float:

@@ -10,7 +10,7 @@ from batchmod import clock, files
 from batchmod.model import Delivery, Status, Work
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
 
 FILE_NAME: Final = "results.csv"
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
@@ -106,13 +106,13 @@ def read(path: Path) -> Iterator[dict[str, str]]:
             yield {name: unguarded(value or "") for name, value in line.items()}
 
 
-def frame(folder: Path) -> "pandas.DataFrame":
+def frame(folder: Path) -> "pd.DataFrame":
     """The results as a table; texts everywhere but in the columns whose schema says number or integer."""
-    import pandas
+    import pandas as pd
 
-    table = pandas.DataFrame(list(read(folder / FILE_NAME)))
+    table = pd.DataFrame(list(read(folder / FILE_NAME)))
     for name, about in files.schema("results")["properties"].items():
         kinds = about.get("type", [])
         if name in table and {"number", "integer"} & set(kinds if isinstance(kinds, list) else [kinds]):
-            table[name] = pandas.to_numeric(table[name], errors="coerce")
+            table[name] = pd.to_numeric(table[name], errors="coerce")
     return table

@@ -140,7 +140,6 @@ def look_at(gathered: Gathered) -> Looked:
                 refused[location] = facts
             else:
                 clips[source.identity] = facts
-        for location, size in zip(frames, pool.map(work.probe_image, frames), strict=True):
-            if isinstance(size, Refusal):
-                refused[location] = size
+        sizes = zip(frames, pool.map(work.probe_image, frames), strict=True)
+        refused.update({location: size for location, size in sizes if isinstance(size, Refusal)})
     return Looked(clips=clips, refused=refused)

@@ -19,6 +19,7 @@ from batchmod.errors import FolderInUse
 from batchmod.model import Event, VideoFacts
 from batchmod.planning import Action, Plan
 from batchmod.runner import Runner, Settings, Tools, recover
+from batchmod.runner.money import Purse
 
 SIGNALLED: Final = {"sigint": 130, "sigterm": 143}
 
@@ -94,9 +95,11 @@ async def _run_locked(
         runner = _runner(record, loaded, options, run_id=run_id, scratch=scratch, log=log)
         control.attach(runner.drain)
         try:
+            runner.desk.may_spend = False
             await runner.resolve()
             plan = make_plan(record, loaded, options)
             declined = not _may_go(plan, loaded, options, confirm)
+            runner.desk.may_spend = bool(plan.paid_sends) and not declined
             new_rows = folders.store_rows(record, loaded)
             if not declined:
                 record.begin_run(run_id, at=began)
@@ -132,17 +135,12 @@ def _may_go(plan: Plan, loaded: Loaded, options: Options, confirm: Confirm) -> b
 
 def _runner(record: Checkpoint, loaded: Loaded, options: Options, *, run_id: str, scratch: Path, log: "_Log") -> Runner:
     workers = min(executors.cores(), max(1, len(loaded.chosen)))
-    totals = record.totals()
-    budget = limits.Budget(
-        cap_usd=loaded.limits.max_cost_usd, done_usd=totals.spent_usd, reserved_usd=totals.reserved_usd
-    )
     settings = Settings(
         run_id=run_id,
         max_in_flight=loaded.limits.max_in_flight,
         submits_per_minute=loaded.limits.submits_per_minute,
         polls_per_minute=loaded.limits.polls_per_minute,
         local_workers=workers,
-        budget=budget,
         stop_after_failures=loaded.limits.stop_after_failures,
         history_grace_s=options.history_grace_s,
     )
@@ -156,7 +154,17 @@ def _runner(record: Checkpoint, loaded: Loaded, options: Options, *, run_id: str
         observe=log.write,
         dice=secrets.SystemRandom().random,
     )
-    return Runner(tools, settings)
+    return Runner(tools, settings, _purse(record, loaded))
+
+
+def _purse(record: Checkpoint, loaded: Loaded) -> Purse:
+    """The caps: one over the folder since its record began, one over this run since its first start."""
+    totals, (spent, reserved) = record.totals(), record.money_of_this_run()
+    return Purse(
+        limits.Budget(cap_usd=loaded.limits.max_cost_usd, done_usd=totals.spent_usd, reserved_usd=totals.reserved_usd),
+        limits.Budget(cap_usd=loaded.limits.max_cost_per_run_usd, done_usd=spent, reserved_usd=reserved),
+        held=record.reservations(),
+    )
 
 
 def _verifier(depth: Literal["decode", "container"]) -> Callable[[Path], Awaitable[VideoFacts | work.Refusal]]:
@@ -223,8 +231,8 @@ def _ended(
     for line in lines:
         if line["row"] in loaded.chosen:
             counts[line["status"]] = counts.get(line["status"], 0) + 1
-    stop = "declined" if declined else runner.stop_slug
-    code = exit_code(counts, stop=stop, warned=bool(runner.warnings))
+    stop = "declined" if declined else runner.desk.stop_slug
+    code = exit_code(counts, stop=stop, warned=bool(runner.desk.warnings))
     table, page = loaded.folder / "results.csv", loaded.folder / "report.html"
     if new_rows or log.changes or not (table.exists() and page.exists()):
         table, page = folders.write_results(record, loaded.folder)
@@ -240,8 +248,8 @@ def _ended(
         spent_usd=log.spent_usd,
         seconds=clock.now() - began,
         stop_reason=stop,
-        message=runner.stop_message,
-        warnings=tuple(runner.warnings),
+        message=runner.desk.stop_message,
+        warnings=tuple(runner.desk.warnings),
         results=table,
         report=page,
     )

@@ -351,7 +351,7 @@ def _provider_json(facts: ProviderFacts, services: Services) -> dict[str, Any]:
     }
 
 
-def schema(args: argparse.Namespace, environ: Environ) -> int:  # noqa: ARG001 - every verb takes both
+def schema(args: argparse.Namespace, environ: Environ) -> int:
     """Print a schema."""
     print(files.packaged("schemas", f"{args.name}.schema.json").read_text(encoding="utf-8"), end="")
     return 0

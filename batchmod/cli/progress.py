@@ -66,7 +66,7 @@ def bar(tally: Tally, label: str) -> Callable[[Event], None]:
 
 def lines(tally: Tally, label: str, out: IO[str]) -> Callable[[Event], None]:
     """A line when something ends, at most one in 15 s while many do, and one for each trouble."""
-    last = [-_EVERY_S]
+    last = [clock.ticks() - _EVERY_S]
 
     def observe(event: Event) -> None:
         ended = tally.add(event)

@@ -48,7 +48,7 @@ FACTS: Final = ProviderFacts(
     price=Price(
         per_second_usd=0.12,
         per_call_usd=0.60,
-        note="average $0.60 a call is published, the rule behind it is not; $0.12 a second is what a like service takes",
+        note="published: $0.60 a call on average, not the rule behind it; a like service takes $0.12 a second",
     ),
     uploads=True,
     history=True,

@@ -1,0 +1,88 @@
+"""What all parts of one run share: its tools and settings, its money, and whether it has been told to stop."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batchmod import clock, retry
+from batchmod.checkpoint import Checkpoint
+from batchmod.model import Event, Job, VideoFacts, Work
+from batchmod.providers.base import Provider
+from batchmod.runner.money import Purse
+from batchmod.work import Refusal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a run behaves."""
+
+    run_id: str
+    max_in_flight: int = 8
+    submits_per_minute: float | None = None
+    polls_per_minute: float = 60.0
+    local_workers: int = 1
+    policy: retry.Policy = field(default_factory=retry.Policy)
+    stop_after_failures: int = 5
+    poll_deadline_s: float = 3600.0
+    history_grace_s: float = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tools:
+    """What a run acts with."""
+
+    checkpoint: Checkpoint
+    folder: Path
+    scratch: Path
+    """A folder on the outputs' file system, for files that are not whole yet."""
+    provider: Callable[[str, str], Provider | None]
+    """(name, origin) → the provider; None where its key is not set."""
+    verify: Callable[[Path], Awaitable[VideoFacts | Refusal]]
+    clip: Callable[[str], VideoFacts | None]
+    """Identity of a source → its facts, if it was looked at."""
+    observe: Callable[[Event], None]
+    dice: Callable[[], float]
+
+
+class Desk:
+    """One run's shared state."""
+
+    def __init__(self, tools: Tools, settings: Settings, purse: Purse) -> None:
+        self.tools = tools
+        self.record = tools.checkpoint
+        self.settings = settings
+        self.purse = purse
+        self.stop_slug: str | None = None
+        self.stop_message: str | None = None
+        self.warnings: list[str] = []
+        self.draining = False
+        self.may_spend = True
+        """Whether a request that costs money may be sent: no, until the user has said so."""
+
+    @property
+    def sends(self) -> bool:
+        """Whether new requests may still leave."""
+        return not self.draining and self.stop_slug is None
+
+    def stop(self, slug: str, message: str) -> None:
+        """No new requests from now on; what is in flight is still collected."""
+        if self.stop_slug is None:
+            self.stop_slug, self.stop_message = slug, message
+            self.tell("stopping", None, code=slug, message=message)
+        self.purse.wake()
+
+    def tell(self, kind: str, work: Work | None, jobs: Sequence[Job] = (), **facts: Any) -> None:
+        """Say that something happened, to whoever observes."""
+        ids = [job.id for job in jobs]
+        if not ids and work is not None:
+            ids = [delivery.id for delivery in self.record.deliveries_of(work.work_id)]
+        event = Event(
+            kind=kind,
+            at=clock.iso(clock.now()),
+            run_id=self.settings.run_id,
+            id=ids[0] if ids else None,
+            job_key=work.job_key if work else None,
+            facts={**facts, "also": ids[1:]} if ids[1:] else facts,
+        )
+        self.tools.observe(event)

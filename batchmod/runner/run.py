@@ -1,0 +1,237 @@
+"""One run into one output folder: which works are carried on, how many at a time, and how each ends."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+
+from batchmod import clock, retry
+from batchmod.model import Again, Blocked, Call, Done, Failed, Job, Status, Step, Uncertain, Wait, Work
+from batchmod.planning import Action, Item, Plan
+from batchmod.runner import delivering, resolving
+from batchmod.runner.desk import Desk, Settings, Tools
+from batchmod.runner.lanes import Lane, Task, new_lane
+from batchmod.runner.money import Purse
+from batchmod.runner.submitting import Left, submit
+
+
+class Runner:
+    """One run: `resolve` first, then `run` a plan, then `close`."""
+
+    def __init__(self, tools: Tools, settings: Settings, purse: Purse) -> None:
+        self.desk = Desk(tools, settings, purse)
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._running: dict[asyncio.Task[None], Task] = {}
+        self._broken: Exception | None = None
+
+    async def resolve(self) -> list[Work]:
+        """Look the uncertain up in their providers' histories; the works that can go on now."""
+        return await resolving.resolve(self.desk, self._lane)
+
+    async def run(self, plan: Plan) -> None:
+        """Carry out a plan; afterwards ask about what has become uncertain, and go on with what is found."""
+        self._fail_flawed(plan)
+        await self._carry_all([*self._orphans(plan), *self._tasks(plan)])
+        delivering.copy_existing(self.desk, plan)
+        jobs = _jobs_by_key(plan)
+        while not self.desk.draining and (found := await self.resolve()):
+            tasks = (self._task(work, jobs.get(work.job_key, ()), action=_next_for(work)) for work in found)
+            await self._carry_all([task for task in tasks if task is not None])
+        if self._broken is not None:
+            raise self._broken
+
+    def drain(self, slug: str) -> None:
+        """Stop soon: no new requests, ids of those in the air recorded, everything else left as it is."""
+        self.desk.draining = True
+        self.desk.stop_slug = self.desk.stop_slug or slug
+        for running, task in self._running.items():
+            if not task.in_the_air:
+                running.cancel()
+
+    async def close(self) -> None:
+        """Let go of the providers."""
+        for lane in self._lanes.values():
+            await lane.provider.close()
+
+    # --- which works ---
+
+    def _tasks(self, plan: Plan) -> Iterator[Task]:
+        """A task per work to be carried on; what was sent before comes first."""
+        groups = _jobs_by_key(plan)
+        order = {Action.RESUME: 0, Action.ASK: 0, Action.FETCH: 1, Action.SEND: 2}
+        chosen = sorted((item for item in plan.items if item.action in order), key=lambda item: order[item.action])
+        for item in chosen:
+            work = self._work_of(item)
+            if item.action is Action.ASK and work.request_id is None:
+                continue  # without an id only a history can say more, and it was asked
+            task = self._task(work, groups[item.job.key], action=item.action)
+            if task is not None:
+                task.estimate_usd = item.estimate.high if item.estimate else task.estimate_usd
+                yield task
+
+    def _work_of(self, item: Item) -> Work:
+        if item.action is Action.SEND or item.work_id is None:
+            return self.desk.record.open_work(item.job, run_id=self.desk.settings.run_id)
+        return self.desk.record.work(item.work_id)
+
+    def _orphans(self, plan: Plan) -> Iterator[Task]:
+        """Unfinished works that no chosen row names: paid all the same."""
+        for work in plan.orphans:
+            if work.request_id is not None and (task := self._task(work, ())):
+                yield task
+
+    def _task(self, work: Work, jobs: tuple[Job, ...], *, action: Action = Action.RESUME) -> Task | None:
+        lane = self._lane(work.provider, work.origin)
+        if lane is None:
+            name = work.request_id or "an uncertain request"
+            self.desk.warnings.append(f"{name} at {work.provider} cannot be collected: its key is not set")
+            return None
+        return Task(work=work, jobs=jobs, lane=lane, action=action, estimate_usd=work.reserved_usd)
+
+    def _lane(self, name: str, origin: str) -> Lane | None:
+        lane = self._lanes.get((name, origin))
+        if lane is None:
+            provider = self.desk.tools.provider(name, origin)
+            if provider is None:
+                return None
+            lane = self._lanes[name, origin] = new_lane(provider, self.desk.settings)
+        return lane
+
+    def _fail_flawed(self, plan: Plan) -> None:
+        for item in plan.items:
+            if item.action is Action.FAIL and item.flaw is not None:
+                code, message = item.flaw.slug, item.flaw.message
+                work = self.desk.record.open_work(item.job, run_id=self.desk.settings.run_id)
+                self.desk.record.fail(work.work_id, code=code, message=message, billed=False, at=clock.now())
+                self.desk.tell("failed", work, (item.job,), code=code, message=message)
+
+    # --- how many at a time ---
+
+    async def _carry_all(self, tasks: Iterable[Task]) -> None:
+        """Each lane's tasks in their order, so many of them at a time."""
+        queues: dict[int, list[Task]] = {}
+        for task in tasks:
+            queues.setdefault(id(task.lane), []).append(task)
+        await asyncio.gather(*(self._carry_lane(queue) for queue in queues.values()))
+
+    async def _carry_lane(self, queue: list[Task]) -> None:
+        settings = self.desk.settings
+        width = settings.max_in_flight if queue[0].lane.provider.facts.hosted else settings.local_workers
+        waiting = iter(queue)
+        await asyncio.gather(*(self._worker(waiting) for _ in range(min(width, len(queue)))))
+
+    async def _worker(self, waiting: Iterator[Task]) -> None:
+        for task in waiting:
+            if self.desk.draining:
+                return
+            running = asyncio.create_task(self._carry(task))
+            self._running[running] = task
+            try:
+                await asyncio.wait([running])
+            except asyncio.CancelledError:
+                running.cancel()
+                raise
+            finally:
+                self._running.pop(running, None)
+            self._look_at(running)
+
+    def _look_at(self, ended: asyncio.Task[None]) -> None:
+        """A broken job ends the run in good order: the others are left as the record has them."""
+        error = None if ended.cancelled() else ended.exception()
+        if isinstance(error, Exception):
+            self._broken = self._broken or error
+            self.drain("broken")
+
+    # --- one work ---
+
+    async def _carry(self, task: Task) -> None:
+        """Take one work as far as it goes."""
+        provider = task.lane.provider
+        task.began = clock.ticks()
+        with suppress(Left):
+            step = provider.begin(task.work) if task.action is Action.SEND else provider.resume(task.work)
+            while not isinstance(step, Done):
+                step = await self._advance(task, step)
+            await delivering.deliver(self.desk, task, step)
+
+    async def _advance(self, task: Task, step: Step) -> Step:
+        """One step; raises Left where the job ends without an output."""
+        match step:
+            case Call(paying=True):
+                return await submit(self.desk, task, step)
+            case Call():
+                return await self._call(task, step)
+            case Wait():
+                return await self._wait(task, step)
+            case Failed() if step.again is not Again.NEVER and task.attempt_id is None and task.action is Action.SEND:
+                return await self._prepare_again(task, step)
+            case Failed() | Blocked() | Uncertain():
+                self._end(task, step)
+                raise Left
+            case Done():
+                return step
+
+    async def _call(self, task: Task, call: Call) -> Step:
+        """A request that costs nothing: an upload, a poll, a result."""
+        if call.request.method == "GET":
+            task.lane.spend_poll()
+        reply = await task.lane.provider.send(call)
+        return task.lane.provider.next(call.state, reply)
+
+    async def _wait(self, task: Task, step: Wait) -> Step:
+        """Wait for the next poll's turn; a deadline is no failure, the id stays in the record."""
+        if clock.ticks() - task.began > self.desk.settings.poll_deadline_s:
+            self.desk.stop("poll_deadline", "a job did not finish in time; run again to go on waiting for it")
+            raise Left
+        await task.lane.poll_turn(task.polls)
+        task.polls += 1
+        self.desk.tell("polled", task.work, task.jobs, phase=step.phase)
+        return task.lane.provider.next(step.state, None)
+
+    async def _prepare_again(self, task: Task, step: Failed) -> Step:
+        """An upload did not get through: nothing was asked for yet."""
+        task.sends += 1
+        decision = retry.decide(step, sends=task.sends, policy=self.desk.settings.policy, jitter=self.desk.tools.dice())
+        if not isinstance(decision, retry.SendAgain):
+            return Blocked(state=step.state, slug=step.slug, message=step.message)
+        self.desk.tell("retrying", task.work, task.jobs, why=step.message, after_s=round(decision.after_s, 3))
+        await clock.sleep(decision.after_s)
+        return task.lane.provider.begin(task.work)
+
+    def _end(self, task: Task, step: Failed | Blocked | Uncertain) -> None:
+        """End a job without an output, as the record must show it."""
+        record, work_id = self.desk.record, task.work.work_id
+        match step:
+            case Blocked():
+                if task.attempt_id is not None and record.work(work_id).status is Status.SUBMITTING:
+                    record.refuse(work_id, task.attempt_id, outcome="refused", note=step.message)
+                    self.desk.purse.settle(work_id)
+                self.desk.stop(step.slug, step.message)
+            case _ if task.action is Action.FETCH:
+                reason = step.message if isinstance(step, Failed) else step.reason
+                message = f"the file is missing and the provider no longer gives it: {reason}"
+                self._fail(task, "output_expired", message, billed=True)
+            case Failed():
+                self._fail(task, step.slug, step.message, billed=step.billed)
+                self.desk.purse.settle(work_id)
+                task.lane.failed(self.desk, step.slug)
+            case Uncertain():
+                record.doubt(work_id, task.attempt_id, reason=step.reason, at=clock.now())
+                self.desk.tell("uncertain", task.work, task.jobs, reason=step.reason)
+
+    def _fail(self, task: Task, code: str, message: str, *, billed: bool) -> None:
+        self.desk.record.fail(task.work.work_id, code=code, message=message, billed=billed, at=clock.now())
+        self.desk.tell("failed", task.work, task.jobs, code=code, message=message)
+
+
+def _next_for(work: Work) -> Action:
+    """A work that was never accepted is sent; one that was found is collected."""
+    return Action.SEND if work.status is Status.PLANNED else Action.RESUME
+
+
+def _jobs_by_key(plan: Plan) -> Mapping[str, tuple[Job, ...]]:
+    """job_key → the jobs its output is for."""
+    groups: dict[str, list[Job]] = {}
+    for item in plan.items:
+        if item.action not in (Action.HOLD, Action.INVALID, Action.LEAVE, Action.KEEP):
+            groups.setdefault(item.job.key, []).append(item.job)
+    return {key: tuple(jobs) for key, jobs in groups.items()}
