@@ -8,6 +8,7 @@ const box = document.getElementById("filter");
 const count = document.getElementById("count");
 const nothing = document.getElementById("nothing");
 const choices = [...document.querySelectorAll("[data-show]")];
+const fullGrids = [...document.querySelectorAll(".full")];
 const words = new Map();
 let show = "all";
 
@@ -30,9 +31,11 @@ function filter() {
     if (fits) shown += 1;
     else videosOf(card).forEach((video) => video.pause());
   }
-  for (const section of document.querySelectorAll("section")) {
-    section.hidden = !section.querySelector(".card:not([hidden])");
+  for (const part of document.querySelectorAll("section, .cards")) {
+    part.hidden = !part.querySelector(".card:not([hidden])");
   }
+  /* The height that the style sheet guesses for a grid out of sight is a full grid's. */
+  for (const grid of fullGrids) grid.classList.toggle("full", !grid.querySelector(".card[hidden]"));
   nothing.hidden = shown > 0;
   count.textContent = shown === cards.length ? "" : `${shown.toLocaleString("en")} of ${cards.length.toLocaleString("en")} shown`;
 }
@@ -84,7 +87,20 @@ function empty(card) {
 const near = new IntersectionObserver((entries) => {
   for (const entry of entries) (entry.isIntersecting ? fill : empty)(entry.target);
 }, { rootMargin: "1200px 0px" });
-cards.forEach((card) => near.observe(card));
+
+const nearGrids = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    for (const card of entry.target.children) {
+      if (entry.isIntersecting) {
+        near.observe(card);
+      } else {
+        near.unobserve(card);
+        empty(card);
+      }
+    }
+  }
+}, { rootMargin: "2400px 0px" });
+document.querySelectorAll(".cards").forEach((grid) => nearGrids.observe(grid));
 
 document.addEventListener("error", (event) => {
   if (event.target instanceof HTMLVideoElement) event.target.closest("figure").classList.add("gone");

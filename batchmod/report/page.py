@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from importlib import resources
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final
 
 from batchmod.model import Status
@@ -18,6 +18,9 @@ _FIRST_AT_ONCE: Final = 12
 
 Ten thousand video elements, even unloaded, take a browser a quarter of a minute to set up.
 """
+
+_CARDS_IN_A_GRID: Final = 120
+"""Cards laid out together: one grid of thousands is slow to scroll. Full rows for two to six columns."""
 
 _COMMAND: Final = re.compile(r"`([^`]+)`")
 _NO_OUTPUT: Final = {
@@ -36,9 +39,11 @@ def render(*, title: str, made_at: str, totals: Totals, shown: int, cards: Itera
     yield _top(title, made_at, totals, shown)
     yield "<main>\n"
     for to_look_at, group in groupby(cards, key=lambda card: card.to_look_at):
-        yield _section_start(to_look_at=to_look_at, alone=not totals.to_look_at)
-        yield from map(_card, group)
-        yield "</div></section>\n"
+        yield f"<section><h2>{_heading(totals, to_look_at=to_look_at)}</h2>\n"
+        for grid in _batches(group):
+            full = " full" if len(grid) == _CARDS_IN_A_GRID else ""
+            yield from (f'<div class="cards{full}">\n', *map(_card, grid), "</div>\n")
+        yield "</section>\n"
     yield f'<p id="nothing" {"" if not shown else "hidden"}>No row to show.</p>\n</main>\n'
     yield f"<script>{script}</script>\n</body>\n</html>\n"
 
@@ -131,12 +136,19 @@ def _tools(totals: Totals) -> str:
 <div class="choices" role="group" aria-label="Show rows by status">{buttons}</div>
 <p class="quiet" id="count" role="status"></p>
 </div>
+<noscript><p class="note">Without JavaScript most videos are only linked, under their places.</p></noscript>
 """
 
 
-def _section_start(*, to_look_at: bool, alone: bool) -> str:
-    heading = "Need a look" if to_look_at else "All rows" if alone else "The others"
-    return f'<section><h2>{heading}</h2><div class="cards">\n'
+def _batches(cards: Iterator[Card]) -> Iterator[list[Card]]:
+    while batch := list(islice(cards, _CARDS_IN_A_GRID)):
+        yield batch
+
+
+def _heading(totals: Totals, *, to_look_at: bool) -> str:
+    if to_look_at:
+        return "Need a look"
+    return "The others" if totals.to_look_at else "All rows"
 
 
 def _card(card: Card) -> str:

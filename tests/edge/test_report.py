@@ -1,0 +1,370 @@
+"""report.html as a parser and, where there is one, a browser sees it."""
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchmod import files, report
+from batchmod.report import page
+from batchmod.report.cards import Places, card
+from batchmod.report.tally import Totals
+
+VOID = {"meta", "link", "input", "img", "br"}
+NASTY = [
+    '<script>alert("x")</script>',
+    "</style><b>bold</b>",
+    "a \" onerror='alert(1)'",
+    "&lt;not an entity&gt;",
+    "]]>-->",
+]
+
+
+class Seen(HTMLParser):
+    """All tags with their attributes, and each element's own text by `tag` or `tag.class`."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[list[str]] = []
+        self.open: list[list[str]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        if tag not in VOID:
+            self.elements.append([f"{tag}.{given['class']}" if given.get("class") else tag, ""])
+            self.open.append(self.elements[-1])
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop()[0].split(".")[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.open[-1][1] += data
+
+    def of(self, where: str) -> list[str]:
+        return [text for place, text in self.elements if place == where and text]
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(text for where, text in self.elements if where not in {"style", "script"})
+
+
+def line(number: int, status: str = "succeeded", **more: object) -> dict[str, Any]:
+    columns: dict[str, Any] = dict.fromkeys(files.schema("results")["properties"])
+    given = {
+        "id": f"shot-{number}",
+        "status": status,
+        "row": number,
+        "job_key": f"k1:{number}",
+        "manifest": "autumn.yaml",
+    }
+    return columns | given | more
+
+
+def done(number: int, **more: object) -> dict[str, Any]:
+    facts = {"width": 480, "height": 270, "fps": "24000/1001", "frames": 120, "duration_s": 5.005, "has_audio": "true"}
+    money = {"cost_usd": 0.6, "cost_source": "provider", "seconds": 156.2, "bytes": 2_400_000}
+    output = {"output": f"videos/shot-{number}_v001.mp4", "finished_at": f"2026-05-03T10:00:{number % 60:02d}Z"}
+    return line(number) | facts | money | output | {"request_id": f"r{number}", "flagged": "false"} | more
+
+
+def written(
+    folder: Path, lines: Iterable[Mapping[str, Any]], sources: Mapping[str, str] | None = None, **more: Any
+) -> Seen:
+    path = report.write(folder, lines, title="autumn", sources=sources or {}, **more)
+
+    assert path == folder / "report.html"
+    return Seen(path.read_text(encoding="utf-8"))
+
+
+def test_every_row_is_there_and_nasty_texts_stay_texts(tmp_path: Path) -> None:
+    lines = [
+        done(
+            n,
+            id=text,
+            prompt=text,
+            error=text,
+            flag_reason=text,
+            warnings=text,
+            request_id=text,
+            **{f"my {text}": text},
+        )
+        for n, text in enumerate(NASTY, start=1)
+    ]
+    plain = [done(n, prompt="p", error="e", flag_reason="f", warnings="w", own="o") for n in range(1, len(NASTY) + 1)]
+
+    seen, harmless = written(tmp_path / "a", lines), written(tmp_path / "b", plain)
+
+    assert seen.of("h3") == NASTY
+    assert seen.of("p.prompt") == NASTY
+    assert [tag for tag, _ in seen.tags] == [tag for tag, _ in harmless.tags]
+    assert not [name for _, attrs in seen.tags for name in attrs if name.startswith("on") or name == "style"]
+
+
+@given(st.text(min_size=1).filter(lambda text: "://" not in text))
+def test_any_text_comes_back_as_it_went_in(text: str) -> None:
+    places = Places(folder=Path("/out"), sources={}, first_frames={})
+    one = card(line(1, id=text, prompt=text, mine=text), number=1, places=places, ours=frozenset(line(1)))
+
+    seen = Seen("".join(page.render(title=text, made_at="2026", totals=Totals(rows=1), shown=1, cards=[one])))
+
+    assert seen.of("h1") == seen.of("h3") == seen.of("p.prompt") == [text]
+
+
+def test_a_title_is_escaped_too(tmp_path: Path) -> None:
+    report.write(tmp_path, [], title="</title><script>x</script>", sources={})
+
+    seen = Seen((tmp_path / "report.html").read_text(encoding="utf-8"))
+
+    assert seen.of("h1") == ["</title><script>x</script>"]
+    assert len(seen.all("script")) == 1
+
+
+def test_a_file_name_that_is_no_text_does_not_stop_the_page(tmp_path: Path) -> None:
+    seen = written(tmp_path, [done(1, id="a\udcff")], {"a\udcff": "/clips/b\udcff.mp4"})
+
+    assert any((attrs.get("src") or "").endswith("b%FF.mp4") for attrs in seen.all("video"))
+
+
+def test_only_the_pages_own_style_and_script_may_run(tmp_path: Path) -> None:
+    text = report.write(tmp_path, [done(1)], title="autumn", sources={}).read_text(encoding="utf-8")
+    seen = Seen(text)
+    policies = [
+        str(attrs["content"]) for attrs in seen.all("meta") if attrs.get("http-equiv") == "Content-Security-Policy"
+    ]
+    directives = dict(part.strip().split(" ", 1) for part in policies[0].split(";"))
+
+    assert len(policies) == 1
+    assert directives["default-src"] == directives["base-uri"] == directives["form-action"] == "'none'"
+    assert directives["style-src"] == f"'{hashed(text, 'style')}'"
+    assert directives["script-src"] == f"'{hashed(text, 'script')}'"
+    assert not re.search(r"unsafe|https?:|\*", policies[0])
+
+
+def hashed(html: str, tag: str) -> str:
+    found = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+    assert len(found) == 1
+    return "sha256-" + base64.b64encode(hashlib.sha256(found[0].encode()).digest()).decode()
+
+
+def test_nothing_is_loaded_from_a_network(tmp_path: Path) -> None:
+    remote = {"shot-1": "https://cdn.example/clips/woman.mp4?X-Amz-Signature=SECRET"}
+    seen = written(tmp_path, [done(1)], remote, first_frames={"shot-1": "https://cdn.example/f.png?key=SECRET"})
+    loaded = [attrs[name] for _, attrs in seen.tags for name in ("src", "href", "poster", "srcset") if name in attrs]
+
+    assert not [url for url in loaded if re.match(r"([a-z]+:)?//", str(url))]
+    assert "https://cdn.example/clips/woman.mp4" in seen.of("p.none")
+    assert "first frame: https://cdn.example/f.png" in seen.text
+
+
+def test_query_strings_are_cut_wherever_they_come_from(tmp_path: Path) -> None:
+    signed = "see HTTPS://user:SECRET@cdn.example/a.mp4?sig=SECRET#SECRET (or s3://b/k?v=SECRET) now"
+    fields = ("video_url", "prompt", "error", "flag_reason", "warnings", "model", "request_id", "my column")
+
+    seen = written(tmp_path, [line(1, "failed", **dict.fromkeys(fields, signed))])
+
+    assert "SECRET" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "see https://cdn.example/a.mp4 (or s3://b/k now" in seen.of("p.prompt")
+
+
+def test_local_files_are_referred_to_where_they_lie(tmp_path: Path) -> None:
+    folder, clip = tmp_path / "outputs" / "autumn", tmp_path / "clips" / "50% #1: ü?.mp4"
+    frame = tmp_path / "frames" / "shot 1.png"
+
+    seen = written(folder, [done(1)], {"shot-1": str(clip)}, first_frames={"shot-1": str(frame)})
+    before, after = (str(attrs["src"]) for attrs in seen.all("video"))
+
+    assert before == "../../clips/50%25%20%231%3A%20%C3%BC%3F.mp4"
+    assert (folder / unquote(before)).resolve() == clip
+    assert after == "videos/shot-1_v001.mp4"
+    assert seen.all("img")[0]["src"] == "../../frames/shot%201.png"
+    assert seen.all("img")[0]["alt"] == "edited first frame of shot-1"
+
+
+def test_an_output_cannot_name_a_script_or_a_host(tmp_path: Path) -> None:
+    seen = written(tmp_path, [done(1, output="javascript:alert(1)"), done(2, output="//evil.example/x.mp4")])
+    sources = [str(attrs["src"]) for attrs in seen.all("video")]
+
+    assert sources[0] == "javascript%3Aalert%281%29"
+    assert sources[1].startswith("../")
+
+
+def test_what_needs_a_look_comes_first_then_the_rows_in_order(tmp_path: Path) -> None:
+    lines = [
+        done(1),
+        line(2, "failed"),
+        line(3, "planned"),
+        done(4, flagged="true"),
+        line(5, "uncertain"),
+        line(6, "held"),
+    ]
+
+    seen = written(tmp_path, reversed(lines))
+
+    assert seen.of("h3") == ["shot-2", "shot-4", "shot-5", "shot-1", "shot-3", "shot-6"]
+    assert seen.of("h2") == ["Need a look", "The others"]
+    assert [attrs["data-status"] for attrs in seen.all("article")][:3] == ["failed", "succeeded", "uncertain"]
+    assert [attrs["data-show"] for attrs in seen.all("button") if "data-show" in attrs] == [
+        "all", "flagged", "planned", "succeeded", "failed", "uncertain", "held",
+    ]  # fmt: skip
+
+
+def test_a_request_delivered_to_several_ids_is_paid_once(tmp_path: Path) -> None:
+    lines = [done(1), done(2, request_id="r1"), done(3, cost_usd=0.25, cost_source="estimate"), line(4, "uncertain")]
+
+    seen = written(tmp_path, lines)
+
+    assert seen.of("b")[:4] == ["4", "1", "$0.85", "5 min 12 s"]
+    assert "$0.25 of it estimated; without 1 uncertain, which may have been charged" in seen.of("small")
+    assert seen.of("dd").count("about $0.25") == 1
+
+
+def test_a_free_batch_says_that_nothing_was_charged(tmp_path: Path) -> None:
+    seen = written(tmp_path, [line(1, provider="local", seconds=12.4), line(2, cost_usd=0.004, job_key="")])
+    free = written(tmp_path, [line(1, provider="local", seconds=12.4)])
+
+    assert "$0.0040" in seen.of("b")
+    assert free.of("b")[:4] == ["1", "0", "$0.00", "12 s"]
+    assert "nothing was charged, as far as is known" in free.of("small")
+
+
+def test_what_is_known_of_an_output_is_said_in_words(tmp_path: Path) -> None:
+    seen = written(
+        tmp_path, [done(1, mode="flex_2", provider="segmind", model="modify-video", attempts=2, review="keep")]
+    )
+    facts = dict(zip(seen.of("dt")[4:], seen.of("dd"), strict=False))
+
+    assert facts == {
+        "mode": "flex_2", "provider": "segmind · modify-video", "cost": "$0.60", "took": "2 min 36 s",
+        "size": "480 x 270", "rate": "23.976 fps", "length": "5.00 s, 120 frames", "sound": "yes",
+        "file": "2.4 MB", "attempts": "2", "review": "keep", "request": "r1",
+    }  # fmt: skip
+
+
+def test_odd_values_are_left_out_rather_than_shown(tmp_path: Path) -> None:
+    odd = done(1, fps="0/0", cost_usd="nan", seconds=7300, bytes=900, frames=None, width=None, has_audio="false")
+
+    seen = written(tmp_path, [odd])
+
+    assert seen.of("dd") == ["2 h 1 min", "5.00 s", "none", "1 kB", "r1"]
+
+
+def test_a_failure_says_what_happened_and_what_to_do_next(tmp_path: Path) -> None:
+    lines = [
+        line(1, "failed", error_code="refused_prompt", error="the service said no"),
+        line(2, "failed", error_code="some_new_code"),
+        line(3, "uncertain", error_code="uncertain", error="the connection closed"),
+    ]
+
+    seen = written(tmp_path, lines)
+
+    assert seen.of("code")[0] == "refused_prompt"
+    assert "the service said no" in seen.text
+    assert "The provider's filter refused the prompt: reword it in the manifest and run again." in seen.of("p.advice")
+    assert "batchmod run MANIFEST --retry-failed" in seen.of("code")
+    assert "batchmod resolve" in seen.of("code")
+
+
+def test_a_row_without_output_says_so_in_its_place(tmp_path: Path) -> None:
+    seen = written(tmp_path, [line(1, "failed", video_url="clips/a.mp4"), line(2, "planned"), line(3, "submitted")])
+
+    assert seen.of("p.none") == [
+        "clips/a.mp4",
+        "no output",
+        "no clip named",
+        "not made yet",
+        "no clip named",
+        "in the making",
+    ]
+    assert not seen.all("video")
+
+
+def test_texts_of_a_csv_make_the_same_page_as_values(tmp_path: Path) -> None:
+    values = [done(1, has_audio=True, flagged=True, flag_reason="short"), line(2, "failed", error="no")]
+    texts = [{name: "" if value is None else str(value) for name, value in one.items()} for one in values]
+
+    typed, read = written(tmp_path, values), written(tmp_path, texts)
+
+    assert [tag for tag in typed.tags if tag[0] != "time"] == [tag for tag in read.tags if tag[0] != "time"]
+    assert typed.of("dd") == read.of("dd")
+
+
+def test_beyond_its_limit_the_page_keeps_what_needs_a_look_and_the_newest(tmp_path: Path) -> None:
+    lines = [line(1, "failed"), done(2), done(3), done(4), line(5, "planned")]
+
+    seen = written(tmp_path, lines, most=3)
+
+    assert seen.of("h3") == ["shot-1", "shot-3", "shot-4"]
+    assert seen.of("b")[0] == "5"
+    assert "This page shows 3 of 5 rows" in seen.text
+    assert "This page shows" not in written(tmp_path, lines).text
+
+
+def test_only_the_first_dozen_cards_hold_videos_from_the_start(tmp_path: Path) -> None:
+    seen = written(tmp_path, [done(n) for n in range(1, 131)], {f"shot-{n}": "/clips/a.mp4" for n in range(1, 131)})
+
+    assert [len(seen.all("video")), len(seen.all("svg"))] == [24, 236]
+    assert all(attrs["aria-label"] for attrs in seen.all("video") + seen.all("svg"))
+    assert [attrs["class"] for attrs in seen.all("div") if str(attrs.get("class")).startswith("cards")] == [
+        "cards full",
+        "cards",
+    ]
+
+
+def test_a_batch_without_rows_is_a_page_too(tmp_path: Path) -> None:
+    seen = written(tmp_path, [])
+
+    assert seen.of("p")[-1] == "No row to show."
+    assert seen.all("html") == [{"lang": "en"}]
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on this machine: how report.html looks in a browser is untested"
+)
+def test_a_browser_runs_the_page_and_shows_its_videos_from_disk(tmp_path: Path) -> None:
+    folder, clip = tmp_path / "outputs", tmp_path / "clips" / "bunny #1 50%.mp4"
+    for target in (clip, folder / "videos" / "shot-1_v001.mp4"):
+        target.parent.mkdir(parents=True)
+        shutil.copy(files.packaged("manifests", "demo/bunny.mp4"), target)
+    sources = {"shot-1": str(clip), "shot-2": str(tmp_path / "gone.mp4")}
+    report.write(folder, [done(1), line(2, "planned")], title="autumn", sources=sources)
+
+    dom, console = browsed(folder / "report.html", tmp_path / "profile")
+    figures = [attrs.get("class") for attrs in Seen(dom).all("figure")]
+
+    assert figures == [None, None, "gone", None]
+    assert next(attrs for attrs in Seen(dom).all("div") if attrs.get("class") == "tools").get("hidden", "no") == "no"
+    assert "Content Security Policy" not in console
+    assert "Uncaught" not in console
+
+
+def browsed(path: Path, profile: Path) -> tuple[str, str]:
+    """The page's DOM after its script ran, and what the browser wrote to its console."""
+    assert CHROMIUM is not None
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
+        "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return ran.stdout, ran.stderr
