@@ -55,7 +55,9 @@ class _Asked:
 
     @property
     def wishes(self) -> Wishes:
-        return Wishes(columns=self.columns, extra=frozenset(self.extra_columns))
+        names = Fields.of(self.schemas.row).names
+        known = {name: header for name, header in self.columns.items() if name in names}
+        return Wishes(columns=known, extra=frozenset(self.extra_columns))
 
 
 def manifest_of(
@@ -276,10 +278,12 @@ def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _wishes(document: Mapping[str, Any], asked: _Asked) -> Wishes:
-    said = {name: header for name, header in _section(document, "columns").items() if isinstance(header, str)}
+    names = Fields.of(asked.schemas.row).names
+    columns = _section(document, "columns")
+    said = {name: header for name, header in columns.items() if name in names and isinstance(header, str)}
     extra = document.get("extra_columns")
     declared = [each for each in extra if isinstance(each, str)] if isinstance(extra, list) else []
-    return Wishes(columns={**said, **asked.columns}, extra=frozenset([*declared, *asked.extra_columns]))
+    return Wishes(columns={**said, **asked.wishes.columns}, extra=frozenset([*declared, *asked.extra_columns]))
 
 
 def _wish_problems(wishes: Wishes, asked: _Asked, tree: Tree) -> Iterator[Problem]:

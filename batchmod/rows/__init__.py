@@ -341,7 +341,11 @@ def _no_column(raw: RawRow, number: int, name: str, there: Iterable[str]) -> Pro
 
 def _columns(raw: RawRow, values: Mapping[str, Any]) -> dict[str, str]:
     """What `{name}` may insert: our fields, by our name and by the user's, and the user's own columns."""
-    ours = {name: str(value) for name, value in values.items() if name != "prompt"}
+    ours = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+        if name != "prompt"
+    }
     theirs = {header: ours[name] for name, header in raw.headers.items() if name in ours}
     return {**ours, **theirs, **raw.own}
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -57,8 +58,8 @@ def _bad_whole(label: str) -> str | None:
 
 def clean(text: str) -> str:
     """The nearest legal id to any text."""
-    spaced = "".join(each if _allowed(each) else "-" for each in unicodedata.normalize("NFC", text))
-    short = _cut(re.sub(r"-{2,}", "-", spaced).strip(_PUNCTUATION))
+    runs = groupby(unicodedata.normalize("NFC", text), key=_allowed)
+    short = _cut("".join("".join(run) if allowed else "-" for allowed, run in runs).strip(_PUNCTUATION))
     while short and unicodedata.category(short[0])[0] == "M":
         short = short[1:].strip(_PUNCTUATION)
     if not short:

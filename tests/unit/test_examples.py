@@ -1,0 +1,96 @@
+"""Each manifest in tests/examples is read as its neighbour says; adding a case is adding two files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+from batchmod.errors import ManifestError
+from batchmod.manifest import manifest_of, trees
+from batchmod.model import Manifest
+from tests.unit.published import schemas
+
+_EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def _cases(folder: str) -> list[Path]:
+    found = sorted(path for path in (_EXAMPLES / folder).iterdir() if path.suffix != ".expected")
+    assert found, f"no examples in {folder}"
+    return found
+
+
+def _said(manifest: Manifest) -> str:
+    """What a manifest says, short enough to be read beside its file."""
+    lines = [
+        f"name={manifest.name} provider={manifest.provider} output={manifest.output} naming={manifest.naming}",
+        f"options={json.dumps(dict(manifest.provider_options))}",
+        f"limits={manifest.limits}",
+        f"own={list(manifest.own_columns)}",
+    ]
+    for row in manifest.rows:
+        facts = {
+            "id": row.id,
+            "video_url": row.video_url,
+            "first_frame_url": row.first_frame_url,
+            "mode": row.mode,
+            "prompt": row.prompt,
+            "provider": row.provider,
+            "model": row.model,
+            "variant": row.variant,
+            "hold": row.hold,
+            "source_id": row.source_id,
+            "own": dict(row.own),
+            "explicit": sorted(row.explicit),
+        }
+        given = {name: value for name, value in facts.items() if value not in (None, {})}
+        lines.append(f"{row.place} {json.dumps(given, ensure_ascii=False)}")
+    return "\n".join(lines)
+
+
+def _expected(path: Path) -> str:
+    return path.with_name(f"{path.name}.expected").read_text("utf-8").rstrip("\n")
+
+
+@pytest.mark.parametrize("path", _cases("bad"), ids=lambda path: path.name)
+def test_a_bad_manifest_is_refused_with_exactly_these_lines(path: Path) -> None:
+    with pytest.raises(ManifestError) as refused:
+        manifest_of(path.read_bytes(), file=path.name, schemas=schemas())
+
+    assert str(refused.value) == _expected(path)
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("path", _cases("bad"), ids=lambda path: path.name)
+def test_every_problem_is_one_line_with_its_file_first(path: Path) -> None:
+    with pytest.raises(ManifestError) as refused:
+        manifest_of(path.read_bytes(), file=path.name, schemas=schemas())
+
+    lines = str(refused.value).split("\n")
+    assert len(lines) == len(refused.value.problems)
+    assert all(line.startswith(f"{path.name}:") and line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("path", _cases("good"), ids=lambda path: path.name)
+def test_a_good_manifest_says_exactly_this(path: Path) -> None:
+    manifest = manifest_of(path.read_bytes(), file=path.name, schemas=schemas())
+
+    assert _said(manifest) == _expected(path)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in _cases("good") if path.suffix == ".yaml"], ids=lambda path: path.name
+)
+def test_an_editor_finds_nothing_wrong_with_a_good_manifest(path: Path) -> None:
+    registry: Registry[Any] = Registry().with_resources(
+        (each["$id"], Resource.from_contents(each)) for each in schemas().all()
+    )
+    root = trees.parse(path.read_text("utf-8"), file=path.name).root
+    assert root is not None
+
+    document = trees.plain(root)
+    errors = list(Draft202012Validator(dict(schemas().manifest), registry=registry).iter_errors(document))
+
+    assert not errors
