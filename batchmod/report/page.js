@@ -111,6 +111,7 @@ document.addEventListener("loadedmetadata", (event) => {
 
 /* Play both from the start: they wait for each other, also at the end, so that a longer one is seen whole. */
 const ready = (video) => new Promise((resolve, reject) => {
+  if (video.error) reject(video.error);
   const done = () => (video.readyState >= 3 && !video.seeking ? resolve() : undefined);
   video.addEventListener("canplay", done);
   video.addEventListener("seeked", done);

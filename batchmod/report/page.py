@@ -148,7 +148,7 @@ def _batches(cards: Iterator[Card]) -> Iterator[list[Card]]:
 def _heading(totals: Totals, *, to_look_at: bool) -> str:
     if to_look_at:
         return "Need a look"
-    return "The others" if totals.to_look_at else "All rows"
+    return "The others" if totals.to_look_at else "Rows"
 
 
 def _card(card: Card) -> str:
