@@ -54,6 +54,16 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NamedFile:
+    """A file that a row names, with its place, whether or not the rest of the row is good."""
+
+    number: int
+    field: str
+    value: str
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """A parsed manifest; `provider` and `output` None where it does not say."""
 

@@ -12,7 +12,8 @@ from batchmod import work
 from batchmod.errors import ManifestError, Place, Problem
 from batchmod.files import Identities
 from batchmod.media.kinds import HEAD_BYTES, sniff
-from batchmod.model import Row, Source, VideoFacts
+from batchmod.model import NamedFile, Row, Source, VideoFacts
+from batchmod.rows import files_of
 from batchmod.urls import identity_of_url
 from batchmod.work import Refusal
 
@@ -56,44 +57,56 @@ def tree_of(manifest: Path) -> Path:
 
 def gather(rows: Iterable[Row], *, manifest: Path, identities: Identities, allow_outside: bool) -> Gathered:
     """Locate and identify every row's files; a URL is taken as it is, nothing is fetched."""
-    videos: dict[int, Source] = {}
-    frames: dict[int, Source] = {}
+    found: dict[str, dict[int, Source]] = {"video_url": {}, "first_frame_url": {}}
     problems: list[Problem] = []
     for row in rows:
-        for name, value, found in (
-            ("video_url", row.video_url, videos),
-            ("first_frame_url", row.first_frame_url, frames),
-        ):
-            if value is None:
-                continue
-            given = row.source_id if name == "video_url" else None
-            source = _source(value, manifest=manifest, identities=identities, given=given, outside=allow_outside)
+        for named in files_of(row):
+            given = row.source_id if named.field == "video_url" else None
+            source = _source(named.value, manifest=manifest, identities=identities, given=given, outside=allow_outside)
             if isinstance(source, Source):
-                found[row.number] = source
+                found[named.field][row.number] = source
             else:
-                place = row.places.get(name, row.place)
-                problems.append(Problem(place=place, field=name, message=source, row=row.number, slug="bad_source"))
-    return Gathered(videos=videos, first_frames=frames, problems=tuple(problems))
+                problems.append(_problem(named, source))
+    return Gathered(videos=found["video_url"], first_frames=found["first_frame_url"], problems=tuple(problems))
+
+
+def missing(named: Iterable[NamedFile], *, manifest: Path, allow_outside: bool) -> list[Problem]:
+    """What is wrong with files of rows that are wrong in other ways too: all problems are said at once."""
+    found = ((each, _located(each.value, manifest=manifest, outside=allow_outside)) for each in named)
+    return [_problem(each, wrong) for each, wrong in found if isinstance(wrong, str)]
+
+
+def _problem(named: NamedFile, message: str) -> Problem:
+    return Problem(place=named.place, field=named.field, message=message, row=named.number, slug="bad_source")
 
 
 def _source(value: str, *, manifest: Path, identities: Identities, given: str | None, outside: bool) -> Source | str:
     """The source a cell names, or what is wrong with it."""
+    place = _located(value, manifest=manifest, outside=outside)
+    if isinstance(place, str):
+        return place
+    if place is None:
+        return Source(location=value, local=False, identity=f"id:{given}" if given else f"url:{identity_of_url(value)}")
+    try:
+        digest, media_type = identities.sha256(place), _media_type(place)
+    except OSError as error:
+        return f"'{value}' cannot be read: {(error.strerror or str(error)).lower()}"
+    identity = f"id:{given}" if given else f"sha256:{digest}"
+    return Source(location=str(place), local=True, identity=identity, sha256=digest, media_type=media_type)
+
+
+def _located(value: str, *, manifest: Path, outside: bool) -> Path | str | None:
+    """The file a cell names, None for a URL, or what is wrong with it."""
     if value.lower().startswith(_REMOTE):
         try:
-            return Source(
-                location=value, local=False, identity=f"id:{given}" if given else f"url:{identity_of_url(value)}"
-            )
+            identity_of_url(value)
         except ValueError:
             return f"'{value}' is not a URL"
+        return None
     if "://" in value and not value.lower().startswith("file://"):
         return f"'{value}' cannot be read: a clip is a path, a file:// or an http(s):// URL"
     path = _path(value, manifest.resolve().parent)
-    wrong = _unusable(path, value, tree=tree_of(manifest), outside=outside)
-    if wrong is not None:
-        return wrong
-    digest = identities.sha256(path)
-    identity = f"id:{given}" if given else f"sha256:{digest}"
-    return Source(location=str(path), local=True, identity=identity, sha256=digest, media_type=_media_type(path))
+    return _unusable(path, value, tree=tree_of(manifest), outside=outside) or path
 
 
 def _path(value: str, base: Path) -> Path:

@@ -38,13 +38,18 @@ class Loaded:
 
 def load(path: Path, options: Options, services: Services) -> Loaded:
     """Read, check and identify. Raises ManifestError with all problems, UsageError for wrong settings."""
-    parsed = parse(path, options)
-    known = identities(services.environ)
-    gathered = sources.gather(parsed.rows, manifest=path, identities=known, allow_outside=options.allow_outside)
-    known.save()
+    reading = read(path, options)
+    if reading.manifest is None or reading.problems:
+        named = sources.missing(reading.named, manifest=path, allow_outside=options.allow_outside)
+        problems = [*reading.problems, *named]
+        if reading.manifest is not None:
+            problems += _gathered(reading.manifest, path, options, services).problems
+        raise ManifestError(manifest.in_order(problems))
+    parsed = reading.manifest
+    gathered = _gathered(parsed, path, options, services)
     problems = [*gathered.problems, *_provider_problems(parsed, options, services)]
     if problems:
-        raise ManifestError(problems)
+        raise ManifestError(manifest.in_order(problems))
     made = _jobs(parsed, options, services, gathered)
     collisions = [_collision(parsed, first, second) for first, second in jobs.colliding_stems(made)]
     if collisions:
@@ -63,9 +68,9 @@ def load(path: Path, options: Options, services: Services) -> Loaded:
     )
 
 
-def parse(path: Path, options: Options) -> Manifest:
-    """The manifest as text says it; its files are not looked at."""
-    return manifest.manifest_of(
+def read(path: Path, options: Options) -> manifest.Reading:
+    """The manifest as text says it, with its problems; its files are not looked at."""
+    return manifest.read(
         sources.read_document(path),
         file=str(path),
         schemas=Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")}),
@@ -74,9 +79,19 @@ def parse(path: Path, options: Options) -> Manifest:
     )
 
 
+def _gathered(parsed: Manifest, path: Path, options: Options, services: Services) -> sources.Gathered:
+    known = identities(services.environ)
+    found = sources.gather(parsed.rows, manifest=path, identities=known, allow_outside=options.allow_outside)
+    known.save()
+    return found
+
+
 def where(path: Path, options: Options) -> Path:
     """The output folder of a manifest."""
-    return output_folder(path, parse(path, options), options)
+    reading = read(path, options)
+    if reading.manifest is None:
+        raise ManifestError(reading.problems)
+    return output_folder(path, reading.manifest, options)
 
 
 def output_folder(path: Path, parsed: Manifest, options: Options) -> Path:

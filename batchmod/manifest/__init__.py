@@ -7,10 +7,12 @@ from typing import Any, Final
 from batchmod.errors import ManifestError, Place, Problem
 from batchmod.manifest.clips import raw_rows
 from batchmod.manifest.trees import Listed, Mapped, Node, Scalar, Tree, parse, value
-from batchmod.model import Limits, Manifest
+from batchmod.model import Limits, Manifest, NamedFile
 from batchmod.rows import (
+    Completed,
     Default,
     complete,
+    files_of,
     from_table,
     ids,
     is_header,
@@ -19,7 +21,7 @@ from batchmod.rows import (
 )
 from batchmod.rows.columns import Fields, Wishes, wished_twice
 from batchmod.rows.templates import naming_faults
-from batchmod.schema import Schemas, everywhere, one_line, problems, shown
+from batchmod.schema import Schemas, everywhere, one_line, problems, shown, types_of
 from batchmod.schema import defaults as defaults_of
 
 _SAVE_AS: Final = "save it as UTF-8 (in Excel: `CSV UTF-8`)"
@@ -38,6 +40,8 @@ class Reading:
 
     manifest: Manifest | None
     problems: tuple[Problem, ...]
+    named: tuple[NamedFile, ...] = ()
+    """The files of rows that are not in `manifest`: what is wrong with those can be said at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,10 +128,12 @@ def _or_raise(reading: Reading) -> Manifest:
 
 
 def _unreadable(*found: Problem) -> Reading:
-    return Reading(manifest=None, problems=_in_order(found))
+    return Reading(manifest=None, problems=in_order(found))
 
 
-def _in_order(found: Sequence[Problem]) -> tuple[Problem, ...]:
+def in_order(found: Sequence[Problem]) -> tuple[Problem, ...]:
+    """The problems by place, each on one line."""
+
     def key(problem: Problem) -> tuple[int, int, str]:
         place = problem.place
         return (place.line or 0, place.column or len(place.cell or ""), place.cell or "")
@@ -170,10 +176,15 @@ def _no_rows(place: Place, hint: str) -> Problem:
     return Problem(place=place, message="the manifest is empty: it has no rows", hint=hint)
 
 
-def _reading(manifest: Manifest, found: Sequence[Problem]) -> Reading:
+def _reading(manifest: Manifest, found: Sequence[Problem], completed: Completed) -> Reading:
     """The manifest stands if all that is wrong is wrong with single rows."""
-    good = all(problem.row is not None for problem in found)
-    return Reading(manifest=manifest if good else None, problems=_in_order(found))
+    if all(problem.row is not None for problem in found):
+        return Reading(manifest=manifest, problems=in_order(found), named=completed.named)
+    return Reading(manifest=None, problems=in_order(found), named=_all_named(completed))
+
+
+def _all_named(completed: Completed) -> tuple[NamedFile, ...]:
+    return (*completed.named, *(each for row in completed.rows for each in files_of(row)))
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------
@@ -202,7 +213,7 @@ def _read_csv(data: bytes, asked: _Asked) -> Reading:
         rows=completed.rows,
         own_columns=completed.own_columns,
     )
-    return _reading(manifest, found)
+    return _reading(manifest, found, completed)
 
 
 # --- YAML ---------------------------------------------------------------------------------------------------
@@ -246,9 +257,9 @@ def _read_mapping(tree: Tree, root: Mapped, asked: _Asked) -> Reading:
     found += completed.problems
     found += _name_problems(document, tree, completed.own_columns, schemas)
     if any(problem.row is None for problem in found):
-        return _unreadable(*found)
+        return replace(_unreadable(*found), named=_all_named(completed))
     manifest = _manifest(document, asked, rows=completed.rows, own_columns=completed.own_columns)
-    return _reading(manifest, found)
+    return _reading(manifest, found, completed)
 
 
 def _document(root: Mapped, schemas: Schemas) -> dict[str, Any]:
@@ -256,10 +267,14 @@ def _document(root: Mapped, schemas: Schemas) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key, entry in root.entries.items():
         node = entry.node
-        if key == "clips" and (isinstance(node, Listed) or (isinstance(node, Scalar) and node.is_null)):
+        schema = schemas.manifest["properties"].get(key, {})
+        nothing = isinstance(node, Scalar) and node.is_null
+        if key == "clips" and (isinstance(node, Listed) or nothing):
             document[key] = []
             continue
-        schema = schemas.manifest["properties"].get(key, {})
+        # a section whose lines are all commented out
+        if nothing and types_of(schema) in {("object",), ("array",)}:
+            continue
         document[key] = value(node, schema, shared=schemas.all(), root=schemas.manifest)
     return document
 

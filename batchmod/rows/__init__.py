@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from batchmod.errors import Place, Problem
-from batchmod.model import Row
+from batchmod.model import NamedFile, Row
 from batchmod.rows import ids, templates
 from batchmod.rows.columns import Fields, Roles, Wishes, roles, unmapped
 from batchmod.rows.tables import Record, Table, letters
@@ -69,6 +69,8 @@ class Completed:
     rows: tuple[Row, ...]
     own_columns: tuple[str, ...]
     problems: tuple[Problem, ...]
+    named: tuple[NamedFile, ...] = ()
+    """The files the bad rows name: what is wrong with those is said at once too."""
 
 
 # --- from a sheet -------------------------------------------------------------------------------------------
@@ -209,7 +211,28 @@ def complete(raw: Sequence[RawRow], *, schemas: Schemas, defaults: Mapping[str, 
         if number not in bad and "video_url" in values
     )
     own_columns = tuple(dict.fromkeys(name for each in raw for name in each.own))
-    return Completed(rows=rows, own_columns=own_columns, problems=tuple(faults))
+    named = tuple(
+        each
+        for number, (row, values) in enumerate(zip(raw, every, strict=True), start=1)
+        if number in bad
+        for each in _named_files(number, values, {**places, **row.places}, row.place)
+    )
+    return Completed(rows=rows, own_columns=own_columns, problems=tuple(faults), named=named)
+
+
+def files_of(row: Row) -> Iterator[NamedFile]:
+    """The files a good row names."""
+    values = {"video_url": row.video_url, "first_frame_url": row.first_frame_url}
+    return _named_files(row.number, values, row.places, row.place)
+
+
+def _named_files(
+    number: int, values: Mapping[str, Any], places: Mapping[str, Place], place: Place
+) -> Iterator[NamedFile]:
+    for name in ("video_url", "first_frame_url"):
+        value = values.get(name)
+        if isinstance(value, str) and source_fault(value) is None:
+            yield NamedFile(number=number, field=name, value=value, place=places.get(name, place))
 
 
 def _all_defaults(row_schema: Schema, given: Mapping[str, Default]) -> dict[str, Default]:
