@@ -1,5 +1,5 @@
 # The front door: `make demo` shows it, `make test` guards it. Both set themselves up.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
