@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from jsonschema import Draft202012Validator
@@ -171,7 +172,12 @@ def _common_head(one: str, other: str) -> int:
 
 def suggestion(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant, or None."""
-    names = list(known)
+    return _suggestion(name, tuple(known))
+
+
+# a whole sheet may repeat one slip, and likeness is slow to measure
+@lru_cache(maxsize=1024)
+def _suggestion(name: str, names: tuple[str, ...]) -> str | None:
     by_squashed = {squash(each): each for each in names}
     if squash(name) in by_squashed:
         return by_squashed[squash(name)]
@@ -278,7 +284,9 @@ def _field(path: Path) -> str | None:
 
 
 def _name(path: Path) -> str:
-    return str(path[-1]) if path else "the document"
+    if not path:
+        return "the document"
+    return f"entry {path[-1] + 1}" if isinstance(path[-1], int) else path[-1]
 
 
 def _type_words(name: str, types: Any, value: Any) -> str:

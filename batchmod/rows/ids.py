@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 _LONGEST: Final = 100
 # file systems count bytes, 255 of them; the naming template, version and suffix need their share
@@ -69,7 +69,8 @@ def clean(text: str) -> str:
 
 def stem(source: str) -> str:
     """The name of a clip without folders and suffix, from a path or a URL."""
-    path = unquote(urlsplit(source).path) if "://" in source else source
+    _, is_url, rest = source.partition("://")
+    path = unquote(re.split("[?#]", rest)[0].partition("/")[2]) if is_url else source
     name = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
     return name.rpartition(".")[0] or name
 

@@ -81,7 +81,10 @@ def test_a_good_manifest_says_exactly_this(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in _cases("good") if path.suffix == ".yaml"], ids=lambda path: path.name
+    "path",
+    # a section that is commented out is null, of which editors warn
+    [path for path in _cases("good") if path.suffix == ".yaml" and path.stem != "commented_out"],
+    ids=lambda path: path.name,
 )
 def test_an_editor_finds_nothing_wrong_with_a_good_manifest(path: Path) -> None:
     registry: Registry[Any] = Registry().with_resources(
