@@ -88,6 +88,22 @@ def test_the_examples_and_defaults_of_a_schema_are_valid(schema: Schema) -> None
                 ).validate(value)
 
 
+@pytest.mark.parametrize(
+    ("document", "fine"),
+    [
+        ({"clips": [{"video_url": "a.mp4"}, {"video": "b.mp4"}]}, True),
+        ({"clips": [{"video_url": "a.mp4"}, {"prompt": "x"}]}, False),
+        ({"clips": [{"prompt": "x"}], "defaults": {"video": "a.mp4"}}, True),
+        ({"clips": [{"Plate": "a.mp4"}], "columns": {"video_url": "Plate"}}, True),
+        ({"clips": [{"video_url": "a.mp4", "mode": "flex_9"}]}, False),
+    ],
+)
+def test_an_editor_sees_what_batchmod_would_refuse(document: Any, *, fine: bool) -> None:
+    found = problems(document, schemas().manifest, locate=_HERE, shared=schemas().all())
+
+    assert (found == []) == fine
+
+
 def test_the_words_of_the_model_and_of_the_schemas_are_the_same() -> None:
     row = schemas().row["properties"]
     said = {name for name, inner in row.items() if "x-alias-of" not in inner}
