@@ -19,8 +19,10 @@ MAX_STREAMS: Final = 64
 MAX_PIXELS: Final = 8192 * 8192
 """Per frame; eight-bit RGB of that size is 192 MiB."""
 
-DECODING_ERRORS: Final = (av.FFmpegError, ValueError, IndexError, OverflowError)
-"""What PyAV raises on broken input; the last three come from headers that contradict themselves."""
+_LIMITS: Final = {"max_pixels": str(MAX_PIXELS)}
+
+_DECODING_ERRORS: Final = (av.FFmpegError, ValueError, ArithmeticError)
+"""What PyAV raises on broken input; the last two come from headers that contradict themselves."""
 
 _DISK_ERRORS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENOENT, errno.EISDIR, errno.ENOTDIR}
@@ -39,7 +41,8 @@ class OpenVideo:
 @contextlib.contextmanager
 def open_video(path: Path) -> Iterator[OpenVideo]:
     """Open `path` as a video; raises MediaError where it is none, also for errors inside the `with` block."""
-    with _opened(path) as (file, kind):
+    with _opened(path) as (file, head):
+        kind = kinds.sniff(head)
         if kind.video is None:
             raise MediaError(
                 f"{path} is {kind.words}, not a video; give an MP4, MOV, WebM, MKV, AVI or MPEG-TS file",
@@ -52,7 +55,8 @@ def open_video(path: Path) -> Iterator[OpenVideo]:
 @contextlib.contextmanager
 def open_image(path: Path) -> Iterator[InputContainer]:
     """Open `path` as a still image; raises MediaError where it is none."""
-    with _opened(path) as (file, kind):
+    with _opened(path) as (file, head):
+        kind = kinds.sniff(head)
         if kind.image is None:
             raise MediaError(
                 f"{path} is {kind.words}, not an image that can be read; give a PNG, JPEG or WebP file",
@@ -60,7 +64,9 @@ def open_image(path: Path) -> Iterator[InputContainer]:
             )
         with reporting(path, slug="broken_image", noun="image"), _container(path, file, kind.image) as container:
             stream = container.streams.video[0]
-            check_size(path, stream.width, stream.height)
+            _limit(stream)
+            width, height = kinds.png_size(head) or (stream.width, stream.height)
+            _check_declared(path, width, height, slug="broken_image")
             yield container
 
 
@@ -73,15 +79,24 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
+def _check_declared(path: Path, width: int, height: int, *, slug: str) -> None:
+    """`check_size` before decoding; FFmpeg leaves a size at 0 that it could not read or that is over the limit."""
+    if not width * height:
+        raise MediaError(
+            f"{path} is broken, or its frames have more than {MAX_PIXELS} pixels: export it again, smaller", slug=slug
+        )
+    check_size(path, width, height)
+
+
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, kinds.Kind]]:
-    """The file and its kind from one handle, so that nobody can swap the file in between."""
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
+    """The file and its first bytes from one handle, so that nobody can swap the file in between."""
     with path.open("rb") as file:
         head = file.read(kinds.HEAD_BYTES)
         if not head:
             raise MediaError(f"{path} is empty (0 bytes); fetch or export it again", slug="empty_file")
         file.seek(0)
-        yield file, kinds.sniff(head)
+        yield file, head
 
 
 @contextlib.contextmanager
@@ -89,7 +104,7 @@ def reporting(path: Path, *, slug: str, noun: str) -> Iterator[None]:
     """Turn what PyAV raises into a MediaError about `path`, and a full or read-only disk into an OSError."""
     try:
         yield
-    except DECODING_ERRORS as error:
+    except _DECODING_ERRORS as error:
         number = getattr(error, "errno", None)
         reason = getattr(error, "strerror", None) or str(error)
         if number in _DISK_ERRORS:
@@ -103,8 +118,15 @@ def _container(path: Path, file: BinaryIO, demuxer: str) -> Iterator[InputContai
         raise MediaError(f"{path} wants to open another file ({url}); it was not opened", slug="unsafe_container")
 
     # A Python file instead of a name: FFmpeg then has no protocol and no folder to reach another file through.
-    with av.open(file, "r", format=demuxer, io_open=refuse, options={"max_pixels": str(MAX_PIXELS)}) as container:
+    with av.open(
+        file, "r", format=demuxer, io_open=refuse, options=dict(_LIMITS), metadata_errors="replace"
+    ) as container:
         yield container
+
+
+def _limit(stream: VideoStream) -> None:
+    """Have the decoder refuse larger frames before it makes room for them, whatever the container says."""
+    stream.codec_context.options = dict(_LIMITS)
 
 
 def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
@@ -115,6 +137,9 @@ def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
         )
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
-            check_size(path, stream.width, stream.height)
+            _check_declared(path, stream.width, stream.height, slug="broken_video")
+            _limit(stream)
             return stream
+    if not container.streams:
+        raise MediaError(f"{path} is a cut video: its index is missing; fetch or export it again", slug="broken_video")
     raise MediaError(f"{path} holds no moving pictures (sound only?); give a video", slug="not_a_video")

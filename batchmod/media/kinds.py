@@ -55,6 +55,7 @@ _BY_TEXT: Final[tuple[tuple[bytes, Kind], ...]] = (
     (b"v=0", Kind(words="a description of a network stream")),
 )
 
+_CONTROLS: Final = bytes(set(range(0x20)) - set(b"\t\n\f\r"))
 _UNKNOWN: Final = Kind(words="a file of unknown kind")
 
 
@@ -64,6 +65,13 @@ def sniff(head: bytes) -> Kind:
         if head.startswith(start):
             return kind
     return _iso(head) or _riff(head) or _transport_stream(head) or _text(head) or _UNKNOWN
+
+
+def png_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height from the header of a PNG; None for anything else."""
+    if head[12:16] != b"IHDR":
+        return None
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
 
 
 def _iso(head: bytes) -> Kind | None:
@@ -98,7 +106,7 @@ def _transport_stream(head: bytes) -> Kind | None:
 
 
 def _text(head: bytes) -> Kind | None:
-    if b"\0" in head:
+    if head.translate(None, _CONTROLS) != head:
         return None
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for mark, kind in _BY_TEXT:

@@ -18,8 +18,11 @@ from batchmod.media.reading import frame_rate, matrix_for
 from batchmod.media.sound import Sound
 
 _ACCURATE: Final = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+_ENCODER: Final = {"crf": "16", "preset": "veryfast", "mbtree": "0"}
+"""Without macroblock trees: x264's AVX-512 code for them gives the same frames other bytes from run to run."""
+
 _THREADS: Final = 4
-"""Fixed, since x264's output depends on it and the same frames shall give the same file on every machine."""
+"""Fixed, since x264's output depends on it."""
 
 
 class VideoWriter:
@@ -41,6 +44,8 @@ class VideoWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._source = stack.enter_context(open_video(self._like))
+            # PyAV opens its output only at the first packet: find out now whether one can write there.
+            self._target.open("wb").close()
             self._output: OutputContainer = stack.enter_context(
                 av.open(str(self._target.absolute()), "w", format="mp4", options={"movflags": "+faststart"})
             )
@@ -78,7 +83,7 @@ class VideoWriter:
 
     def _start(self, width: int, height: int) -> tuple[VideoStream, Sound]:
         source = self._source.stream
-        video = self._output.add_stream("libx264", rate=frame_rate(source), options={"crf": "16", "preset": "veryfast"})
+        video = self._output.add_stream("libx264", rate=frame_rate(source), options=dict(_ENCODER))
         video.width, video.height = width, height
         video.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
         video.time_base = video.codec_context.time_base = self._time_base

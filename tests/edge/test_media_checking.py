@@ -1,0 +1,151 @@
+"""A cut or damaged clip is found; a whole one is not suspected."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import pytest
+
+from batchmod import media
+from batchmod.errors import MediaError
+from batchmod.model import VideoFacts
+
+CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
+DEPTHS = pytest.mark.parametrize("depth", ["container", "decode"])
+Depth = Literal["container", "decode"]
+
+
+def remuxed(path: Path, container_format: str, options: dict[str, str] | None = None) -> Path:
+    """The demo clip's packets in another container; its pictures anew as MPEG-4 part 2 where that is an AVI."""
+    if container_format == "avi":
+        return reencoded(path)
+    with av.open(str(CLIP)) as source, av.open(str(path), "w", format=container_format, options=options or {}) as out:
+        streams = {s.index: out.add_stream_from_template(s) for s in (source.streams.video[0], source.streams.audio[0])}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                out.mux(packet)
+    return path
+
+
+def reencoded(path: Path) -> Path:
+    with av.open(str(CLIP)) as source, av.open(str(path), "w", format="avi") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 480, 270, "yuv420p"
+        for number, frame in enumerate(source.decode(video=0)):
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def broken(path: Path, depth: Depth) -> MediaError:
+    with pytest.raises(MediaError) as caught:
+        media.verify_video(path, depth=depth)
+    return caught.value
+
+
+@DEPTHS
+def test_a_whole_clip_passes_with_its_facts(depth: Depth) -> None:
+    expected = VideoFacts(
+        width=480, height=270, fps=Fraction(25), frames=72, duration_s=2.88, has_audio=True, bytes=119104
+    )
+
+    assert expected == media.verify_video(CLIP, depth=depth)
+
+
+@DEPTHS
+@pytest.mark.parametrize(
+    ("container", "options"),
+    [
+        ("mp4", {}),
+        ("mp4", {"movflags": "frag_keyframe+empty_moov"}),
+        ("mov", {"movflags": "faststart"}),
+        ("matroska", {}),
+        ("matroska", {"live": "1"}),
+        ("mpegts", {}),
+        ("avi", {}),
+    ],
+)
+def test_whole_clips_of_every_container_pass(
+    tmp_path: Path, depth: Depth, container: str, options: dict[str, str]
+) -> None:
+    facts = media.verify_video(remuxed(tmp_path / "clip", container, options), depth=depth)
+
+    assert (facts.width, facts.height, facts.frames) == (480, 270, 72)
+
+
+@DEPTHS
+@pytest.mark.parametrize("kept", [9, 100, 2000, 3040, 4000, 60_000, 119_000, 119_103])
+def test_a_cut_file_is_not_a_video(tmp_path: Path, depth: Depth, kept: int) -> None:
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(CLIP.read_bytes()[:kept])
+
+    assert broken(path, depth).slug == "broken_video"
+
+
+@DEPTHS
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts", "avi"])
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+def test_a_cut_is_found_in_every_container(tmp_path: Path, depth: Depth, container: str, share: float) -> None:
+    path = remuxed(tmp_path / "clip", container)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+    assert broken(path, depth).slug == "broken_video"
+
+
+def test_the_message_says_how_much_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(CLIP.read_bytes()[:100_000])
+
+    message = str(broken(path, "container"))
+
+    assert "100000 of 119104 bytes" in message
+    assert str(path) in message
+    assert "again" in message
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_damage_inside_is_found_by_decoding(tmp_path: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    with av.open(str(CLIP)) as container:
+        packets = [p for p in container.demux(video=0) if p.size > 1500]
+        position, size = [(p.pos, p.size) for p in packets][int(random.integers(len(packets)))]
+    content = bytearray(CLIP.read_bytes())
+    middle = (position or 0) + size // 2
+    content[middle : middle + 64] = random.bytes(64)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(content)
+
+    assert broken(path, "decode").slug == "broken_video"
+
+
+def test_a_first_frame_that_cannot_be_decoded_is_found_by_the_quick_check(tmp_path: Path) -> None:
+    with av.open(str(CLIP)) as container:
+        first = next(p for p in container.demux(video=0) if p.size)
+        position, size = first.pos or 0, first.size
+    content = bytearray(CLIP.read_bytes())
+    content[position : position + size] = bytes(size)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(content)
+
+    assert broken(path, "container").slug == "broken_video"
+
+
+@DEPTHS
+@pytest.mark.parametrize(("content", "slug"), [(b"", "empty_file"), (b"<html>", "not_a_video"), (b"{}", "not_a_video")])
+def test_an_answer_that_is_no_file_is_named(tmp_path: Path, depth: Depth, content: bytes, slug: str) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+
+    assert slug == broken(path, depth).slug
+
+
+def test_trailing_rubbish_does_not_make_a_clip_broken(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(CLIP.read_bytes() + bytes(5))
+
+    assert media.verify_video(path, depth="decode").frames == 72
