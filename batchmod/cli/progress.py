@@ -1,6 +1,7 @@
 """What is seen while a run goes on: a bar on a terminal, plain lines at intervals elsewhere, or JSON lines."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import IO, Any
@@ -48,7 +49,10 @@ class Tally:
 def bar(tally: Tally, label: str) -> Callable[[Event], None]:
     """A tqdm bar on standard error."""
     form = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {postfix}"
-    shown: Any = tqdm(total=tally.total, desc=label, bar_format=form, file=sys.stderr, leave=True, dynamic_ncols=True)
+    # A terminal that does not know its size (some recorders) says 0 by 0, and tqdm would draw nothing.
+    known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    size: Any = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
+    shown: Any = tqdm(total=tally.total, desc=label, bar_format=form, file=sys.stderr, **size)
 
     def observe(event: Event) -> None:
         tally.add(event)
