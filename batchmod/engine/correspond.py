@@ -1,5 +1,7 @@
 """The map from the current frame to the keyframe, carried along by flow and re-anchored at every frame."""
 
+from typing import cast
+
 import cv2
 import numpy as np
 
@@ -59,6 +61,19 @@ class Correspondence:
     def pulled(self, picture: Floats) -> Floats:
         """A picture of the keyframe, seen from the current frame."""
         return sampled(picture, self.points)
+
+    def density(self) -> Floats:
+        """Pixels of the keyframe per pixel of the frame, along the direction in which they are fewest.
+
+        The smaller singular value of the map's gradient: 1 for what only moved, near 0 where the keyframe is
+        drawn out into streaks, 0 where the map folds.
+        """
+        across = cv2.Scharr(self.points, cv2.CV_32F, 1, 0, scale=1 / 32)
+        down = cv2.Scharr(self.points, cv2.CV_32F, 0, 1, scale=1 / 32)
+        total = np.square(across).sum(-1) + np.square(down).sum(-1)
+        area = np.maximum(across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0], 0)
+        smaller = (total - np.sqrt(np.maximum(total * total - 4 * area * area, 0))) / 2
+        return cast(Floats, np.sqrt(np.maximum(smaller, 0)))
 
     def _anchored(self, now: Gray, carried: Points, held: Floats) -> tuple[Points, Floats, Floats]:
         """The carried map pulled back to the keyframe: the map, its mismatch, the confidence won anew."""

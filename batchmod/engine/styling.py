@@ -13,6 +13,10 @@ from batchmod.engine.rekey import restyled
 from batchmod.engine.shots import CutDetector
 from batchmod.engine.synth import Synthesizer
 
+_NEW_CONTENT = 0.02
+"""Share of the picture that must be new before a shot gets a new keyframe."""
+_SHORTEST = 6
+"""Frames between two keyframes of a shot."""
 _NAMED_CUTS = 5
 """A warning names no more frames than this."""
 
@@ -37,6 +41,10 @@ class Keyframes(Protocol):
 
     def style(self, frame: Rgb, number: int) -> Rgb:
         """The styled frame, of the frame's size; `number` counts the clip's frames from 0."""
+        ...
+
+    def renewed(self, frame: Rgb) -> Rgb | None:
+        """A later frame of a shot, styled, for the parts that its first frame did not show; None if it cannot be."""
         ...
 
     def warnings(self) -> tuple[str, ...]:
@@ -70,16 +78,24 @@ class ShotByShot:
         self._cuts = CutDetector()
         self._synthesizer: Synthesizer | None = None
         self._number = 0
+        self._begun = 0
 
     def step(self, frame: Rgb) -> Rgb:
         """The styled frame."""
         cut = self._cuts.is_cut(frame)
         number, self._number = self._number, self._number + 1
-        if self._synthesizer is not None and not cut:
-            return self._synthesizer.step(frame)
-        style = self._keyframes.style(frame, number)
-        self._synthesizer = Synthesizer(frame, style, self._mode, patch=self._patch)
-        return self._synthesizer.first()
+        if self._synthesizer is None or cut:
+            style = self._keyframes.style(frame, number)
+            return self._begin(Synthesizer(frame, style, self._mode, patch=self._patch), number)
+        output = self._synthesizer.step(frame)
+        if number - self._begun < _SHORTEST or self._synthesizer.unknown().mean() < _NEW_CONTENT:
+            return output
+        fresh = self._keyframes.renewed(frame)
+        return output if fresh is None else self._begin(self._synthesizer.renewed(frame, fresh), number)
+
+    def _begin(self, synthesizer: Synthesizer, number: int) -> Rgb:
+        self._synthesizer, self._begun = synthesizer, number
+        return synthesizer.first()
 
     def warnings(self) -> tuple[str, ...]:
         """Those of the keyframes."""
@@ -94,6 +110,10 @@ class Painted:
         self._strength = mode.look_strength
 
     def style(self, frame: Rgb, number: int) -> Rgb:  # noqa: ARG002 - every shot is alike
+        """The frame with the look."""
+        return self._paint(frame, self._strength)
+
+    def renewed(self, frame: Rgb) -> Rgb:
         """The frame with the look."""
         return self._paint(frame, self._strength)
 
@@ -117,6 +137,9 @@ class Given:
             return self._pair[1]
         self._cuts.append(number)
         return restyled(*self._pair, frame)
+
+    def renewed(self, frame: Rgb) -> None:
+        """Nobody knows how the given picture would go on."""
 
     def warnings(self) -> tuple[str, ...]:
         """That the first frame does not show the shots after the first."""

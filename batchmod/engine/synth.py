@@ -10,6 +10,7 @@ from batchmod.engine.modes import Mode
 from batchmod.engine.patch import STEP, Field
 from batchmod.engine.raster import (
     CUBIC,
+    LANCZOS,
     NEAREST,
     Floats,
     Points,
@@ -20,8 +21,12 @@ from batchmod.engine.raster import (
     sampled,
     shrunk,
     stretched,
+    to_bytes,
     unit,
 )
+
+_SPECK = 3.0
+"""Pixels, at the reference size, below which an unknown place is left to the patches around it."""
 
 
 class Synthesizer:
@@ -39,13 +44,13 @@ class Synthesizer:
         self._before = luma(key)
         self._map = Correspondence(self._before, self._flow)
         self._output = style
+        self._live = style
         self._offsets: Points | None = None
         """Where patches were found at half size, as distances from the flow's position."""
 
     def first(self) -> Rgb:
         """The keyframe's own output: the styled picture, exactly, unless the mode mixes in the source."""
-        exemplar = self._exemplar
-        return self._mixed(exemplar.style, exemplar.key, exemplar.edited)
+        return self._mixed(self._live, self._exemplar.key, self._exemplar.edited)
 
     def step(self, frame: Rgb) -> Rgb:
         """The output for the clip's next frame."""
@@ -56,8 +61,25 @@ class Synthesizer:
         picture = self._synthesised(frame, motion)
         # The next frame is built on this one before live detail is added: a mouth must not stay open.
         self._output = restored(picture, self._map.pulled(self._exemplar.energy))
-        live = self._with_live_detail(self._output, frame)
-        return self._mixed(live, frame, self._map.pulled(self._exemplar.edited))
+        self._live = self._with_live_detail(self._output, frame)
+        return self._mixed(self._live, frame, self._map.pulled(self._exemplar.edited))
+
+    def unknown(self) -> Floats:
+        """Where, 0..1, the last frame shows what the keyframe does not; single pixels do not count."""
+        lost = np.clip((0.7 - self._map.confidence) * 2.5, 0, 1)
+        lost = np.maximum(lost, np.clip((0.75 - self._map.density()) * 4, 0, 1))
+        return np.clip(2 * blurred(lost, _SPECK * unit(lost)) - 0.5, 0, 1)
+
+    def renewed(self, frame: Rgb, style: Rgb) -> "Synthesizer":
+        """A synthesis that starts at the last frame: as it was made, but styled like `style` where unknown."""
+        # The keyframe sampled anew loses less to each renewal than the average of patches that was shown.
+        pulled = sampled(self._exemplar.style, self._map.points, LANCZOS)
+        pulled = restored(pulled, self._map.pulled(self._exemplar.energy))
+        kept = self._with_live_detail(pulled, frame)
+        share = self.unknown()[..., None]
+        anew = Synthesizer(frame, _blended(kept, style, share), self._mode, patch=self._exemplar.settings.patch)
+        anew._output = anew._live = _blended(self._live, style, share)
+        return anew
 
     def _synthesised(self, frame: Rgb, motion: Motion) -> Rgb:
         guess = Guess(
@@ -106,6 +128,12 @@ class Synthesizer:
 
     def _mixed(self, picture: Rgb, source: Rgb, edited: Floats) -> Rgb:
         return mixed(picture, source, self._mode.source, self._mode.texture, edited)
+
+
+def _blended(picture: Rgb, other: Rgb, share: Floats) -> Rgb:
+    """`picture` with `share` (0..1) of it replaced by `other`."""
+    first = picture.astype(np.float32)
+    return to_bytes(first + (other - first) * share)
 
 
 def _field(points: Points, width: int, height: int) -> Field:

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ def noise(width: int, height: int, *, seed: int = 0, sigma: float = 2.0) -> Rgb:
     """Smooth coloured noise over the whole range of levels."""
     values = np.random.default_rng(seed).normal(size=(height, width, 3))
     smooth = cv2.GaussianBlur(values, (0, 0), sigma).reshape(height, width, 3)
-    return np.clip(128 + smooth * (60 / smooth.std()), 0, 255).astype(np.uint8)
+    return _bytes(128 + smooth * (60 / smooth.std()))
 
 
 def panning(count: int, width: int, height: int, *, speed: float = 1.5, seed: int = 0) -> list[Rgb]:
@@ -45,10 +46,10 @@ def hatched(rgb: Rgb) -> Rgb:
     tones = cv2.cvtColor(cv2.bilateralFilter(rgb, 9, 60, 9), cv2.COLOR_RGB2GRAY)
     ramp = np.array([[20, 10, 50], [120, 40, 95], [235, 120, 70], [255, 240, 190]], np.float32)
     picture = ramp[np.minimum(tones // 64, 3)]
-    grain = np.random.default_rng(0).normal(size=tones.shape)
+    grain: NDArray[np.float64] = np.random.default_rng(0).normal(size=tones.shape[:2])
     strokes = cv2.filter2D(grain, -1, np.eye(9)) * 6
     ink = cv2.GaussianBlur(cv2.Canny(tones, 60, 140), (0, 0), 0.7)[..., None] / 255
-    return np.clip((picture + strokes[..., None]) * (1 - 0.8 * ink), 0, 255).astype(np.uint8)
+    return _bytes((picture + strokes[..., None]) * (1 - 0.8 * ink))
 
 
 def with_hat(rgb: Rgb) -> Rgb:
@@ -77,6 +78,10 @@ def write_clip(path: Path, frames: tuple[Rgb, ...] | list[Rgb]) -> Path:
             output.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")))
         output.mux(stream.encode(None))
     return path
+
+
+def _bytes(values: NDArray[Any]) -> Rgb:
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def _frozen(rgb: NDArray[np.generic]) -> Rgb:

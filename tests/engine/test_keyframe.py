@@ -1,0 +1,59 @@
+"""A given first frame of another size or framing lies on the clip's first frame afterwards."""
+
+import cv2
+import numpy as np
+import pytest
+
+from batchmod.engine import metrics
+from batchmod.engine.keyframe import fitted
+from tests.engine.pictures import Rgb, demo_frames, noise
+
+
+def _toned(rgb: Rgb) -> Rgb:
+    """A look with the edges of its source."""
+    smooth = cv2.bilateralFilter(rgb, 9, 40, 7)
+    return np.ascontiguousarray(255 - smooth[..., ::-1] // 2, np.uint8)
+
+
+def _key() -> Rgb:
+    return demo_frames(1, 480, 270)[0]
+
+
+def test_a_picture_of_the_clips_size_is_taken_as_it_is() -> None:
+    style = _toned(_key())
+
+    assert fitted(style, _key()) is style
+
+
+def test_a_larger_picture_is_only_made_smaller() -> None:
+    style = _toned(_key())
+    large = cv2.resize(style, (960, 540), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+
+    assert metrics.psnr(fitted(large, _key()), style) > 35
+
+
+def test_a_zoomed_and_squeezed_picture_is_put_back() -> None:
+    style = _toned(_key())
+    zoom = np.array([[1.06, 0, -14], [0, 1.04, -9]], np.float32)
+    moved = cv2.warpAffine(style, zoom, (480, 270), borderMode=cv2.BORDER_REFLECT)
+    square = cv2.resize(moved, (640, 640), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+    inner = (slice(20, -20), slice(30, -30))
+    plain = cv2.resize(square, (480, 270), interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+    assert metrics.psnr(fitted(square, _key())[inner], style[inner]) > metrics.psnr(plain[inner], style[inner]) + 6
+
+
+def test_what_a_cropped_picture_lacks_gets_its_colours() -> None:
+    style = _toned(_key())
+    cropped = np.ascontiguousarray(style[:, 60:420])
+    made = fitted(cropped, _key())
+
+    assert metrics.psnr(made[:, 80:400], style[:, 80:400]) > 25
+    assert np.abs(made.astype(float) - style)[:, :50].mean() < 15
+
+
+@pytest.mark.parametrize("size", [(40, 30), (300, 200), (7, 90), (1, 1)])
+def test_an_unrelated_or_empty_picture_only_fits(size: tuple[int, int]) -> None:
+    for picture in (noise(*size), np.zeros((size[1], size[0], 3), np.uint8)):
+        for key in (_key(), np.zeros((11, 17, 3), np.uint8)):
+            assert fitted(picture, key).shape == key.shape

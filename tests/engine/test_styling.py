@@ -1,0 +1,75 @@
+"""Shots: where keyframes are made, and how a look goes on in what a keyframe does not show."""
+
+import numpy as np
+
+from batchmod.engine import metrics
+from batchmod.engine.modes import MODES
+from batchmod.engine.shots import CutDetector
+from batchmod.engine.styling import Given, Painted, ShotByShot
+from tests.engine.pictures import Rgb, demo_frames, hatched, noise, panning
+
+FLEX = MODES["flex_3"]
+
+
+def _negative(rgb: Rgb, strength: float) -> Rgb:
+    return np.asarray(rgb + (255.0 - 2.0 * rgb) * strength, np.uint8)
+
+
+def _run(styling: ShotByShot, frames: list[Rgb]) -> list[Rgb]:
+    return [styling.step(frame) for frame in frames]
+
+
+def test_a_cut_is_found_and_motion_is_none() -> None:
+    shots = [*demo_frames(24, 160, 90), *panning(6, 160, 90, speed=4), *demo_frames(3, 160, 90)]
+    detector = CutDetector()
+
+    assert [number for number, frame in enumerate(shots) if detector.is_cut(frame)] == [24, 30]
+
+
+def test_a_flash_and_a_fade_are_no_cut() -> None:
+    frame = demo_frames(1, 160, 90)[0]
+    fade = [np.asarray(frame * (1 - k / 12), np.uint8) for k in range(12)]
+    detector = CutDetector()
+
+    assert not any(detector.is_cut(one) for one in fade)
+
+
+def test_each_shot_gets_the_look() -> None:
+    shots = [*demo_frames(3, 128, 72), *panning(3, 128, 72)]
+    clip = _run(ShotByShot(Painted(_negative, FLEX), FLEX), shots)
+
+    assert np.array_equal(clip[3], _negative(shots[3], FLEX.look_strength))
+
+
+def test_new_content_within_a_shot_gets_the_look() -> None:
+    frames = panning(24, 128, 72, speed=4)
+    wanted = _negative(frames[-1], FLEX.look_strength)
+    looked = _run(ShotByShot(Painted(_negative, FLEX), FLEX), frames)
+    given = _run(ShotByShot(Given(_negative(frames[0], FLEX.look_strength)), FLEX), frames)
+
+    assert metrics.structure(looked[-1][:, 64:], wanted[:, 64:]) > 0.8
+    assert metrics.structure(given[-1][:, 64:], wanted[:, 64:]) < metrics.structure(looked[-1][:, 64:], wanted[:, 64:])
+
+
+def test_another_shot_borrows_the_colours_of_the_given_frame() -> None:
+    frames = demo_frames(2, 128, 72)
+    other = np.ascontiguousarray(frames[1][:, ::-1])
+    styling = ShotByShot(Given(hatched(frames[0])), FLEX)
+    _run(styling, [*frames, noise(128, 72)])
+    made = styling.step(other)
+
+    wanted = metrics.style_distance(hatched(other), hatched(frames[0])).colour
+    assert metrics.style_distance(made, hatched(frames[0])).colour < 3 * wanted + 5
+    assert "2 scene cut(s), at frame 2, 3" in styling.warnings()[0]
+
+
+def test_a_warning_names_few_cuts_of_many() -> None:
+    shots = [
+        noise(64, 36, seed=k, sigma=1 + 4 * (k % 2)) if k % 2 else 255 * (noise(64, 36, seed=k) // 200)
+        for k in range(8)
+    ]
+    styling = ShotByShot(Given(shots[0]), FLEX)
+    _run(styling, shots)
+
+    assert styling.warnings()[0].count(",") >= 4
+    assert ", …" in styling.warnings()[0]
