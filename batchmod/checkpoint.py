@@ -270,6 +270,15 @@ class Checkpoint:
                 (reason, work_id),
             )
 
+    def resend(self, work_id: int) -> None:
+        """The user's word: whatever became of the uncertain attempt, the job is planned again."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE work SET status = 'planned', request_id = NULL, error_code = NULL, error = NULL, reserved_usd = 0 "
+                "WHERE work_id = ? AND status = 'uncertain'",
+                (work_id,),
+            )
+
     def never_accepted(self, attempt: Attempt) -> None:
         """The provider's history has shown that an attempt created nothing."""
         self.refuse(attempt.work_id, attempt.attempt_id, outcome="never_accepted", note="not in the history")

@@ -2,17 +2,20 @@
 
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
+from batchmod.app.resolving import Doubt, resolve
 from batchmod.app.running import Control, Summary, run
 from batchmod.app.showing import Standing, planned, rewrite, standing
 
 __all__ = [
     "Control",
+    "Doubt",
     "Loaded",
     "Options",
     "Standing",
     "Summary",
     "load",
     "planned",
+    "resolve",
     "rewrite",
     "run",
     "standing",

@@ -14,10 +14,12 @@ from batchmod import clock, executors, files, limits, planning, work
 from batchmod.app import folder as folders
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
+from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import FolderInUse
 from batchmod.model import Event, VideoFacts
 from batchmod.planning import Action, Plan
+from batchmod.providers.base import Provider
 from batchmod.runner import Runner, Settings, Tools, recover
 from batchmod.runner.money import Purse
 
@@ -148,8 +150,8 @@ def _runner(record: Checkpoint, loaded: Loaded, options: Options, *, run_id: str
         checkpoint=record,
         folder=loaded.folder,
         scratch=scratch,
-        provider=functools.partial(loaded.services.open, record=record, scratch=scratch, workers=workers),
-        verify=_verifier(options.verify),
+        provider=opener(loaded.services, record, scratch, workers=workers),
+        verify=verifier(options.verify),
         clip=loaded.clips.get,
         observe=log.write,
         dice=secrets.SystemRandom().random,
@@ -167,7 +169,14 @@ def _purse(record: Checkpoint, loaded: Loaded) -> Purse:
     )
 
 
-def _verifier(depth: Literal["decode", "container"]) -> Callable[[Path], Awaitable[VideoFacts | work.Refusal]]:
+def opener(
+    services: Services, record: Checkpoint, scratch: Path, *, workers: int
+) -> Callable[[str, str], Provider | None]:
+    """(name, origin) → the provider there, with what it needs of this folder."""
+    return functools.partial(services.open, record=record, scratch=scratch, workers=workers)
+
+
+def verifier(depth: Literal["decode", "container"]) -> Callable[[Path], Awaitable[VideoFacts | work.Refusal]]:
     inline = executors.Inline()
     return lambda path: inline.submit(work.verify_video, str(path), depth)
 

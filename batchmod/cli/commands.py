@@ -281,6 +281,32 @@ def status(args: argparse.Namespace, environ: Environ) -> int:
     return 0
 
 
+def resolve(args: argparse.Namespace, environ: Environ) -> int:
+    """List the uncertain, look them up, or do as told; 1 while any is left."""
+    doubts = asyncio.run(
+        app.resolve(
+            folder_of(args),
+            Services(environ=environ),
+            ask=args.ask,
+            resend=args.resend,
+            give_up=args.give_up,
+            grace_s=args.history_grace,
+            observe=progress.json_lines if args.json else progress.silent,
+        )
+    )
+    if args.json:
+        print(json.dumps({"uncertain": [asdict(doubt) for doubt in doubts]}, ensure_ascii=False))
+        return 1 if doubts else 0
+    for doubt in doubts:
+        print(f"{', '.join(doubt.ids)}: sent to {doubt.provider} at {doubt.sent_at}: {doubt.reason}")
+    if doubts:
+        print("They may have been paid. `batchmod run` looks them up again; --ask does it now. If the provider's own")
+        print("pages show that one was never made, --resend ID sends it again; --give-up ID takes it for failed.")
+    else:
+        print("Nothing is uncertain.")
+    return 1 if doubts else 0
+
+
 def report(args: argparse.Namespace, environ: Environ) -> int:
     """results.csv and report.html anew."""
     for written in app.rewrite(folder_of(args)):
@@ -381,6 +407,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "plan": plan,
     "check": check,
     "status": status,
+    "resolve": resolve,
     "report": report,
     "providers": list_providers,
     "schema": schema,

@@ -48,7 +48,7 @@ class Tally:
 
 def bar(tally: Tally, label: str) -> Callable[[Event], None]:
     """A tqdm bar on standard error."""
-    form = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {postfix}"
+    form = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
     # A terminal that does not know its size (some recorders) says 0 by 0, and tqdm would draw nothing.
     known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
     size: Any = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
