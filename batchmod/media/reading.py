@@ -86,13 +86,15 @@ def read_frames(path: Path) -> Iterator[Frame]:
         step = max(1, round(1 / (frame_rate(video.stream) * time_base)))
         last: int | None = None
         for frame in _decoded(path, video):
-            pts = frame.pts
-            if pts is None:
-                pts = 0 if last is None else last + step
-            elif last is not None and pts <= last:
-                pts = last + 1
-            last = pts
-            yield Frame(rgb=_upright_rgb(frame), pts=pts, time_base=time_base)
+            last = rising_pts(frame.pts, last, step)
+            yield Frame(rgb=_upright_rgb(frame), pts=last, time_base=time_base)
+
+
+def rising_pts(pts: int | None, last: int | None, step: int) -> int:
+    """The time of a frame: its own if it lies after the last one, a `step` after that where it has none."""
+    if pts is None:
+        return 0 if last is None else last + step
+    return pts if last is None else max(pts, last + 1)
 
 
 def first_frame(path: Path) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """A cut or damaged clip is found; a whole one is not suspected."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ import pytest
 
 from batchmod import media
 from batchmod.errors import MediaError
+from batchmod.media import structure
 from batchmod.model import VideoFacts
 
 CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
@@ -149,3 +151,30 @@ def test_trailing_rubbish_does_not_make_a_clip_broken(tmp_path: Path) -> None:
     path.write_bytes(CLIP.read_bytes() + bytes(5))
 
     assert media.verify_video(path, depth="decode").frames == 72
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + name + content
+
+
+@pytest.mark.parametrize(
+    ("content", "demuxer", "declared"),
+    [
+        (box(b"ftyp", b"isom") + box(b"moov", b"1234"), "mov", 24),
+        (b"\0\0\0\1mdat" + (5000).to_bytes(8, "big") + b"12", "mov", 5000),
+        (box(b"ftyp", b"isom") + b"\0\0\0\0mdat123", "mov", None),
+        (box(b"ftyp", b"isom") + b"\0\0\0\x20\xff\xfe\xfd\xfc", "mov", None),
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\x84wxyz", "matroska", 16),
+        (b"\x1a\x45\xdf\xa3\x40\x02ab\x18\x53\x80\x67\x50\x00", "matroska", 4110),
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff", "matroska", None),
+        (b"\x1a\x45\xdf\xa3\x82abxxxx\x84", "matroska", None),
+        (b"\x1a\x45\xdf\xa3", "matroska", None),
+        (b"RIFF\x10\0\0\0AVI ", "avi", 24),
+        (b"RIFF\0\0\0\0AVI ", "avi", None),
+        (b"\x47" + bytes(188), "mpegts", 376),
+        (bytes(4) + b"\x47" + bytes(187), "mpegts", 192),
+        (b"", "flv", None),
+    ],
+)
+def test_a_container_says_how_long_it_is(content: bytes, demuxer: str, declared: int | None) -> None:
+    assert structure.declared_size(io.BytesIO(content), demuxer) == declared

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from batchmod import media
 from batchmod.errors import MediaError
-from batchmod.media import containers
+from batchmod.media import containers, reading
 from batchmod.model import VideoFacts
 
 Rgb = NDArray[np.uint8]
@@ -141,6 +141,14 @@ def test_frames_are_streamed_and_the_file_can_go_at_once(tmp_path: Path) -> None
     assert Fraction(1, 12800) == first.time_base
 
 
+@pytest.mark.parametrize(
+    ("own", "last", "time"),
+    [(7, None, 7), (7, 3, 7), (None, None, 0), (None, 30, 40), (30, 30, 31), (12, 30, 31), (-5, None, -5)],
+)
+def test_times_always_rise(own: int | None, last: int | None, time: int) -> None:
+    assert reading.rising_pts(own, last, 10) == time
+
+
 def test_an_untagged_high_definition_clip_is_read_as_bt709(tmp_path: Path) -> None:
     red = np.zeros((1080, 1920, 3), np.uint8)
     red[...] = (200, 40, 40)
@@ -217,6 +225,16 @@ def test_an_image_is_no_clip_and_a_clip_no_image(tmp_path: Path) -> None:
 
 def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
     assert refused(write_sound(tmp_path / "song.mp4")).slug == "not_a_video"
+
+
+def test_a_clip_without_a_frame_is_broken(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "live.mp4", options={"movflags": "frag_keyframe+empty_moov"})
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"moof") - 4])
+
+    assert refused(path).slug == "broken_video"
+    with pytest.raises(MediaError):
+        media.first_frame(path)
 
 
 def test_an_empty_file_says_so(tmp_path: Path) -> None:

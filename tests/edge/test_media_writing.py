@@ -270,3 +270,9 @@ def test_a_source_that_is_no_clip_is_said_before_anything_is_written(tmp_path: P
         pass
 
     assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_an_os_error_and_no_broken_source() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        copied(CLIP, Path("/dev/full"))
