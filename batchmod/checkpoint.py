@@ -6,6 +6,7 @@ calls around a paid request is the whole promise: `intend` before the POST, `acc
 
 import json
 import sqlite3
+import struct
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+from batchmod import files
 from batchmod.errors import RecordRefused
 from batchmod.jobs import output_path
 from batchmod.model import Attempt, Delivery, Job, Source, Status, VideoFacts, Work
@@ -22,6 +24,7 @@ from batchmod.model import Attempt, Delivery, Job, Source, Status, VideoFacts, W
 FILE_NAME: Final = "checkpoint.sqlite3"
 APPLICATION_ID: Final = 1651335268
 VERSION: Final = 1
+_HEADER_BYTES: Final = 100
 
 _WORK_COLUMNS: Final = (
     "work_id, job_key, provider, model, origin, options, inputs, status, attempts, request_id, state, output_location, "
@@ -68,13 +71,17 @@ class Checkpoint:
                 raise RecordRefused(f"{path}: there is no record; has `batchmod run` been here?")
             _make(path)
         try:
+            _refuse_foreign(path)
             db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
-            _refuse_foreign(db, path)
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise _unreadable(path, error) from error
+        try:
+            _refuse_broken(db)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 db.execute(f"PRAGMA {pragma}")
         except sqlite3.DatabaseError as error:
-            text = f"{path}: the record cannot be read ({error}). Nothing was sent. Keep the file; restore a copy of it"
-            raise RecordRefused(f"{text}, or choose another --output.") from error
+            db.close()
+            raise _unreadable(path, error) from error
         return cls(db, path)
 
     def close(self) -> None:
@@ -93,10 +100,11 @@ class Checkpoint:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield self._db
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk ends a transaction by itself, or does not
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     # --- the folder ---
 
@@ -188,7 +196,8 @@ class Checkpoint:
             if row is not None and row[1] in (Status.PLANNED, Status.FAILED, Status.SUCCEEDED):
                 db.execute(
                     "UPDATE work SET status = 'planned', error_code = NULL, error = NULL, request_id = NULL, "
-                    "state = NULL, output_location = NULL, billed = NULL, inputs = ?, run_id = ? WHERE work_id = ?",
+                    "state = NULL, output_location = NULL, billed = NULL, finished_at = NULL, facts = NULL, "
+                    "sha256 = NULL, warnings = '[]', flag_reason = NULL, inputs = ?, run_id = ? WHERE work_id = ?",
                     (_dump(_inputs(job)), run_id, row[0]),
                 )
                 work_id = row[0]
@@ -274,8 +283,8 @@ class Checkpoint:
         """The user's word: whatever became of the uncertain attempt, the job is planned again."""
         with self._transaction() as db:
             db.execute(
-                "UPDATE work SET status = 'planned', request_id = NULL, error_code = NULL, error = NULL, reserved_usd = 0 "
-                "WHERE work_id = ? AND status = 'uncertain'",
+                "UPDATE work SET status = 'planned', request_id = NULL, error_code = NULL, error = NULL, "
+                "reserved_usd = 0 WHERE work_id = ? AND status = 'uncertain'",
                 (work_id,),
             )
 
@@ -318,8 +327,17 @@ class Checkpoint:
             db.execute("UPDATE delivery SET delivered = 1 WHERE work_id = ?", (work_id,))
 
     def fail(self, work_id: int, *, code: str, message: str, billed: bool | None, at: float) -> None:
-        """Write down a definite failure; whatever attempt was open was answered."""
+        """Write down a definite failure; whatever attempt was open was answered.
+
+        A billed one whose cost nobody named counts with what was reserved for it.
+        """
         with self._transaction() as db:
+            if billed:
+                db.execute(
+                    "UPDATE work SET cost_usd = reserved_usd, cost_source = 'estimate' "
+                    "WHERE work_id = ? AND cost_usd IS NULL AND reserved_usd > 0",
+                    (work_id,),
+                )
             db.execute(
                 "UPDATE work SET status = 'failed', error_code = ?, error = ?, billed = ?, finished_at = ?, "
                 "reserved_usd = 0 WHERE work_id = ?",
@@ -414,6 +432,11 @@ class Checkpoint:
 
 def _make(path: Path) -> None:
     """Make the record whole beside its place and rename it in, so that no half-made one is ever met."""
+    if path.with_name(f"{path.name}-wal").exists():
+        raise RecordRefused(
+            f"{path} is gone, but its last entries (-wal) are still there: put the record back, or choose another "
+            "--output."
+        )
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     db = sqlite3.connect(beside, isolation_level=None)
     try:
@@ -422,16 +445,33 @@ def _make(path: Path) -> None:
     finally:
         db.close()
     beside.replace(path)
+    files.sync_folder(path.parent)
 
 
-def _refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
-    application = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+def _refuse_foreign(path: Path) -> None:
+    """Look at the file's first bytes only: SQLite itself may write to whatever it opens."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
+        raise RecordRefused(f"{path} is not a record of batchmod's, or a broken one. Choose another --output.")
+    version, application = struct.unpack_from(">I4xI", header, 60)
     if application != APPLICATION_ID:
         raise RecordRefused(f"{path} is not a record of batchmod's. Choose another --output.")
     if version != VERSION:
         text = f"{path} has form {version}; this batchmod reads form {VERSION}"
         raise RecordRefused(f"{text}. Use the batchmod that wrote it, or a newer one.")
+
+
+def _refuse_broken(db: sqlite3.Connection) -> None:
+    """A damaged page may hide a paid request."""
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
+
+
+def _unreadable(path: Path, error: Exception) -> RecordRefused:
+    text = f"{path}: the record cannot be read ({error}). Nothing was sent. Keep the file; restore a copy of it"
+    return RecordRefused(f"{text}, or choose another --output.")
 
 
 def _give_version(db: sqlite3.Connection, job: Job, work_id: int) -> None:

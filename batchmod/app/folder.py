@@ -110,6 +110,17 @@ def _delivery(row: StoredRow, work: Work | None, deliveries: Mapping[int, tuple[
     return next((d for d in deliveries.get(work.work_id, ()) if d.id.casefold() == folded), None)
 
 
+def orphans(record: Checkpoint) -> tuple[Work, ...]:
+    """Unfinished works that no row names any more: sent before the row was edited, deleted or moved."""
+    keys = {row.job_key for row in record.stored_rows()}
+    return tuple(work for work in record.unfinished() if work.job_key not in keys)
+
+
+def orphan_words(work: Work) -> str:
+    """An orphan in a line."""
+    return f"request {work.request_id or '(id not known)'} at {work.provider}: {work.status.value}"
+
+
 def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
     """results.csv and report.html anew; where they stand."""
     own: dict[str, None] = {}
@@ -122,5 +133,12 @@ def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
             frames[row.id] = row.fields["frame"]
     table = results.write(folder, lines(record), list(own))
     title = record.fact("manifest_name") or folder.name
-    page = report.write(folder, lines(record), title=title, sources=located, first_frames=frames)
+    page = report.write(
+        folder,
+        lines(record),
+        title=title,
+        sources=located,
+        first_frames=frames,
+        orphans=[orphan_words(work) for work in orphans(record)],
+    )
     return table, page

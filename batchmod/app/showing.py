@@ -9,7 +9,6 @@ from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.running import make_plan
 from batchmod.checkpoint import FILE_NAME, Checkpoint
-from batchmod.model import Work
 from batchmod.planning import Plan
 
 
@@ -22,7 +21,7 @@ class Standing:
     counts: Mapping[str, int]
     spent_usd: float
     reserved_usd: float
-    orphans: tuple[Work, ...]
+    orphans: tuple[str, ...]
     """Unfinished works no row names any more."""
     troubles: tuple[tuple[str, str, str], ...]
     """(id, status, message) of each row that failed or is uncertain."""
@@ -41,7 +40,6 @@ def standing(folder: Path) -> Standing:
     with folders.open_record(folder, create=False) as record:
         lines = list(folders.lines(record))
         totals = record.totals()
-        keys = {line["job_key"] for line in lines}
         counts: dict[str, int] = {}
         for line in lines:
             counts[line["status"]] = counts.get(line["status"], 0) + 1
@@ -51,7 +49,7 @@ def standing(folder: Path) -> Standing:
             counts=counts,
             spent_usd=totals.spent_usd,
             reserved_usd=totals.reserved_usd,
-            orphans=tuple(work for work in record.unfinished() if work.job_key not in keys),
+            orphans=tuple(folders.orphan_words(work) for work in folders.orphans(record)),
             troubles=tuple(
                 (line["id"], line["status"], line["error"] or "")
                 for line in lines

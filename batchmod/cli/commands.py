@@ -265,7 +265,7 @@ def status(args: argparse.Namespace, environ: Environ) -> int:
             "counts": dict(standing.counts),
             "spent_usd": round(standing.spent_usd, 6),
             "reserved_usd": round(standing.reserved_usd, 6),
-            "orphans": [work.request_id for work in standing.orphans],
+            "orphans": list(standing.orphans),
         }
         print(json.dumps(about, ensure_ascii=False, indent=2))
         return 0
@@ -274,10 +274,8 @@ def status(args: argparse.Namespace, environ: Environ) -> int:
           f"{usd(standing.spent_usd)} spent{held}.")  # fmt: skip
     for row_id, state, message in standing.troubles:
         print(f"  {row_id}: {state}: {message}")
-    for work in standing.orphans:
-        print(
-            f"  request {work.request_id or '(unknown)'} at {work.provider} belongs to no row any more: {work.status}"
-        )
+    for orphan in standing.orphans:
+        print(f"  {orphan}; no row names it any more, the next run collects it")
     return 0
 
 

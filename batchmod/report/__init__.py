@@ -1,6 +1,6 @@
 """Outcomes → one page: report.html, for people; it opens from disk and asks no network."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -22,19 +22,21 @@ def write(
     title: str,
     sources: Mapping[str, str],
     first_frames: Mapping[str, str] = _NONE,
+    orphans: Sequence[str] = (),
     most: int = MOST_CARDS,
 ) -> Path:
     """Write report.html whole from the lines of results.csv; returns where it stands.
 
     `sources` and `first_frames`: id → absolute path or URL. Files are shown where they lie, relative to `folder`;
     URLs are named without their query and not loaded. The page shows at most `most` rows: those that need a look,
-    then the newest; the totals count all.
+    then the newest; the totals count all. `orphans`: a line for each unfinished request that no row names any more.
     """
     totals, kept = gather(lines, most=most)
     ours = frozenset(files.schema("results")["properties"])
     places = Places(folder=folder, sources=sources, first_frames=first_frames)
     cards = (card(line, number=number, places=places, ours=ours) for number, line in in_reading_order(kept))
-    text = page.render(title=title, made_at=clock.iso(clock.now()), totals=totals, shown=len(kept), cards=cards)
+    made_at = clock.iso(clock.now())
+    text = page.render(title=title, made_at=made_at, totals=totals, shown=len(kept), cards=cards, orphans=orphans)
     return files.write_whole(folder / FILE_NAME, lambda file: _encode(file, text))
 
 

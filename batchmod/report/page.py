@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib import resources
 from itertools import groupby, islice
@@ -32,12 +32,15 @@ _NO_OUTPUT: Final = {
 }
 
 
-def render(*, title: str, made_at: str, totals: Totals, shown: int, cards: Iterable[Card]) -> Iterator[str]:
+def render(
+    *, title: str, made_at: str, totals: Totals, shown: int, cards: Iterable[Card], orphans: Sequence[str] = ()
+) -> Iterator[str]:
     """The page in pieces; `shown` of the rows that `totals` counts have a card."""
     style, script = _asset("page.css"), _asset("page.js")
     yield _head(title, style=style, script=script)
     yield _top(title, made_at, totals, shown)
     yield "<main>\n"
+    yield _orphans(orphans)
     for to_look_at, group in groupby(cards, key=lambda card: card.to_look_at):
         yield f"<section><h2>{_heading(totals, to_look_at=to_look_at)}</h2>\n"
         for grid in _batches(group):
@@ -138,6 +141,14 @@ def _tools(totals: Totals) -> str:
 </div>
 <noscript><p class="note">Without JavaScript most videos are only linked, under their places.</p></noscript>
 """
+
+
+def _orphans(orphans: Sequence[str]) -> str:
+    """Requests that were sent for rows which are gone or were edited since: paid all the same."""
+    if not orphans:
+        return ""
+    items = "".join(f"<li>{escape(text)}</li>" for text in orphans)
+    return f'<section id="orphans"><h2>Requests no row names any more</h2>\n<ul>{items}</ul>\n</section>\n'
 
 
 def _batches(cards: Iterator[Card]) -> Iterator[list[Card]]:

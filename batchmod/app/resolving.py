@@ -1,0 +1,100 @@
+"""Uncertain jobs: asked for in their provider's history, or decided by the user's word."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchmod import clock, files
+from batchmod.app import folder as folders
+from batchmod.app.running import opener, verifier
+from batchmod.app.services import Services
+from batchmod.checkpoint import Checkpoint
+from batchmod.errors import UsageError
+from batchmod.model import Event, Status, Work
+from batchmod.runner import Runner, Settings, Tools, recover
+from batchmod.runner.money import Purse
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """A job that may have been paid."""
+
+    ids: tuple[str, ...]
+    provider: str
+    sent_at: str | None
+    request_id: str | None
+    reason: str
+
+
+async def resolve(
+    folder: Path,
+    services: Services,
+    *,
+    ask: bool,
+    resend: Sequence[str],
+    give_up: Sequence[str],
+    grace_s: float,
+    observe: Callable[[Event], None],
+) -> list[Doubt]:
+    """Ask, then do as told; the jobs that are uncertain afterwards. Raises UsageError for an id that is not."""
+    with files.locked(folder), folders.open_record(folder, create=False) as record:
+        recover(record, hosted=lambda name: services.facts(name).hosted, at=clock.now())
+        if ask:
+            await _ask(record, folder, services, grace_s=grace_s, observe=observe)
+        for work in _named(record, resend):
+            record.resend(work.work_id)
+        for work in _named(record, give_up):
+            message = "given up by hand: whether it was paid is not known"
+            record.fail(work.work_id, code="given_up", message=message, billed=None, at=clock.now())
+        if ask or resend or give_up:
+            folders.write_results(record, folder)
+        return [_doubt(record, work) for work in _uncertain(record)]
+
+
+async def _ask(
+    record: Checkpoint, folder: Path, services: Services, *, grace_s: float, observe: Callable[[Event], None]
+) -> None:
+    scratch = folder / ".work"
+    tools = Tools(
+        checkpoint=record,
+        folder=folder,
+        scratch=scratch,
+        provider=opener(services, record, scratch, workers=1),
+        verify=verifier("decode"),
+        clip=lambda _: None,
+        observe=observe,
+        dice=secrets.SystemRandom().random,
+    )
+    runner = Runner(tools, Settings(run_id="resolve", history_grace_s=grace_s), Purse(held=record.reservations()))
+    try:
+        await runner.resolve()
+    finally:
+        await runner.close()
+
+
+def _uncertain(record: Checkpoint) -> list[Work]:
+    return [work for work in record.unfinished() if work.status is Status.UNCERTAIN]
+
+
+def _named(record: Checkpoint, ids: Sequence[str]) -> list[Work]:
+    """The uncertain works of these ids; all of them must be uncertain."""
+    by_id = {delivery.casefold(): work for work in _uncertain(record) for delivery in _ids(record, work)}
+    unknown = [name for name in ids if name.casefold() not in by_id]
+    if unknown:
+        raise UsageError(f"not uncertain: {', '.join(unknown)}; nothing was changed")
+    return list({work.work_id: work for work in (by_id[name.casefold()] for name in ids)}.values())
+
+
+def _ids(record: Checkpoint, work: Work) -> tuple[str, ...]:
+    return tuple(delivery.id for delivery in record.deliveries_of(work.work_id))
+
+
+def _doubt(record: Checkpoint, work: Work) -> Doubt:
+    return Doubt(
+        ids=_ids(record, work),
+        provider=work.provider,
+        sent_at=None if work.submitted_at is None else clock.iso(work.submitted_at),
+        request_id=work.request_id,
+        reason=work.error or "",
+    )
