@@ -8,7 +8,7 @@ from pathlib import Path
 from batchmod import media
 from batchmod.engine import looks
 from batchmod.engine.modes import MODES, Mode
-from batchmod.engine.styling import FrameByFrame, Given, Painted, ShotByShot, Styling
+from batchmod.engine.styling import FrameByFrame, Given, Painted, Reduced, ShotByShot, Styling
 from batchmod.errors import MediaError
 
 _PATCH = 5
@@ -82,8 +82,8 @@ def _styling(first_frame: Path | None, look: looks.Look | None, mode: Mode) -> S
     """A first frame leads; a look that only changes colours goes frame by frame; another by keyframes."""
     if look is None:
         assert first_frame is not None
-        return ShotByShot(Given(media.read_image(first_frame)), mode)
+        return Reduced(ShotByShot(Given(media.read_image(first_frame)), mode))
     if look.pure_colour:
         return FrameByFrame(look.apply, mode)
     patch = _LATTICE_PATCH if look.lattice else _PATCH
-    return ShotByShot(Painted(look.apply, mode), mode, patch=patch)
+    return Reduced(ShotByShot(Painted(look.apply, mode), mode, patch=patch))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from batchmod.engine.keyframe import fitted
 from batchmod.engine.modes import Mode
-from batchmod.engine.raster import Rgb
+from batchmod.engine.raster import Rgb, resized
 from batchmod.engine.rekey import restyled
 from batchmod.engine.shots import CutDetector
 from batchmod.engine.synth import Synthesizer
@@ -17,6 +17,8 @@ _NEW_CONTENT = 0.02
 """Share of the picture that must be new before a shot gets a new keyframe."""
 _SHORTEST = 6
 """Frames between two keyframes of a shot."""
+LARGEST = 1920 * 1080
+"""Pixels of the largest frame that is styled at its own size; it takes some seconds and 0.9 GB on one core."""
 _NAMED_CUTS = 5
 """A warning names no more frames than this."""
 
@@ -100,6 +102,34 @@ class ShotByShot:
     def warnings(self) -> tuple[str, ...]:
         """Those of the keyframes."""
         return self._keyframes.warnings()
+
+
+class Reduced:
+    """Styles large frames at a smaller size and enlarges the result, so that time and memory stay bounded."""
+
+    def __init__(self, styling: Styling) -> None:
+        self._styling = styling
+        self._size: tuple[int, int] | None = None
+
+    def step(self, frame: Rgb) -> Rgb:
+        """The styled frame, of the frame's size."""
+        height, width = frame.shape[:2]
+        scale = np.sqrt(LARGEST / (width * height))
+        if scale >= 1:
+            return self._styling.step(frame)
+        self._size = (width, height)
+        small = resized(frame, max(1, int(width * scale)), max(1, int(height * scale)))
+        return resized(self._styling.step(small), width, height)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the styling, and that the result is softer than the source."""
+        if self._size is None:
+            return self._styling.warnings()
+        width, height = self._size
+        softer = (
+            f"frames of {width}x{height} are styled at {LARGEST / 1e6:.1f} megapixels and enlarged"
+        )
+        return (*self._styling.warnings(), softer)
 
 
 class Painted:

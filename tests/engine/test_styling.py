@@ -1,11 +1,12 @@
 """Shots: where keyframes are made, and how a look goes on in what a keyframe does not show."""
 
 import numpy as np
+import pytest
 
-from batchmod.engine import metrics
+from batchmod.engine import metrics, styling
 from batchmod.engine.modes import MODES
 from batchmod.engine.shots import CutDetector
-from batchmod.engine.styling import Given, Painted, ShotByShot
+from batchmod.engine.styling import FrameByFrame, Given, Painted, Reduced, ShotByShot
 from tests.engine.pictures import Rgb, demo_frames, hatched, noise, panning
 
 FLEX = MODES["flex_3"]
@@ -54,13 +55,13 @@ def test_new_content_within_a_shot_gets_the_look() -> None:
 def test_another_shot_borrows_the_colours_of_the_given_frame() -> None:
     frames = demo_frames(2, 128, 72)
     other = np.ascontiguousarray(frames[1][:, ::-1])
-    styling = ShotByShot(Given(hatched(frames[0])), FLEX)
-    _run(styling, [*frames, noise(128, 72)])
-    made = styling.step(other)
+    shots_styled = ShotByShot(Given(hatched(frames[0])), FLEX)
+    _run(shots_styled, [*frames, noise(128, 72)])
+    made = shots_styled.step(other)
 
     wanted = metrics.style_distance(hatched(other), hatched(frames[0])).colour
     assert metrics.style_distance(made, hatched(frames[0])).colour < 3 * wanted + 5
-    assert "2 scene cut(s), at frame 2, 3" in styling.warnings()[0]
+    assert "2 scene cut(s), at frame 2, 3" in shots_styled.warnings()[0]
 
 
 def test_a_warning_names_few_cuts_of_many() -> None:
@@ -68,8 +69,26 @@ def test_a_warning_names_few_cuts_of_many() -> None:
         noise(64, 36, seed=k, sigma=1 + 4 * (k % 2)) if k % 2 else 255 * (noise(64, 36, seed=k) // 200)
         for k in range(8)
     ]
-    styling = ShotByShot(Given(shots[0]), FLEX)
-    _run(styling, shots)
+    shots_styled = ShotByShot(Given(shots[0]), FLEX)
+    _run(shots_styled, shots)
 
-    assert styling.warnings()[0].count(",") >= 4
-    assert ", …" in styling.warnings()[0]
+    assert shots_styled.warnings()[0].count(",") >= 4
+    assert ", …" in shots_styled.warnings()[0]
+
+
+def test_a_large_frame_is_styled_smaller_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(styling, "LARGEST", 64 * 36)
+    large, small = demo_frames(1, 192, 108)[0], demo_frames(1, 64, 36)[0]
+    sizes: list[tuple[int, ...]] = []
+
+    def paint(rgb: Rgb, strength: float) -> Rgb:
+        sizes.append(rgb.shape)
+        return _negative(rgb, strength)
+
+    reduced = Reduced(FrameByFrame(paint, FLEX))
+
+    assert reduced.step(small).shape == small.shape
+    assert reduced.warnings() == ()
+    assert reduced.step(large).shape == large.shape
+    assert sizes == [(36, 64, 3)] * 2
+    assert "192x108" in reduced.warnings()[0]
