@@ -2,14 +2,21 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from batchmod import work as workers
+from batchmod.errors import MediaError
 from batchmod.model import Call, Done, Failed, ProviderFacts, Reply, Request, Sent, Step, Work
 from batchmod.providers.base import Executor, Fetched
 from batchmod.reconcile import Walk
+from batchmod.urls import is_loopback_host, without_query
+
+if TYPE_CHECKING:  # the HTTP client is loaded only where a source is a URL
+    from batchmod.transport import Transport
 
 FACTS: Final = ProviderFacts(
     name="local",
@@ -38,6 +45,7 @@ class Local:
         self.origin = ""
         self._executor = executor
         self._scratch = scratch
+        self._transport: Transport | None = None
 
     def begin(self, work: Work) -> Step:
         """One call does it all."""
@@ -70,22 +78,36 @@ class Local:
         """Make the video in a worker."""
         state: State = call.state
         inputs = state.work.inputs
-        frame = inputs["first_frame"]
         state.part.unlink(missing_ok=True)
         try:
+            video = await self._at_hand(inputs["video"], state.part.with_suffix(".video"))
+            frame = await self._at_hand(inputs["first_frame"], state.part.with_suffix(".frame"))
             answer = await self._executor.submit(
-                workers.modify,
-                inputs["video"]["location"],
-                str(state.part),
-                inputs["mode"],
-                inputs["prompt"],
-                frame["location"] if frame else None,
+                workers.modify, video, str(state.part), inputs["mode"], inputs["prompt"], frame
             )
+        except MediaError as error:
+            return _answered({"slug": error.slug, "message": str(error)})
         except Exception as error:  # noqa: BLE001 - one broken clip must not end the others; the text is shown
             return Reply(sent=Sent.UNKNOWN, problem=f"the engine failed: {type(error).__name__}: {error}")
         if isinstance(answer, workers.Refusal):
             return _answered({"slug": answer.slug, "message": answer.message})
         return _answered({"frames": answer.frames, "look": answer.look, "warnings": answer.warnings})
+
+    async def _at_hand(self, source: Mapping[str, Any] | None, place: Path) -> str | None:
+        """A source as a local path: itself, or fetched to `place` where it is a URL."""
+        if source is None or source["local"]:
+            return source["location"] if source else None
+        if self._transport is None:
+            from batchmod.transport import Transport
+
+            self._transport = Transport()
+        url = str(source["location"])
+        near = is_loopback_host(urlsplit(url).hostname or "")
+        got = await self._transport.download(url, place, loopback_allowed=near)
+        if not got.ok:
+            message = f"{without_query(url)} could not be fetched: {got.problem}"
+            raise MediaError(message, slug="source_unreachable")
+        return str(place)
 
     async def collect(self, done: Done, part: Path) -> Fetched:
         """Take what the engine made."""
@@ -100,8 +122,10 @@ class Local:
         return None
 
     async def close(self) -> None:
-        """Stop the workers."""
+        """Stop the workers and let go of connections."""
         self._executor.close()
+        if self._transport is not None:
+            await self._transport.aclose()
 
 
 def _answered(value: dict[str, Any]) -> Reply:
