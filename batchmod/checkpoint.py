@@ -249,12 +249,12 @@ class Checkpoint:
             with self._transaction() as db:
                 db.execute(
                     "UPDATE attempt SET outcome = 'accepted', request_id = ? WHERE attempt_id = ?",
-                    (request_id, attempt_id),
+                    (_text(request_id), attempt_id),
                 )
                 db.execute(
                     "UPDATE work SET status = 'submitted', request_id = ?, state = ?, error_code = NULL, error = NULL "
                     "WHERE work_id = ?",
-                    (request_id, _dump(state), work_id),
+                    (_text(request_id), _dump(state), work_id),
                 )
         except sqlite3.IntegrityError:
             return False
@@ -264,7 +264,11 @@ class Checkpoint:
         """Write down that an attempt created nothing; its work is planned again."""
         with self._transaction() as db:
             _end_attempt(db, attempt_id, outcome, note)
-            db.execute("UPDATE work SET status = 'planned', reserved_usd = 0 WHERE work_id = ?", (work_id,))
+            db.execute(
+                "UPDATE work SET status = 'planned', reserved_usd = 0, error_code = NULL, error = NULL "
+                "WHERE work_id = ?",
+                (work_id,),
+            )
 
     def doubt(self, work_id: int, attempt_id: int | None, *, reason: str, at: float) -> None:
         """Write down that nobody can say whether a paid job exists."""
@@ -272,11 +276,11 @@ class Checkpoint:
             db.execute(
                 "UPDATE attempt SET outcome = 'unknown', note = ?, seen_dead_at = coalesce(seen_dead_at, ?) "
                 "WHERE attempt_id = ?",
-                (reason, at, attempt_id),
+                (_text(reason), at, attempt_id),
             )
             db.execute(
                 "UPDATE work SET status = 'uncertain', error_code = 'uncertain', error = ? WHERE work_id = ?",
-                (reason, work_id),
+                (_text(reason), work_id),
             )
 
     def resend(self, work_id: int) -> None:
@@ -298,7 +302,7 @@ class Checkpoint:
             db.execute(
                 "UPDATE work SET output_location = ?, billed = coalesce(?, billed), cost_usd = coalesce(?, cost_usd), "
                 "cost_source = CASE WHEN ? IS NULL THEN cost_source ELSE 'provider' END WHERE work_id = ?",
-                (location, None if cost_usd is None else cost_usd > 0, cost_usd, cost_usd, work_id),
+                (_text(location), None if cost_usd is None else cost_usd > 0, cost_usd, cost_usd, work_id),
             )
 
     def succeed(
@@ -341,11 +345,11 @@ class Checkpoint:
             db.execute(
                 "UPDATE work SET status = 'failed', error_code = ?, error = ?, billed = ?, finished_at = ?, "
                 "reserved_usd = 0 WHERE work_id = ?",
-                (code, message, billed, at, work_id),
+                (code, _text(message), billed, at, work_id),
             )
             db.execute(
                 "UPDATE attempt SET outcome = 'refused', note = ? WHERE work_id = ? AND outcome = 'open'",
-                (message, work_id),
+                (_text(message), work_id),
             )
 
     def put_back(self, work_id: int) -> None:
@@ -489,7 +493,7 @@ def _give_version(db: sqlite3.Connection, job: Job, work_id: int) -> None:
 
 
 def _end_attempt(db: sqlite3.Connection, attempt_id: int, outcome: str, note: str) -> None:
-    db.execute("UPDATE attempt SET outcome = ?, note = ? WHERE attempt_id = ?", (outcome, note, attempt_id))
+    db.execute("UPDATE attempt SET outcome = ?, note = ? WHERE attempt_id = ?", (outcome, _text(note), attempt_id))
 
 
 def _inputs(job: Job) -> dict[str, Any]:
@@ -541,4 +545,9 @@ def _facts_from_json(stored: dict[str, Any] | None) -> VideoFacts | None:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return _text(json.dumps(value, ensure_ascii=False))
+
+
+def _text(text: str) -> str:
+    """The text as a file can hold it: an answer may name half a character, and must not keep a receipt out."""
+    return text.encode("utf-8", "replace").decode()

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import TypeVar
 
@@ -36,13 +37,19 @@ class Processes:
         self._pool: ProcessPoolExecutor | None = None
 
     async def submit(self, function: Callable[..., Result], *values: object) -> Result:
-        """Run `function(*values)` in a worker."""
+        """Run `function(*values)` in a worker. One that dies takes what runs beside it along, nothing later."""
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
                 self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop,)
             )
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *values)
+        pool = self._pool
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, function, *values)
+        except BrokenProcessPool:
+            if self._pool is pool:
+                self._pool = None
+            raise
 
     def close(self) -> None:
         """Stop the workers at once."""

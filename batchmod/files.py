@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 from batchmod.errors import FolderInUse
 
 _CHUNK: Final = 1 << 20
+_CACHED_FIELDS: Final = 4  # size, mtime, inode, hash
 LOCK_NAME: Final = ".batchmod.lock"
 
 
@@ -72,8 +73,11 @@ def copy_into_place(source: Path, target: Path) -> None:
     """A second, independent file with the same content, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, part)
-    put_in_place(part, target)
+    try:
+        shutil.copyfile(source, part)
+        put_in_place(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> Path:
@@ -83,18 +87,23 @@ def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> Path:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        place = _replace_first_free(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    sync_folder(target.parent)
+    return place
+
+
+def _replace_first_free(part: Path, target: Path) -> Path:
     for place in _free_names(target):
-        try:
+        with contextlib.suppress(PermissionError):
             part.replace(place)
-        except PermissionError:
-            continue
-        sync_folder(target.parent)
-        return place
-    part.unlink()
+            return place
     raise PermissionError(f"{target} cannot be written: it and its siblings are held open")
 
 
@@ -105,9 +114,9 @@ def _free_names(target: Path) -> Iterator[Path]:
 
 
 def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> None:
-    """Append JSON objects, one a line."""
+    """Append JSON objects, one a line; half a character, as a careless service may send one, becomes `?`."""
     for item in objects:
-        file.write(json.dumps(item, ensure_ascii=False) + "\n")
+        file.write(json.dumps(item, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")
     file.flush()
 
 
@@ -163,10 +172,7 @@ class Identities:
 
     def __init__(self, cache: Path | None = None) -> None:
         self._cache = cache
-        self._known: dict[str, list[Any]] = {}
-        if cache is not None and cache.exists():
-            with contextlib.suppress(OSError, ValueError):
-                self._known = json.loads(cache.read_text(encoding="utf-8"))
+        self._known = _remembered(cache) if cache is not None else {}
         self._changed = False
 
     def sha256(self, path: Path) -> str:
@@ -188,6 +194,16 @@ class Identities:
         with contextlib.suppress(OSError):
             text = json.dumps(self._known).encode()
             write_whole(self._cache, lambda file: file.write(text))
+
+
+def _remembered(cache: Path) -> dict[str, list[Any]]:
+    """What a cache file holds: nothing where it is damaged, since everything in it can be learnt again."""
+    try:
+        found = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    entries = found.items() if isinstance(found, dict) else ()
+    return {path: entry for path, entry in entries if isinstance(entry, list) and len(entry) == _CACHED_FIELDS}
 
 
 def normal(path: Path) -> str:

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from batchmod.model import Job, ProviderFacts, Row, Source
+from batchmod.rows import ids, templates
 
 KEY_FORM: Final = 1
 """The canonical form's version; it stands in front of every key, so that a newer form knows an older key."""
 
 _QUOTES: Final = str.maketrans({"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'})
 _VERSION: Final = re.compile(r"\{version(?::0(\d)d)?\}")
-_COLUMN: Final = re.compile(r"\{([^{}]+)\}")
-_UNSAFE: Final = re.compile(r"[^\w .\-]+")
+_NOTHING: Final = "none"
+_LONGEST_PART: Final = 230  # bytes; file systems stop at 255, and `.mp4` and the marks of unfinished files come to it
+_ROOM_FOR_A_COLUMN: Final = (200, 100, 50, 25, 12)
 
 
 def normalised_prompt(prompt: str | None) -> str | None:
@@ -73,19 +75,23 @@ def make(
         variant=row.variant,
         options=dict(options),
         origin=origin,
-        stem=stem_of(naming, row),
+        stem=stem_of(naming, row, provider=facts.name),
     )
 
 
-def stem_of(naming: str, row: Row) -> str:
-    """The naming template with the row's columns put in, cleaned like ids; `{version…}` stays for later."""
-    values = {**row.own, "id": row.id, "mode": row.mode}
+def stem_of(naming: str, row: Row, *, provider: str) -> str:
+    """The naming template with the row's columns put in, cleaned like ids; `{version…}` stays for later.
 
-    def put(match: re.Match[str]) -> str:
-        name = match.group(1)
-        return match.group(0) if name.startswith("version") else _clean(values.get(name, ""))
-
-    return _COLUMN.sub(put, naming)
+    Columns are cut short where a file system could not take the name otherwise; the id never is.
+    """
+    pieces = templates.parse(naming)
+    values = {**row.own, **_fields(row, provider)}
+    stem = ""
+    for room in _ROOM_FOR_A_COLUMN:
+        stem = "".join(_written(piece, row.id, values, room) for piece in pieces)
+        if all(len(part.encode()) <= _LONGEST_PART for part in stem.split("/")):
+            break
+    return stem
 
 
 def output_path(stem: str, version: int) -> str:
@@ -105,5 +111,32 @@ def colliding_stems(jobs: Iterable[Job]) -> list[tuple[Job, Job]]:
     return pairs
 
 
-def _clean(value: str) -> str:
-    return _UNSAFE.sub("-", value).strip(" .-_") or "none"
+def _fields(row: Row, provider: str) -> dict[str, str]:
+    """The row's own fields as texts for a file's name; a URL without its folders and its query."""
+    return {
+        "mode": row.mode,
+        "prompt": row.prompt or "",
+        "provider": provider,
+        "model": row.model or "",
+        "variant": str(row.variant),
+        "video_url": ids.stem(row.video_url),
+        "first_frame_url": ids.stem(row.first_frame_url or ""),
+        "source_id": row.source_id or "",
+    }
+
+
+def _written(piece: templates.Piece, row_id: str, values: Mapping[str, str], room: int) -> str:
+    """A piece of the template as it stands in a stem."""
+    if not piece.hole:
+        return piece.text
+    if piece.text == "id":
+        return row_id
+    hole = f"{{{piece.text}}}"
+    return hole if _VERSION.fullmatch(hole) else _clean(values.get(piece.text, ""), room)
+
+
+def _clean(value: str, room: int) -> str:
+    """A column's value as a piece of a file's name, at most `room` bytes."""
+    if not value.strip():
+        return _NOTHING
+    return ids.clean(ids.clean(value).encode()[:room].decode("utf-8", "ignore"))

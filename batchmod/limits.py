@@ -39,7 +39,7 @@ def poll_delay(polls: int, *, longest_s: float = 10.0) -> float:
     """
     if polls <= 0:
         return 0.0
-    return min(longest_s, 0.25 * 1.6 ** (polls - 1))
+    return min(longest_s, 0.25 * 1.6 ** min(polls - 1, 64))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from batchmod.model import Delivery, Estimate, Job, ProviderFacts, Status, VideoFacts, Work
+from batchmod.model import Delivery, Estimate, Job, Price, ProviderFacts, Status, VideoFacts, Work
 
 
 class Action(StrEnum):
@@ -110,8 +110,9 @@ def plan(
     items = []
     for job in jobs:
         work = known.works.get(job.key)
-        item = _hold(job, work) if job.number in held else None
-        item = item or _item(job, work, known=known, facts=facts, flaw=flaws.get(job.number), wishes=wishes)
+        item = _item(job, work, known=known, facts=facts, flaw=flaws.get(job.number), wishes=wishes)
+        if job.number in held and item.action in _BEGINS:
+            item = Item(job=job, action=Action.HOLD, why="the row says hold", work_id=item.work_id)
         if item.action in _SHARED:
             first = owner.setdefault(job.key, job.id)
             item = item if first == job.id else _twin(item, first)
@@ -125,12 +126,8 @@ def plan(
 
 _SHARED = frozenset({Action.SEND, Action.RESUME, Action.ASK, Action.FETCH})
 
-
-def _hold(job: Job, work: Work | None) -> Item | None:
-    """A hold stops what was not begun; what was sent is still collected, since it is paid."""
-    if work is None or work.status in (Status.PLANNED, Status.FAILED):
-        return Item(job=job, action=Action.HOLD, why="the row says hold")
-    return None
+_BEGINS = frozenset({Action.SEND, Action.COPY, Action.FAIL, Action.LEAVE})
+"""What a hold stops: anything new. What was sent is still collected, since it is paid."""
 
 
 def _item(
@@ -193,10 +190,12 @@ def _twin(item: Item, first: str) -> Item:
 
 
 def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None) -> Item:
-    if facts.price is None:
+    """With what it may cost: nothing only on this machine, for a service without a known price is paid all the same."""
+    price = facts.price or (Price() if facts.hosted else None)
+    if price is None:
         return item
     seconds = clip.duration_s if clip else None
-    estimate = facts.price.estimate(seconds, longest_s=facts.max_clip_s or 30.0)
+    estimate = price.estimate(seconds, longest_s=facts.max_clip_s or 30.0)
     return Item(job=item.job, action=item.action, why=item.why, work_id=item.work_id, estimate=estimate)
 
 

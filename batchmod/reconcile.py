@@ -4,6 +4,7 @@ Trust in a history is earned: "not there" counts as "never accepted" only under 
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +14,7 @@ from batchmod.model import Attempt, HistoryRow
 WINDOW_BEFORE_S: Final = 600.0
 """How long before our own POST a history row may be stamped: histories are stamped by another clock."""
 
+NOT_RECOGNISED: Final = "the history lists a request of ours with other inputs than we sent, so it cannot be searched"
 UNPROVEN: Final = "the history has not listed any request of ours that we know was accepted"
 IN_GRACE: Final = "the history may still be catching up"
 
@@ -81,14 +83,14 @@ def resolve(
     """A verdict per uncertain attempt; each history row serves one attempt, the nearest in time first."""
     held = {item.request_id: item for item in known}
     free = [row for row in _deduplicated(walk.rows) if row.request_id not in held]
-    proven = any(row.request_id in held and same_inputs(held[row.request_id].body, row.inputs) for row in walk.rows)
+    doubt = _doubt(walk, held)
     pairs = _pair(attempts, free, walk.skew_s)
     claimed = {row.request_id for row in pairs.values()}
     unclaimed = [row for row in free if row.request_id not in claimed]
     return [
         Found(attempt=attempt, row=pairs[attempt.attempt_id])
         if attempt.attempt_id in pairs
-        else _absent(attempt, walk=walk, proven=proven, unclaimed=unclaimed, now=now, grace_s=grace_s)
+        else _absent(attempt, walk=walk, doubt=doubt, unclaimed=unclaimed, now=now, grace_s=grace_s)
         for attempt in attempts
     ]
 
@@ -111,7 +113,7 @@ def _pair(attempts: Sequence[Attempt], rows: Sequence[HistoryRow], skew_s: float
         for row in rows:
             early = row.at is not None and row.at < window_start(attempt, skew_s)
             if same_inputs(attempt.body, row.inputs) and not early:
-                distance = abs(row.at - attempt.sent_at) if row.at is not None else 0.0
+                distance = abs(row.at - attempt.sent_at) if row.at is not None else math.inf
                 candidates.append((distance, attempt.attempt_id, row))
     pairs: dict[int, HistoryRow] = {}
     used: set[str] = set()
@@ -126,7 +128,7 @@ def _absent(
     attempt: Attempt,
     *,
     walk: Walk,
-    proven: bool,
+    doubt: str | None,
     unclaimed: Sequence[HistoryRow],
     now: float,
     grace_s: float,
@@ -135,8 +137,8 @@ def _absent(
         return StillOpen(attempt=attempt, reason=walk.problem)
     if not walk.complete:
         return StillOpen(attempt=attempt, reason="the history does not reach back to the request's time")
-    if not proven:
-        return StillOpen(attempt=attempt, reason=UNPROVEN)
+    if doubt is not None:
+        return StillOpen(attempt=attempt, reason=doubt)
     start = window_start(attempt, walk.skew_s)
     if any(row.inputs is None and (row.at is None or row.at >= start) for row in unclaimed):
         reason = "the history has requests without readable inputs in that time"
@@ -145,6 +147,15 @@ def _absent(
     if now < over:
         return StillOpen(attempt=attempt, reason=IN_GRACE, until=over)
     return NeverAccepted(attempt=attempt)
+
+
+def _doubt(walk: Walk, held: Mapping[str, Known]) -> str | None:
+    """Why this walk proves nothing; None where it lists requests we hold, and we know each of them by its inputs."""
+    shown = [row for row in walk.rows if row.request_id in held and row.inputs is not None]
+    if not shown:
+        return UNPROVEN
+    known = all(same_inputs(held[row.request_id].body, row.inputs) for row in shown)
+    return None if known else NOT_RECOGNISED
 
 
 def _deduplicated(rows: Iterable[HistoryRow]) -> list[HistoryRow]:

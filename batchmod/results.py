@@ -76,9 +76,9 @@ def write(folder: Path, lines: Iterable[Mapping[str, Any]], own: Sequence[str]) 
     names = [*columns(), *(f"my_{name}" if name in columns() else name for name in own)]
 
     def fill(file: IO[bytes]) -> None:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="", write_through=True)
         writer = csv.DictWriter(text, names, restval="", extrasaction="ignore")
-        writer.writeheader()
+        writer.writerow({name: guarded(name) for name in names})
         for line in lines:
             writer.writerow({name: guarded(value) for name, value in line.items()})
         text.flush()
@@ -103,7 +103,7 @@ def read(path: Path) -> Iterator[dict[str, str]]:
     """The lines of a results.csv, as they were before the guard."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         for line in csv.DictReader(file):
-            yield {name: unguarded(value or "") for name, value in line.items()}
+            yield {unguarded(name): unguarded(value or "") for name, value in line.items()}
 
 
 def frame(folder: Path) -> "pd.DataFrame":

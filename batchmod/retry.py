@@ -12,6 +12,7 @@ class Policy:
 
     first_s: float = 1.0
     longest_s: float = 60.0
+    longest_asked_s: float = 3600.0  # a provider that asks for more is not waited for: the run stops, resumable
     patience: int = 30  # "not now" answers (429) of one job before the run stops, resumable
     reaching: int = 6  # tries to reach a provider that cannot be reached
     sends_after_500: int = 2  # re-sends after the provider's own documented 500
@@ -64,11 +65,12 @@ def _after_refusal(outcome: Failed, *, sends: int, policy: Policy, jitter: float
         case Again.NEVER:
             return GiveUp()
         case Again.LATER | Again.UNREACHED:
-            if sends >= (policy.patience if outcome.again is Again.LATER else policy.reaching):
+            tries = policy.patience if outcome.again is Again.LATER else policy.reaching
+            if sends >= tries or not (outcome.after_s or 0.0) <= policy.longest_asked_s:
                 return StopBatch(slug=outcome.slug)
             return SendAgain(after_s=_wait(outcome.after_s, sends=sends, policy=policy, jitter=jitter))
         case Again.ASK_FIRST:
-            if sends > policy.sends_after_500:
+            if sends > policy.sends_after_500 or not (outcome.after_s or 0.0) <= policy.longest_asked_s:
                 return GiveUp()
             wait = _wait(outcome.after_s, sends=sends, policy=policy, jitter=jitter)
             return SendAgain(after_s=wait, ask_first=True)
