@@ -126,9 +126,7 @@ class Reduced:
         if self._size is None:
             return self._styling.warnings()
         width, height = self._size
-        softer = (
-            f"frames of {width}x{height} are styled at {LARGEST / 1e6:.1f} megapixels and enlarged"
-        )
+        softer = f"frames of {width}x{height} are styled at {LARGEST / 1e6:.1f} megapixels and enlarged"
         return (*self._styling.warnings(), softer)
 
 
