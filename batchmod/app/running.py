@@ -106,6 +106,8 @@ async def _run_locked(
             if not declined:
                 record.begin_run(run_id, at=began)
                 log.tell("run_started", run_id=run_id, rows=len(plan.items))
+                counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
+                log.tell("planned", run_id=run_id, counts=counts)
                 await runner.run(plan)
         finally:
             await runner.close()
@@ -177,6 +179,7 @@ def opener(
 
 
 def verifier(depth: Literal["decode", "container"]) -> Callable[[Path], Awaitable[VideoFacts | work.Refusal]]:
+    """How outputs are checked before they count."""
     inline = executors.Inline()
     return lambda path: inline.submit(work.verify_video, str(path), depth)
 
@@ -205,8 +208,8 @@ class _Log:
     def write(self, event: Event) -> None:
         """Keep an event and hand it on."""
         assert self._file is not None
-        self.changes += event.kind not in ("run_started", "run_ended", "polled")
-        self.made += event.kind == "succeeded"
+        self.changes += event.kind not in ("run_started", "planned", "run_ended", "polled")
+        self.made += (1 + len(event.facts.get("also", ()))) * (event.kind == "succeeded")
         self.copied += event.kind == "copied"
         self.spent_usd += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
         if event.kind != "polled":

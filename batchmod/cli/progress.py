@@ -3,8 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
-from typing import IO, Any
+from typing import Any, Final, Protocol
 
 from tqdm import tqdm
 
@@ -13,7 +12,25 @@ from batchmod.app.running import as_json
 from batchmod.cli.wording import usd
 from batchmod.model import Event
 
-_EVERY_S = 15.0
+_EVERY_S: Final = 15.0
+_ENDS: Final = {"succeeded": "done", "copied": "done", "failed": "failed", "uncertain": "uncertain"}
+_TROUBLE: Final = ("failed", "uncertain", "stopping")
+
+
+class Watcher(Protocol):
+    """Watches a run: every event, and a tick each second."""
+
+    def observe(self, event: Event) -> None:
+        """Something happened."""
+        ...
+
+    def tick(self) -> None:
+        """A second went by."""
+        ...
+
+    def close(self) -> None:
+        """The run is over."""
+        ...
 
 
 class Tally:
@@ -21,75 +38,138 @@ class Tally:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.done = self.failed = self.uncertain = 0
-        self.flying: set[str] = set()
         self.money = 0.0
+        self._before = {"done": 0, "failed": 0}
+        self._ended: dict[tuple[str, str], tuple[str, int]] = {}
+        self._flying: set[str] = set()
 
     def add(self, event: Event) -> bool:
         """Count an event; whether something ended."""
         key = event.job_key or ""
+        if event.kind == "planned":
+            counts = event.facts.get("counts", {})
+            self._before = {"done": counts.get("keep", 0), "failed": counts.get("leave", 0)}
         if event.kind in ("intended", "resolved", "polled"):
-            self.flying.add(key)
-        if event.kind in ("succeeded", "failed", "uncertain", "retrying"):
-            self.flying.discard(key)
-        ids = 1 + len(event.facts.get("also", ()))
-        self.done += ids * (event.kind in ("succeeded", "copied"))
-        self.failed += ids * (event.kind == "failed")
-        self.uncertain += ids * (event.kind == "uncertain")
+            self._flying.add(key)
+            self._ended.pop((key, ""), None)
+        if event.kind not in _ENDS:
+            self._flying.difference_update({key} if event.kind == "retrying" else ())
+            return False
+        self._flying.discard(key)
+        copy = event.id or "" if event.kind == "copied" else ""
+        self._ended[key, copy] = (_ENDS[event.kind], 1 + len(event.facts.get("also", ())))
         self.money += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
-        return event.kind in ("succeeded", "failed", "copied", "uncertain")
+        return True
+
+    def count(self, end: str) -> int:
+        """How many rows are `done`, `failed` or `uncertain`."""
+        return self._before.get(end, 0) + sum(rows for state, rows in self._ended.values() if state == end)
+
+    @property
+    def ended(self) -> int:
+        """How many rows have come to an end."""
+        return min(self.total, sum(self.count(end) for end in ("done", "failed", "uncertain")))
 
     def words(self) -> str:
         """`2 done, 1 failed, 3 in flight, $1.20`."""
-        parts = [f"{self.done} done", f"{self.failed} failed", f"{len(self.flying)} in flight"]
-        parts += [f"{self.uncertain} uncertain"] if self.uncertain else []
+        parts = [f"{self.count('done')} done", f"{self.count('failed')} failed", f"{len(self._flying)} in flight"]
+        parts += [f"{self.count('uncertain')} uncertain"] if self.count("uncertain") else []
         return ", ".join([*parts, usd(self.money)])
 
 
-def bar(tally: Tally, label: str) -> Callable[[Event], None]:
+def trouble(event: Event, label: str) -> str | None:
+    """An event that somebody should read now, in a line."""
+    if event.kind not in _TROUBLE:
+        return None
+    why = event.facts.get("message") or event.facts.get("reason") or ""
+    return f"{event.id or label}: {event.kind}: {why}"
+
+
+class Bar:
     """A tqdm bar on standard error."""
-    form = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
-    # A terminal that does not know its size (some recorders) says 0 by 0, and tqdm would draw nothing.
-    known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
-    size: Any = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
-    shown: Any = tqdm(total=tally.total, desc=label, bar_format=form, file=sys.stderr, **size)
 
-    def observe(event: Event) -> None:
-        tally.add(event)
-        if event.kind in ("failed", "uncertain", "stopping"):
-            why = event.facts.get("message") or event.facts.get("reason") or ""
-            shown.write(f"{event.id or label}: {event.kind}: {why}", file=sys.stderr)
-        shown.set_postfix_str(tally.words(), refresh=False)
-        shown.update(min(shown.total, tally.done + tally.failed + tally.uncertain) - shown.n)
-        shown.refresh()
-        if event.kind == "run_ended":
-            shown.close()
+    def __init__(self, label: str, total: int) -> None:
+        self._label, self._tally = label, Tally(total)
+        form = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
+        # A terminal that does not know its size (some recorders) says 0 by 0, and tqdm would draw nothing.
+        known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+        size: Any = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
+        self._bar: Any = tqdm(total=total, desc=label, bar_format=form, file=sys.stderr, **size)
 
-    return observe
+    def observe(self, event: Event) -> None:
+        """Move the bar."""
+        self._tally.add(event)
+        line = trouble(event, self._label)
+        if line:
+            self._bar.write(line, file=sys.stderr)
+        self._bar.set_postfix_str(self._tally.words(), refresh=False)
+        self._bar.update(self._tally.ended - self._bar.n)
 
+    def tick(self) -> None:
+        """Let the time run."""
+        self._bar.refresh()
 
-def lines(tally: Tally, label: str, out: IO[str]) -> Callable[[Event], None]:
-    """A line when something ends, at most one in 15 s while many do, and one for each trouble."""
-    last = [clock.ticks() - _EVERY_S]
-
-    def observe(event: Event) -> None:
-        ended = tally.add(event)
-        if event.kind in ("failed", "uncertain", "stopping"):
-            why = event.facts.get("message") or event.facts.get("reason") or ""
-            print(f"{event.id or label}: {event.kind}: {why}", file=out, flush=True)
-        now = clock.ticks()
-        whole = tally.done + tally.failed + tally.uncertain >= tally.total
-        if (ended and (whole or now - last[0] >= _EVERY_S)) or now - last[0] >= 4 * _EVERY_S:
-            last[0] = now
-            print(f"{label}: {tally.done + tally.failed} of {tally.total}: {tally.words()}", file=out, flush=True)
-
-    return observe
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.refresh()
+        self._bar.close()
 
 
-def json_lines(event: Event) -> None:
+class Lines:
+    """Plain lines on standard error: one in 15 s, one at the end, and one for each trouble."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self._label, self._tally = label, Tally(total)
+        self._last = clock.ticks()
+        self._said = ""
+
+    def observe(self, event: Event) -> None:
+        """Say troubles at once, everything else at its time."""
+        ended = self._tally.add(event)
+        line = trouble(event, self._label)
+        if line:
+            print(line, file=sys.stderr, flush=True)
+        if ended and self._tally.ended >= self._tally.total:
+            self._say()
+
+    def tick(self) -> None:
+        """Say where it stands, when it is time."""
+        if clock.ticks() - self._last >= _EVERY_S:
+            self._say()
+
+    def close(self) -> None:
+        """Nothing is left to say."""
+
+    def _say(self) -> None:
+        self._last = clock.ticks()
+        line = f"{self._label}: {self._tally.ended} of {self._tally.total}: {self._tally.words()}"
+        if line != self._said:
+            print(line, file=sys.stderr, flush=True)
+        self._said = line
+
+
+class JsonLines:
     """Each event as a JSON object on standard output."""
-    print(json.dumps(as_json(event), ensure_ascii=False), flush=True)
+
+    def observe(self, event: Event) -> None:
+        """Print it."""
+        print(json.dumps(as_json(event), ensure_ascii=False), flush=True)
+
+    def tick(self) -> None:
+        """Time is no event."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
-def silent(event: Event) -> None:
-    """Say nothing."""
+class Silent:
+    """Says nothing."""
+
+    def observe(self, event: Event) -> None:
+        """Say nothing."""
+
+    def tick(self) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Say nothing."""

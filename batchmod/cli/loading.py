@@ -1,0 +1,60 @@
+"""Arguments → wishes and loaded manifests."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from batchmod import app
+from batchmod.app.options import Options
+from batchmod.app.services import Services
+from batchmod.cli.arguments import pairs
+from batchmod.errors import ManifestError, Problem, UsageError
+
+Environ = Mapping[str, str]
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """The command's wishes. Raises UsageError for a pair that is none."""
+    try:
+        columns = dict(pairs(args.column, "--column"))
+        where = tuple(pairs(args.where, "--where"))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return Options(
+        provider=args.provider,
+        output=args.output,
+        columns=columns,
+        extra_columns=tuple(args.extra_column),
+        only=tuple(args.only),
+        where=where,
+        first=args.first,
+        rehearse=args.rehearse,
+        allow_outside=args.allow_outside,
+        retry_failed=getattr(args, "retry_failed", False),
+        max_in_flight=getattr(args, "max_in_flight", None),
+        submits_per_minute=getattr(args, "submits_per_minute", None),
+        polls_per_minute=getattr(args, "polls_per_minute", None),
+        max_cost_usd=getattr(args, "max_cost_usd", None),
+        history_grace_s=getattr(args, "history_grace", 600.0),
+        verify=getattr(args, "verify", "decode"),
+        yes=getattr(args, "yes", False),
+        if_locked=getattr(args, "if_locked", None) or "refuse",
+    )
+
+
+def load_all(args: argparse.Namespace, environ: Environ) -> list[app.Loaded]:
+    """Every manifest of the command; all problems of all of them at once."""
+    services, options = Services(environ=environ), options_of(args)
+    loaded: list[app.Loaded] = []
+    problems: list[Problem] = []
+    for name in args.manifests:
+        try:
+            loaded.append(app.load(Path(name), options, services))
+        except ManifestError as error:
+            problems += error.problems
+    if problems:
+        raise ManifestError(problems)
+    folders = [item.folder for item in loaded]
+    if len(set(folders)) < len(folders):
+        raise UsageError("two of these manifests would share one output folder; run them one by one with --output")
+    return loaded

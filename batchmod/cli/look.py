@@ -1,0 +1,160 @@
+"""`plan`, `check`, `status`, `resolve`, `report`: what would be, what is wrong, where it stands."""
+
+import argparse
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from batchmod import app
+from batchmod.app.options import Options
+from batchmod.app.services import Services
+from batchmod.cli import progress
+from batchmod.cli.loading import Environ, load_all, options_of
+from batchmod.cli.wording import counted, counts, estimate, table, usd
+from batchmod.errors import ManifestError, Problem, UsageError
+from batchmod.planning import Action, Plan
+
+_SHOWN_ROWS: Final = 200
+
+
+def plan(args: argparse.Namespace, environ: Environ) -> int:
+    """What run would send, keep, resume and leave, and why."""
+    options = options_of(args)
+    shown = [(item, app.planned(item, options)) for item in load_all(args, environ)]
+    if args.json:
+        print(json.dumps([_plan_json(loaded, made) for loaded, made in shown], ensure_ascii=False, indent=2))
+        return 0
+    for loaded, made in shown:
+        _say_plan(loaded, made)
+    return 0
+
+
+def _say_plan(loaded: app.Loaded, made: Plan) -> None:
+    rows = [("id", "action", "provider", "mode", "cost", "why")]
+    for item in made.items[:_SHOWN_ROWS]:
+        cost = usd(item.estimate.likely) if item.estimate else ""
+        rows.append((item.job.id, item.action.value, item.job.provider, item.job.mode, cost, item.why))
+    print(table(rows))
+    if len(made.items) > _SHOWN_ROWS:
+        print(f"… and {len(made.items) - _SHOWN_ROWS:,} more rows")
+    parts = [f"{made.count(action):,} {action.value}" for action in Action if made.count(action)]
+    cost = f"; estimated cost {estimate(made.cost)}" if made.paid_sends else "; costs nothing"
+    print(f"{loaded.manifest.name}: {', '.join(parts)}{cost}. Nothing was sent.")
+    if made.orphans:
+        print(f"{counted(len(made.orphans), 'unfinished request')} of earlier rows will be collected too.")
+
+
+def _plan_json(loaded: app.Loaded, made: Plan) -> dict[str, Any]:
+    return {
+        "manifest": str(loaded.path),
+        "output": str(loaded.folder),
+        "counts": {action.value: made.count(action) for action in Action if made.count(action)},
+        "cost_usd": asdict(made.cost),
+        "items": [
+            {
+                "id": item.job.id,
+                "action": item.action.value,
+                "why": item.why,
+                "provider": item.job.provider,
+                "mode": item.job.mode,
+                "job_key": item.job.key,
+                "cost_usd": asdict(item.estimate) if item.estimate else None,
+                "same_as": item.twin_of,
+            }
+            for item in made.items
+        ],
+        "orphans": [work.request_id for work in made.orphans],
+    }
+
+
+def check(args: argparse.Namespace, environ: Environ) -> int:
+    """Every problem that can be found without sending anything."""
+    loaded = load_all(args, environ)
+    problems = [problem for item in loaded for problem in _flaws_as_problems(item)]
+    if problems:
+        raise ManifestError(problems)
+    if args.json:
+        print(json.dumps([{"manifest": str(item.path), "rows": len(item.jobs), "problems": []} for item in loaded]))
+        return 0
+    for item in loaded:
+        print(f"{item.path}: {counted(len(item.jobs), 'row')}, no problems.")
+    return 0
+
+
+def _flaws_as_problems(loaded: app.Loaded) -> list[Problem]:
+    rows = {row.number: row for row in loaded.manifest.rows}
+    found = []
+    for number, flaw in sorted(loaded.flaws.items()):
+        if number in loaded.chosen:
+            place = rows[number].places.get("video_url", rows[number].place)
+            found.append(Problem(place=place, message=flaw.message, slug=flaw.slug, row=number))
+    return found
+
+
+def folder_of(args: argparse.Namespace) -> Path:
+    """PATH as an output folder: itself, or the one its manifest writes to."""
+    path = Path(args.path)
+    if path.is_dir():
+        return path
+    if not path.exists():
+        raise UsageError(f"{path} is not there; give a manifest or an output folder")
+    return app.where(path, Options(output=args.output))
+
+
+def status(args: argparse.Namespace, environ: Environ) -> int:
+    """Counts and money."""
+    standing = app.standing(folder_of(args))
+    if args.json:
+        about = {
+            "output": str(standing.folder),
+            "rows": standing.rows,
+            "counts": dict(standing.counts),
+            "spent_usd": round(standing.spent_usd, 6),
+            "reserved_usd": round(standing.reserved_usd, 6),
+            "orphans": list(standing.orphans),
+        }
+        print(json.dumps(about, ensure_ascii=False, indent=2))
+        return 0
+    held = f", up to {usd(standing.reserved_usd)} in flight or uncertain" if standing.reserved_usd else ""
+    print(f"{standing.folder}: {counted(standing.rows, 'row')}: {counts(standing.counts)}; "
+          f"{usd(standing.spent_usd)} spent{held}.")  # fmt: skip
+    for row_id, state, message in standing.troubles:
+        print(f"  {row_id}: {state}: {message}")
+    for orphan in standing.orphans:
+        print(f"  {orphan}; no row names it any more, the next run collects it")
+    return 0
+
+
+def resolve(args: argparse.Namespace, environ: Environ) -> int:
+    """List the uncertain, look them up, or do as told; 1 while any is left."""
+    doubts = asyncio.run(
+        app.resolve(
+            folder_of(args),
+            Services(environ=environ),
+            ask=args.ask,
+            resend=args.resend,
+            give_up=args.give_up,
+            grace_s=args.history_grace,
+            observe=(progress.JsonLines() if args.json else progress.Silent()).observe,
+        )
+    )
+    if args.json:
+        print(json.dumps({"uncertain": [asdict(doubt) for doubt in doubts]}, ensure_ascii=False))
+        return 1 if doubts else 0
+    for doubt in doubts:
+        print(f"{', '.join(doubt.ids)}: sent to {doubt.provider} at {doubt.sent_at}: {doubt.reason}")
+    if doubts:
+        print("They may have been paid. `batchmod run` looks them up again; --ask does it now. If the provider's own")
+        print("pages show that one was never made, --resend ID sends it again; --give-up ID takes it for failed.")
+    else:
+        print("Nothing is uncertain.")
+    return 1 if doubts else 0
+
+
+def report(args: argparse.Namespace, environ: Environ) -> int:
+    """results.csv and report.html anew."""
+    for written in app.rewrite(folder_of(args)):
+        print(written)
+    return 0

@@ -1,0 +1,122 @@
+"""`run`: carries manifests out under the eyes of the user, with a hand on the brake."""
+
+import argparse
+import asyncio
+import signal
+import sys
+
+from batchmod import app, clock, files
+from batchmod.app.options import Options
+from batchmod.app.running import SIGNALLED
+from batchmod.cli import progress
+from batchmod.cli.loading import Environ, load_all, options_of
+from batchmod.cli.look import plan
+from batchmod.cli.wording import counted, counts, duration, estimate, usd
+from batchmod.errors import SpendingNeedsAWord, StoppedEarly
+from batchmod.planning import Plan
+
+_ASKED_ABOUT = 20
+
+
+def run(args: argparse.Namespace, environ: Environ) -> int:
+    """Carry manifests out, one after the other; the gravest exit code wins."""
+    if args.dry_run:
+        return plan(args, environ)
+    loaded = load_all(args, environ)
+    codes = [_run_one(item, args) for item in loaded]
+    return max(codes, key=_gravity)
+
+
+def _gravity(code: int) -> tuple[bool, bool, int]:
+    """A signal before "not ended" before "something failed"."""
+    return code in SIGNALLED.values(), code == StoppedEarly.exit_code, code
+
+
+def _run_one(loaded: app.Loaded, args: argparse.Namespace) -> int:
+    name = loaded.manifest.name
+    if len(loaded.jobs) and {job.provider for job in loaded.jobs} == {"local"} and not args.quiet and not args.json:
+        print(f"{name}: {counted(len(loaded.chosen), 'row')} on the embedded engine, into {loaded.folder}")
+    summary = asyncio.run(_watched(loaded, options_of(args), _watcher(loaded, args)))
+    if not args.json:
+        _say_summary(name, summary, quiet=args.quiet)
+    return summary.exit_code
+
+
+async def _watched(loaded: app.Loaded, options: Options, watcher: progress.Watcher) -> app.Summary:
+    """Run with a hand on the brake: a first signal drains, a second one stops at once."""
+    control = app.Control()
+    running = asyncio.ensure_future(
+        app.run(loaded, options, observe=watcher.observe, confirm=_confirm, control=control)
+    )
+    ticking = asyncio.ensure_future(_tick(watcher))
+    _listen(control, running)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        raise SystemExit(SIGNALLED.get(control.stopped or "", SIGNALLED["sigint"])) from None
+    finally:
+        ticking.cancel()
+        watcher.close()
+
+
+def _listen(control: app.Control, running: "asyncio.Future[app.Summary]") -> None:
+    """Let SIGINT and SIGTERM stop the run."""
+
+    def stop(name: str) -> None:
+        if control.stopped is not None:
+            running.cancel()
+            return
+        words = "no new requests; writing down what is in the air. Once more to stop at once."
+        print(f"\n{name.upper()}: {words}", file=sys.stderr)
+        control.stop(name)
+
+    if sys.platform != "win32":
+        loop = asyncio.get_running_loop()
+        for number, name in ((signal.SIGINT, "sigint"), (signal.SIGTERM, "sigterm")):
+            loop.add_signal_handler(number, stop, name)
+
+
+async def _tick(watcher: progress.Watcher) -> None:
+    while True:
+        await clock.sleep(1.0)
+        watcher.tick()
+
+
+def _watcher(loaded: app.Loaded, args: argparse.Namespace) -> progress.Watcher:
+    if args.json:
+        return progress.JsonLines()
+    if args.quiet:
+        return progress.Silent()
+    if sys.stderr.isatty():
+        return progress.Bar(loaded.manifest.name, len(loaded.chosen))
+    return progress.Lines(loaded.manifest.name, len(loaded.chosen))
+
+
+def _confirm(plan_: Plan, loaded: app.Loaded) -> bool:
+    """Show what a paid run would send and for how much, and ask."""
+    sends = plan_.paid_sends
+    what = f"{loaded.manifest.name}: {counted(len(sends), 'paid request')}, {estimate(plan_.cost)}"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise SpendingNeedsAWord(f"{what}. Say --yes, or set a cap with --max-cost-usd; nothing was sent.")
+    print(what, file=sys.stderr)
+    for item in sends[:_ASKED_ABOUT]:
+        print(f"  {item.job.id}: {item.job.provider}, {item.job.mode}", file=sys.stderr)
+    print("Send them? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:
+    for warning in summary.warnings:
+        print(f"{name}: {warning}", file=sys.stderr)
+    if summary.message:
+        print(f"{name}: {summary.message}", file=sys.stderr)
+    if quiet:
+        return
+    shown = files.shortest(summary.folder)
+    made = f"{counted(summary.made, 'video')} made in {shown}/videos" if summary.made else "nothing new to make"
+    made += f", {counted(summary.copied, 'copy').replace('copys', 'copies')}" if summary.copied else ""
+    money = f", {usd(summary.spent_usd)}" if summary.spent_usd else ""
+    took = f"{duration(summary.seconds)}{money}, {counts(summary.counts)}"
+    print(f"{name}: {made} ({took}); look at {shown}/report.html, the table is {shown}/results.csv")
+    if summary.exit_code in (StoppedEarly.exit_code, *SIGNALLED.values()):
+        print("Run the same command again to go on; nothing that was paid is paid again.")
