@@ -1,0 +1,24 @@
+"""Segmind's modify-video (v2: submit, poll, result) as pure functions: `next_step(state, reply) → Step`.
+
+Contract: https://docs.segmind.com/docs/serverless-api/async-inference and
+https://www.segmind.com/models/modify-video/api; what those leave open was read in the source of the vendor's Python
+SDK 1.3.0.
+"""
+
+from batchmod.providers.segmind.answers import http_date
+from batchmod.providers.segmind.dialect import begin, key_headers, next_step, resume, saved
+from batchmod.providers.segmind.facts import FACTS
+from batchmod.providers.segmind.history import history_request, history_rows, history_spans
+
+__all__ = [
+    "FACTS",
+    "begin",
+    "history_request",
+    "history_rows",
+    "history_spans",
+    "http_date",
+    "key_headers",
+    "next_step",
+    "resume",
+    "saved",
+]

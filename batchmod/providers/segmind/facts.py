@@ -1,0 +1,32 @@
+"""Segmind as data: limits, price, where it is reached, what becomes of the clips."""
+
+from typing import Final
+
+from batchmod.model import Price, ProviderFacts
+
+FACTS: Final = ProviderFacts(
+    name="segmind",
+    title="Luma Modify Video, as Segmind hosts it",
+    hosted=True,
+    key_env="SEGMIND_API_KEY",
+    base_urls={
+        "api": ("SEGMIND_BASE_URL", "https://api.segmind.com"),
+        "upload": ("SEGMIND_UPLOAD_BASE_URL", "https://workflows-api.segmind.com"),
+        "history": ("SEGMIND_HISTORY_BASE_URL", "https://api.spotprod.segmind.com"),
+    },
+    max_clip_s=30.0,
+    max_clip_bytes=100_000_000,
+    submits_per_minute=5.0,
+    burst=8,
+    price=Price(
+        per_second_usd=0.12,
+        per_call_usd=0.60,
+        note="published: $0.60 a call on average, not the rule behind it; a like service takes $0.12 a second",
+    ),
+    uploads=True,
+    history=True,
+    output_lives="7 days",
+    privacy="local clips go to a public upload URL; how long it lives and how to delete it is not published",
+    contract="docs.segmind.com and the vendor's Python SDK 1.3.0",
+    options_schema={"type": "object", "properties": {}, "additionalProperties": False},
+)
