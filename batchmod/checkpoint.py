@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from batchmod import files
-from batchmod.errors import RecordRefused
+from batchmod.errors import RecordRefused, StoppedEarly
 from batchmod.jobs import output_path
 from batchmod.model import Attempt, Delivery, Job, Source, Status, VideoFacts, Work
 
@@ -97,14 +97,22 @@ class Checkpoint:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
+        """All or nothing, durable at the end. Raises StoppedEarly where the disk does not take it."""
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield self._db
             self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._roll_back()
+            slug = "disk_full" if "full" in str(error) else "record_failed"
+            raise StoppedEarly(f"{self.path} cannot be written: {error}", slug=slug) from error
         except BaseException:
-            if self._db.in_transaction:  # a full disk ends a transaction by itself, or does not
-                self._db.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # a full disk ends a transaction by itself, or does not
+            self._db.execute("ROLLBACK")
 
     # --- the folder ---
 

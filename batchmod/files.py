@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, Final
 
-from batchmod.errors import FolderInUse
+from batchmod.errors import FolderInUse, UsageError
 
 _CHUNK: Final = 1 << 20
 _CACHED_FIELDS: Final = 4  # size, mtime, inode, hash
@@ -127,6 +127,15 @@ def listing(folder: Path, under: str) -> frozenset[str]:
         base = Path(root).relative_to(folder).as_posix()
         found.update(f"{base}/{name}" for name in names if not name.startswith("."))
     return frozenset(found)
+
+
+def make_folder(folder: Path) -> None:
+    """Make an output folder, or see that it can be written. Raises UsageError where it cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / LOCK_NAME).touch()
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
 @contextmanager

@@ -95,9 +95,14 @@ def _source(value: str, *, manifest: Path, identities: Identities, given: str | 
     return Source(location=str(place), local=True, identity=identity, sha256=digest, media_type=media_type)
 
 
+def is_remote(value: str) -> bool:
+    """Whether a cell names a URL, which the provider fetches itself."""
+    return value.lower().startswith(_REMOTE)
+
+
 def _located(value: str, *, manifest: Path, outside: bool) -> Path | str | None:
     """The file a cell names, None for a URL, or what is wrong with it."""
-    if value.lower().startswith(_REMOTE):
+    if is_remote(value):
         try:
             identity_of_url(value)
         except ValueError:

@@ -1,7 +1,7 @@
 """A manifest's file → jobs, with every problem found before anything is sent."""
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from batchmod.app.services import Services, identities
 from batchmod.errors import ManifestError, Problem
 from batchmod.model import Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
+from batchmod.rows import files_of
 from batchmod.schema import Schemas
 
 
@@ -50,6 +51,9 @@ def load(path: Path, options: Options, services: Services) -> Loaded:
     problems = [*gathered.problems, *_provider_problems(parsed, options, services)]
     if problems:
         raise ManifestError(manifest.in_order(problems))
+    no_upload = list(_upload_problems(parsed, options, services))
+    if no_upload:
+        raise ManifestError(no_upload)
     made = _jobs(parsed, options, services, gathered)
     collisions = [_collision(parsed, first, second) for first, second in jobs.colliding_stems(made)]
     if collisions:
@@ -145,6 +149,19 @@ def _provider_problems(parsed: Manifest, options: Options, services: Services) -
             place = row.places.get("provider", row.place)
             problems.append(Problem(place=place, field="provider", message=str(error), row=row.number))
     return problems
+
+
+def _upload_problems(parsed: Manifest, options: Options, services: Services) -> Iterator[Problem]:
+    """Local files for a provider that has no upload service here."""
+    for row in parsed.rows:
+        facts = services.facts(provider_of(row, parsed, options))
+        if not facts.hosted or services.endpoints(facts.name).upload is not None:
+            continue
+        hint = f"give a URL, or set {facts.base_urls['upload'][0]}" if facts.uploads else "give a URL"
+        for named in files_of(row):
+            if not sources.is_remote(named.value):
+                message = f"'{named.value}' is a local file, and {facts.name} has no upload service here"
+                yield Problem(place=named.place, field=named.field, message=message, hint=hint, row=row.number)
 
 
 def _collision(parsed: Manifest, first: Job, second: Job) -> Problem:

@@ -73,6 +73,7 @@ async def run(
     loaded: Loaded, options: Options, *, observe: Callable[[Event], None], confirm: Confirm, control: Control
 ) -> Summary:
     """Carry a manifest out; run again to go on. Raises the errors of `errors` that end a command."""
+    files.make_folder(loaded.folder)
     while True:
         try:
             with files.locked(loaded.folder):

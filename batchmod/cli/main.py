@@ -1,14 +1,16 @@
 """argv → a command → an exit code; errors become one or more lines on standard error."""
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 
 from batchmod.cli.arguments import parser
-from batchmod.errors import BatchmodError, ManifestError
+from batchmod.errors import BatchmodError, ManifestError, StoppedEarly
 
 _BUG = 70
+_BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,17 +32,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BatchmodError as error:
         print(f"batchmod: {error} [{error.slug}]", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        return _say_os_error(error)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except Exception:  # noqa: BLE001 - the last line of defence: a bug is said to be one
         traceback.print_exc()
         print(
             "batchmod: this is a bug in batchmod; what was sent is in the record, run again to go on.", file=sys.stderr
         )
         return _BUG
+
+
+def _say_os_error(error: OSError) -> int:
+    """The system refused: what was sent is in the record, so that the run can go on."""
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    slug = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "system"
+    place = f"{error.filename}: " if error.filename else ""
+    print(f"batchmod: {place}{error.strerror or error} [{slug}]; run again to go on.", file=sys.stderr)
+    return StoppedEarly.exit_code
 
 
 def _say_problems(error: ManifestError) -> None:
