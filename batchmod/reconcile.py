@@ -159,8 +159,12 @@ def _doubt(walk: Walk, held: Mapping[str, Known]) -> str | None:
 
 
 def _deduplicated(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
-    """One row a request: a request with several outputs is listed once for each."""
-    return list({row.request_id: row for row in rows}.values())
+    """One row a request, a readable one if there is one: a request with several outputs is listed once for each."""
+    found: dict[str, HistoryRow] = {}
+    for row in rows:
+        if row.request_id not in found or found[row.request_id].inputs is None:
+            found[row.request_id] = row
+    return list(found.values())
 
 
 def _plain(value: Any) -> str:
