@@ -70,7 +70,7 @@ class Desk:
         if self.stop_slug is None:
             self.stop_slug, self.stop_message = slug, message
             self.tell("stopping", None, code=slug, message=message)
-        self.purse.wake()
+        self.purse.close()
 
     def tell(self, kind: str, work: Work | None, jobs: Sequence[Job] = (), **facts: Any) -> None:
         """Say that something happened, to whoever observes."""

@@ -1,7 +1,8 @@
 """The caps as reservations: what is done, in flight and uncertain, kept per work so that nothing counts twice."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from batchmod.limits import Budget
 
@@ -12,12 +13,24 @@ class Purse:
     def __init__(self, *caps: Budget, held: Mapping[int, float] | None = None) -> None:
         self._caps = caps
         self._held = dict(held or {})
+        self._carried: set[int] = set()
+        self._closed = False
         self._moved = asyncio.Event()
 
+    @contextmanager
+    def carried(self, work_id: int) -> Iterator[None]:
+        """While the block runs, the work may still give back what is reserved for it; later only another run can."""
+        self._carried.add(work_id)
+        try:
+            yield
+        finally:
+            self._carried.discard(work_id)
+            self.wake()
+
     async def hold(self, work_id: int, usd: float) -> bool:
-        """Reserve, waiting for money that others may give back; False where no cap can ever allow it."""
+        """Reserve, waiting for money that others may give back; False where none will come in this run."""
         while not all(cap.allows(usd) for cap in self._caps):
-            if not any(self._held.values()):
+            if self._closed or not any(self._held.get(other) for other in self._carried):
                 return False
             self._moved.clear()
             await self._moved.wait()
@@ -33,6 +46,11 @@ class Purse:
         """Turn a work's reservation into its true cost (0 where nothing was billed)."""
         reserved = self._held.pop(work_id, 0.0)
         self._caps = tuple(cap.settle(reserved=reserved, cost=cost) for cap in self._caps)
+        self.wake()
+
+    def close(self) -> None:
+        """Nobody waits for money any more: nothing new is sent."""
+        self._closed = True
         self.wake()
 
     def wake(self) -> None:

@@ -147,7 +147,7 @@ class Runner:
         """Take one work as far as it goes."""
         provider = task.lane.provider
         task.began = clock.ticks()
-        with suppress(Left):
+        with suppress(Left), self.desk.purse.carried(task.work.work_id):
             step = provider.begin(task.work) if task.action is Action.SEND else provider.resume(task.work)
             while not isinstance(step, Done):
                 step = await self._advance(task, step)
@@ -217,6 +217,8 @@ class Runner:
             case Uncertain():
                 record.doubt(work_id, task.attempt_id, reason=step.reason, at=clock.now())
                 self.desk.tell("uncertain", task.work, task.jobs, reason=step.reason)
+                if task.attempt_id is not None:
+                    task.lane.failed(self.desk, "uncertain")
 
     def _fail(self, task: Task, code: str, message: str, *, billed: bool) -> None:
         self.desk.record.fail(task.work.work_id, code=code, message=message, billed=billed, at=clock.now())

@@ -62,7 +62,7 @@ async def _send(desk: Desk, task: Task, call: Call) -> tuple[Step, Reply]:
             desk.tell("submitted", task.work, task.jobs, request_id=request_id)
     finally:
         task.in_the_air = False
-    task.lane.answered = task.lane.answered or reply.sent is not Sent.NEVER_SENT
+    task.lane.answered = task.lane.answered or reply.sent is Sent.ANSWERED
     return step, reply
 
 
