@@ -117,9 +117,12 @@ def test_contributing_lists_every_member_of_a_dialect() -> None:
 
 
 def _words(node: ast.AST) -> set[str]:
-    """The texts in an expression that could be short names."""
-    texts = (each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str))
-    return {text for text in texts if _SLUG.fullmatch(text)}
+    """The texts in an expression that could be short names, but for those it only compares with."""
+    if isinstance(node, ast.Compare):
+        return set()
+    if isinstance(node, ast.Constant):
+        return {node.value} if isinstance(node.value, str) and _SLUG.fullmatch(node.value) else set()
+    return set(chain.from_iterable(map(_words, ast.iter_child_nodes(node))))
 
 
 def _slugs_in(node: ast.AST) -> Iterable[str]:
