@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 from batchmod.model import Reply, Sent
 
 _MILLISECONDS_FROM: Final = 1e11
+_QUERY: Final = re.compile(r"(https?://[^\s?#\"']+)[?#][^\s\"']*", re.IGNORECASE)
 
 
 def as_object(reply: Reply) -> Mapping[str, Any]:
@@ -28,7 +30,13 @@ def words_of(reply: Reply) -> str:
     said = body.get("error") or body.get("error_description") or body.get("message") or body.get("detail")
     if not said:
         said = reply.problem or reply.body[:200].decode("utf-8", "replace")
-    return " ".join(str(said).split())[:300] or "no reason given"
+    return shown(str(said)) or "no reason given"
+
+
+def shown(said: str) -> str:
+    """A vendor's text for messages and files: on one line, short, its URLs without queries (signatures stand there)."""
+    plain = _QUERY.sub(r"\1", " ".join(said.split()))
+    return plain[:300]
 
 
 def output_url(body: Mapping[str, Any]) -> str | None:

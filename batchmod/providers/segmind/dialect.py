@@ -19,7 +19,7 @@ from batchmod.model import (
     Wait,
     Work,
 )
-from batchmod.providers.segmind.answers import as_object, number, output_url, words_of
+from batchmod.providers.segmind.answers import as_object, number, output_url, shown, words_of
 from batchmod.providers.segmind.history import history_rows
 from batchmod.providers.segmind.refusals import blocked, failure_slug, refusal
 from batchmod.providers.segmind.state import State
@@ -244,7 +244,7 @@ def _after_history(state: State, reply: Reply) -> Step:
 
 def _failed(state: State, message: str) -> Failed:
     """A job that ran and failed; the contract says that only a completed one is billed."""
-    return Failed(state=state, slug=failure_slug(message), message=message, billed=False)
+    return Failed(state=state, slug=failure_slug(message), message=shown(message), billed=False)
 
 
 def _hash(source: Mapping[str, Any]) -> str:
