@@ -338,6 +338,16 @@ class Checkpoint:
             )  # fmt: skip
             db.execute("UPDATE delivery SET delivered = 1 WHERE work_id = ?", (work_id,))
 
+    def reuse(self, work_id: int, *, facts: VideoFacts, sha256: str, at: float) -> None:
+        """Write down an output that another folder has paid for: here it cost nothing."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE work SET status = 'succeeded', facts = ?, sha256 = ?, finished_at = ?, cost_usd = 0, "
+                "cost_source = 'reused', billed = 0, error_code = NULL, error = NULL WHERE work_id = ?",
+                (_dump(_facts_as_json(facts)), sha256, at, work_id),
+            )
+            db.execute("UPDATE delivery SET delivered = 1 WHERE work_id = ?", (work_id,))
+
     def fail(self, work_id: int, *, code: str, message: str, billed: bool | None, at: float) -> None:
         """Write down a definite failure; whatever attempt was open was answered.
 

@@ -415,6 +415,19 @@ class Delivery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What the per-user index says of a request that another output folder has paid for, or is paying for."""
+
+    folder: str
+    status: Status
+    output: str | None
+    sha256: str | None
+    cost_usd: float | None
+    on: str
+    """The day, `2026-05-03`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One POST that could create a paid job, as it was written down before it left."""
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from batchmod.model import Delivery, Estimate, Job, Price, ProviderFacts, Status, VideoFacts, Work
+from batchmod.model import Claim, Delivery, Estimate, Job, Price, ProviderFacts, Status, VideoFacts, Work
 
 
 class Action(StrEnum):
@@ -14,6 +14,7 @@ class Action(StrEnum):
     RESUME = "resume"  # go on with a request that was sent
     ASK = "ask"  # may have been paid: look it up
     FETCH = "fetch"  # paid, but its file is not there: get it again
+    REUSE = "reuse"  # another output folder has paid for this very output
     COPY = "copy"  # another id has, or will have, this very output
     KEEP = "keep"  # done
     FAIL = "fail"  # cannot be sent: its clip or picture is unusable
@@ -42,6 +43,7 @@ class Item:
     twin_of: str | None = None
     """The id whose request this row shares."""
     flaw: Flaw | None = None
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,10 @@ class Known:
     """Every work that is submitting, submitted or uncertain."""
     files: frozenset[str] = frozenset()
     """The outputs that are there, relative to the output folder."""
+    elsewhere: Mapping[str, Claim] = field(default_factory=dict)
+    """job_key → what another output folder of this user holds."""
+    reusable: frozenset[str] = frozenset()
+    """The keys among those whose file is there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +130,7 @@ def plan(
     return Plan(items=tuple(items), orphans=orphans)
 
 
-_SHARED = frozenset({Action.SEND, Action.RESUME, Action.ASK, Action.FETCH})
+_SHARED = frozenset({Action.SEND, Action.RESUME, Action.ASK, Action.FETCH, Action.REUSE})
 
 _BEGINS = frozenset({Action.SEND, Action.COPY, Action.FAIL, Action.LEAVE})
 """What a hold stops: anything new. What was sent is still collected, since it is paid."""
@@ -144,10 +150,24 @@ def _item(
         if settled is not None:
             return settled
     work_id = work.work_id if work else None
+    claim = known.elsewhere.get(job.key)
+    if claim is not None:
+        return _claimed(job, claim, reusable=job.key in known.reusable)
     if flaw is not None:
         return Item(job=job, action=Action.FAIL, why=flaw.message, flaw=flaw, work_id=work_id)
     why = "new" if work is None or work.attempts == 0 else "again"
     return Item(job=job, action=Action.SEND, why=why, work_id=work_id)
+
+
+def _claimed(job: Job, claim: Claim, *, reusable: bool) -> Item:
+    """A request that another folder holds is never sent: it is reused, or waits with the reason (rules: money 7)."""
+    if claim.status is not Status.SUCCEEDED:
+        why = f"{claim.status.value} in {claim.folder}: run that folder's manifest, then this one reuses it"
+        return Item(job=job, action=Action.HOLD, why=why, claim=claim)
+    if not reusable:
+        why = f"paid on {claim.on} in {claim.folder}, file not found: give --output, or --no-reuse to pay again"
+        return Item(job=job, action=Action.HOLD, why=why, claim=claim)
+    return Item(job=job, action=Action.REUSE, why=f"paid on {claim.on} in {claim.folder}", claim=claim)
 
 
 def _settled(job: Job, work: Work, *, known: Known, hosted: bool, wishes: Wishes) -> Item | None:

@@ -31,6 +31,8 @@ def record(
     line.update(status=status.value, manifest=manifest, row=number)
     if work is not None:
         line.update(_of_work(work))
+    if status is Status.HELD:
+        line["error"] = row.get("why")
     if delivery is not None:
         line["version"] = delivery.version
         if status is Status.SUCCEEDED:

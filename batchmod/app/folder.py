@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,8 +10,8 @@ from batchmod import files, report, results
 from batchmod.app.loading import Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import OtherManifest, RecordRefused
-from batchmod.model import Delivery, Row, Status, Work
-from batchmod.planning import Known, latest_by_key
+from batchmod.model import Claim, Delivery, Job, Row, Status, Work
+from batchmod.planning import Action, Known, Plan, latest_by_key
 
 _TRACES: Final = ("results.csv", "events.jsonl", "videos")
 
@@ -50,10 +50,25 @@ def known(record: Checkpoint, folder: Path) -> Known:
     )
 
 
-def store_rows(record: Checkpoint, loaded: Loaded) -> bool:
+def reusable(elsewhere: Mapping[str, Claim], jobs: Iterable[Job]) -> frozenset[str]:
+    """The keys of jobs that another folder has paid for and whose file is there."""
+    claimed = ((job.key, elsewhere[job.key]) for job in jobs if job.key in elsewhere)
+    return frozenset(
+        key for key, claim in claimed if claim.output and claim.sha256 and (Path(claim.folder) / claim.output).is_file()
+    )
+
+
+def store_rows(record: Checkpoint, loaded: Loaded, plan: Plan) -> bool:
     """Keep the manifest's rows for results.csv and the report; whether they are new."""
+    held = {item.job.number: item.why for item in plan.items if item.action is Action.HOLD}
     rows = [
-        StoredRow(row.number, row.id, job.key, "held" if row.hold else None, _fields(row, job.provider, loaded))
+        StoredRow(
+            row.number,
+            row.id,
+            job.key,
+            "held" if row.hold or row.number in held else None,
+            {**_fields(row, job.provider, loaded), "why": held.get(row.number)},
+        )
         for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
     ]
     digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()

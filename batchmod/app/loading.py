@@ -9,7 +9,7 @@ from typing import Any
 from batchmod import files, jobs, manifest, planning, sources
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities
-from batchmod.errors import ManifestError, Problem
+from batchmod.errors import ManifestError, Problem, UsageError
 from batchmod.model import Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
 from batchmod.rows import files_of
@@ -145,7 +145,7 @@ def _provider_problems(parsed: Manifest, options: Options, services: Services) -
     for row in parsed.rows:
         try:
             services.facts(provider_of(row, parsed, options))
-        except Exception as error:  # noqa: BLE001 - re-shaped into a problem with its place
+        except UsageError as error:
             place = row.places.get("provider", row.place)
             problems.append(Problem(place=place, field="provider", message=str(error), row=row.number))
     return problems

@@ -19,6 +19,7 @@ class Options:
     rehearse: bool = False
     allow_outside: bool = False
     retry_failed: bool = False
+    reuse: bool = True
     max_in_flight: int | None = None
     submits_per_minute: float | None = None
     polls_per_minute: float | None = None

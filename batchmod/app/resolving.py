@@ -56,6 +56,7 @@ async def _ask(
     record: Checkpoint, folder: Path, services: Services, *, grace_s: float, observe: Callable[[Event], None]
 ) -> None:
     scratch = folder / ".work"
+    claims = services.open_index(record, folder)
     tools = Tools(
         checkpoint=record,
         folder=folder,
@@ -65,12 +66,14 @@ async def _ask(
         clip=lambda _: None,
         observe=observe,
         dice=secrets.SystemRandom().random,
+        claims=claims,
     )
     runner = Runner(tools, Settings(run_id="resolve", history_grace_s=grace_s), Purse(held=record.reservations()))
     try:
         await runner.resolve()
     finally:
         await runner.close()
+        claims.close()
 
 
 def _uncertain(record: Checkpoint) -> list[Work]:

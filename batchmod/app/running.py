@@ -6,7 +6,7 @@ import secrets
 import shutil
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Self
 
@@ -17,6 +17,7 @@ from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import FolderInUse
+from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
 from batchmod.planning import Action, Plan
 from batchmod.providers.base import Provider
@@ -95,7 +96,8 @@ async def _run_locked(
         folders.claim(record, loaded)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
         scratch.mkdir(exist_ok=True)
-        runner = _runner(record, loaded, options, run_id=run_id, scratch=scratch, log=log)
+        claims = _claims(record, loaded)
+        runner = _runner(record, loaded, options, run_id=run_id, scratch=scratch, log=log, claims=claims)
         control.attach(runner.drain)
         try:
             runner.desk.may_spend = False
@@ -103,7 +105,7 @@ async def _run_locked(
             plan = make_plan(record, loaded, options)
             declined = not _may_go(plan, loaded, options, confirm)
             runner.desk.may_spend = bool(plan.paid_sends) and not declined
-            new_rows = folders.store_rows(record, loaded)
+            new_rows = folders.store_rows(record, loaded, plan)
             if not declined:
                 record.begin_run(run_id, at=began)
                 log.tell("run_started", run_id=run_id, rows=len(plan.items))
@@ -112,6 +114,7 @@ async def _run_locked(
                 await runner.run(plan)
         finally:
             await runner.close()
+            claims.close()
             shutil.rmtree(scratch, ignore_errors=True)
         return _ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
 
@@ -121,6 +124,9 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
     chosen = [job for job in loaded.jobs if job.number in loaded.chosen]
     facts = {job.provider: loaded.services.facts(job.provider) for job in chosen}
     known = folders.known(record, loaded.folder) if record is not None else planning.Known()
+    if options.reuse and any(of.hosted for of in facts.values()):
+        elsewhere = loaded.services.elsewhere(record)
+        known = replace(known, elsewhere=elsewhere, reusable=folders.reusable(elsewhere, chosen))
     wishes = planning.Wishes(retry_failed=options.retry_failed, max_attempts=loaded.limits.max_attempts)
     return planning.plan(
         chosen, known=known, facts=facts, clips=loaded.clips, flaws=loaded.flaws, held=loaded.held, wishes=wishes
@@ -138,7 +144,24 @@ def _may_go(plan: Plan, loaded: Loaded, options: Options, confirm: Confirm) -> b
     return confirm(plan, loaded)
 
 
-def _runner(record: Checkpoint, loaded: Loaded, options: Options, *, run_id: str, scratch: Path, log: "_Log") -> Runner:
+def _claims(record: Checkpoint, loaded: Loaded) -> Index | NoIndex:
+    """The index of paid work, where anything is or was paid."""
+    names = {job.provider for job in loaded.jobs} | {work.provider for work in record.unfinished()}
+    if not any(loaded.services.facts(name).hosted for name in names):
+        return NoIndex()
+    return loaded.services.open_index(record, loaded.folder)
+
+
+def _runner(
+    record: Checkpoint,
+    loaded: Loaded,
+    options: Options,
+    *,
+    run_id: str,
+    scratch: Path,
+    log: "_Log",
+    claims: Index | NoIndex,
+) -> Runner:
     workers = min(executors.cores(), max(1, len(loaded.chosen)))
     settings = Settings(
         run_id=run_id,
@@ -148,6 +171,7 @@ def _runner(record: Checkpoint, loaded: Loaded, options: Options, *, run_id: str
         local_workers=workers,
         stop_after_failures=loaded.limits.stop_after_failures,
         history_grace_s=options.history_grace_s,
+        reuse=options.reuse,
     )
     tools = Tools(
         checkpoint=record,
@@ -158,6 +182,7 @@ def _runner(record: Checkpoint, loaded: Loaded, options: Options, *, run_id: str
         clip=loaded.clips.get,
         observe=log.write,
         dice=secrets.SystemRandom().random,
+        claims=claims,
     )
     return Runner(tools, settings, _purse(record, loaded))
 

@@ -1,15 +1,15 @@
 """Which providers can be asked, where and with which key: the one reader of the environment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from batchmod import executors, files, providers
+from batchmod import executors, files, index, providers
 from batchmod.checkpoint import Checkpoint
 from batchmod.clock import now
 from batchmod.errors import MissingExtra, MissingKey, UsageError
-from batchmod.model import Endpoints, ProviderFacts
+from batchmod.model import Claim, Delivery, Endpoints, ProviderFacts
 from batchmod.providers.base import Provider
 from batchmod.urls import check_base_url, origin_of
 
@@ -67,6 +67,20 @@ class Services:
             name, endpoints=self._endpoints_at(name, origin), key=key, shelf=Shelf(record=record, provider=name)
         )
 
+    def elsewhere(self, record: Checkpoint | None) -> dict[str, Claim]:
+        """job_key → what other output folders of this user have paid for, or are paying for."""
+        return index.elsewhere(index_file(self.environ), record.fact("folder_id") if record else None)
+
+    def open_index(self, record: Checkpoint, folder: Path) -> index.Index:
+        """The index, told what this folder's record says."""
+        opened = index.Index.open(
+            index_file(self.environ), folder=folder, folder_id=record.fact("folder_id") or str(folder)
+        )
+        deliveries = record.deliveries()
+        latest = {work.job_key: work for work in record.works() if self.facts(work.provider).hosted}
+        opened.rebuild((work, _output(deliveries.get(work.work_id, ()))) for work in latest.values())
+        return opened
+
     def _endpoints_at(self, name: str, origin: str) -> Endpoints:
         configured = self.endpoints(name)
         if origin_of(configured.api) == origin:
@@ -79,6 +93,10 @@ class Services:
     def _key_names(self) -> tuple[str, ...]:
         found = (providers.facts(name).key_env for name in providers.NAMES)
         return tuple(name for name in found if name)
+
+
+def _output(deliveries: Iterable[Delivery]) -> str | None:
+    return next((delivery.path for delivery in deliveries if delivery.delivered), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +123,15 @@ def engine_installed() -> bool:
 def identities(environ: Mapping[str, str]) -> files.Identities:
     """Content hashes, remembered in the user's cache folder."""
     return files.Identities(cache_folder(environ) / "identities.json")
+
+
+def index_file(environ: Mapping[str, str]) -> Path:
+    """The per-user index of paid work: below BATCHMOD_HOME, else where the system keeps a user's data."""
+    home = environ.get("BATCHMOD_HOME")
+    if home:
+        return Path(home) / index.FILE_NAME
+    base = environ.get("XDG_DATA_HOME") or environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path(environ.get("HOME", ".")) / ".local" / "share") / "batchmod" / index.FILE_NAME
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:

@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     _add(commands, "status", "counts and money of an output folder", _path, _json)
     resolve = _add(commands, "resolve", "uncertain jobs: list them, look them up, or decide about them", _path, _json)
     resolve.add_argument("--ask", action="store_true", help="look them up in the provider's history")
-    resolve.add_argument("--resend", nargs="+", default=[], metavar="ID", help="send them again, come what may")
+    resolve.add_argument(
+        "--resend", nargs="+", default=[], metavar="ID", help="plan them again: the next run sends them"
+    )
     resolve.add_argument("--give-up", nargs="+", default=[], metavar="ID", help="take them for failed")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add(commands, "report", "write results.csv and report.html anew", _path)
@@ -83,6 +85,7 @@ def _pace(command: argparse.ArgumentParser) -> None:
     group.add_argument("--polls-per-minute", type=_rate, metavar="N")
     group.add_argument("--max-cost-usd", type=_money, metavar="X", help="never commit more than this in this folder")
     group.add_argument("--retry-failed", action="store_true", help="try rows again that failed without being billed")
+    group.add_argument("--no-reuse", action="store_true", help="pay again for what another folder has paid for")
     group.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
 
 

@@ -31,6 +31,7 @@ def options_of(args: argparse.Namespace) -> Options:
         rehearse=args.rehearse,
         allow_outside=args.allow_outside,
         retry_failed=getattr(args, "retry_failed", False),
+        reuse=not getattr(args, "no_reuse", False),
         max_in_flight=getattr(args, "max_in_flight", None),
         submits_per_minute=getattr(args, "submits_per_minute", None),
         polls_per_minute=getattr(args, "polls_per_minute", None),

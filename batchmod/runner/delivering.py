@@ -43,6 +43,7 @@ async def deliver(desk: Desk, task: Task, done: Done) -> None:
     cost = work.cost_usd if work.cost_usd is not None else estimated
     desk.purse.settle(work_id, cost=cost or 0.0)
     task.lane.succeeded()
+    desk.keep_claim(work_id)
     desk.tell("succeeded", task.work, task.jobs, cost_usd=cost, output=f"videos/{targets[0].name}")
 
 
@@ -96,6 +97,23 @@ def _not_brought_home(desk: Desk, task: Task, problem: str) -> None:
         desk.tell("failed", task.work, task.jobs, code="output_expired", message=message)
     else:
         desk.stop("download_failed", f"{message}; it is paid: run again to fetch it")
+
+
+async def reuse(desk: Desk, item: Item) -> None:
+    """Take over what another output folder has paid for: a copy of its file, checked by its hash."""
+    claim = item.claim
+    assert claim is not None
+    source = Path(claim.folder) / (claim.output or "")
+    found = await desk.tools.verify(source)
+    same = isinstance(found, VideoFacts) and await asyncio.to_thread(files.sha256_of, source) == claim.sha256
+    if not same or not isinstance(found, VideoFacts):
+        desk.warnings.append(f"{item.job.id}: {source} is not the file that was paid for; the row is left as it is")
+        return
+    work = desk.record.open_work(item.job, run_id=desk.settings.run_id)
+    delivery = desk.record.add_delivery(item.job, work.work_id)
+    await asyncio.to_thread(_copy, source, desk.tools.folder / delivery.path)
+    desk.record.reuse(work.work_id, facts=found, sha256=claim.sha256 or "", at=clock.now())
+    desk.tell("copied", work, (item.job,), output=delivery.path, reused_from=claim.folder)
 
 
 def copy_existing(desk: Desk, plan: Plan) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from batchmod import clock, retry
 from batchmod.checkpoint import Checkpoint
@@ -26,6 +26,20 @@ class Settings:
     stop_after_failures: int = 5
     poll_deadline_s: float = 3600.0
     history_grace_s: float = 600.0
+    reuse: bool = True
+    """Whether a request that another folder holds may not be sent."""
+
+
+class Claims(Protocol):
+    """The index of paid work, as a run needs it."""
+
+    def claim(self, job_key: str, *, at: float, force: bool = False) -> bool:
+        """Claim a request before its intent; False where another folder holds it."""
+        ...
+
+    def keep(self, work: Work, output: str | None = None) -> None:
+        """Take over what has become of a work."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +57,7 @@ class Tools:
     """Identity of a source → its facts, if it was looked at."""
     observe: Callable[[Event], None]
     dice: Callable[[], float]
+    claims: Claims
 
 
 class Desk:
@@ -71,6 +86,19 @@ class Desk:
             self.stop_slug, self.stop_message = slug, message
             self.tell("stopping", None, code=slug, message=message)
         self.purse.close()
+
+    def claim(self, task_work: Work, *, hosted: bool) -> bool:
+        """Claim a request for this folder; False where another one holds it. Free work needs no claim."""
+        if not hosted:
+            return True
+        return self.tools.claims.claim(task_work.job_key, at=clock.now(), force=not self.settings.reuse)
+
+    def keep_claim(self, work_id: int) -> None:
+        """Let the index know what has become of a work; the record is the truth, so a failure here is none."""
+        work = self.record.work(work_id)
+        if work.origin:
+            output = next((d.path for d in self.record.deliveries_of(work_id) if d.delivered), None)
+            self.tools.claims.keep(work, output)
 
     def tell(self, kind: str, work: Work | None, jobs: Sequence[Job] = (), **facts: Any) -> None:
         """Say that something happened, to whoever observes."""

@@ -47,12 +47,14 @@ def settle(desk: Desk, verdict: reconcile.Verdict) -> Work | None:
             request_id = verdict.row.request_id
             if not desk.record.accept(attempt.work_id, attempt.attempt_id, request_id=request_id, state={}):
                 return None
+            desk.keep_claim(attempt.work_id)
             work = desk.record.work(attempt.work_id)
             desk.tell("resolved", work, request_id=request_id, how="found in the history")
             return work
         case reconcile.NeverAccepted():
             desk.record.never_accepted(attempt)
             desk.purse.settle(attempt.work_id)
+            desk.keep_claim(attempt.work_id)
             work = desk.record.work(attempt.work_id)
             desk.tell("resolved", work, how="never accepted: planned again")
             return work if desk.may_spend and desk.sends else None

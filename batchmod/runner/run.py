@@ -30,6 +30,9 @@ class Runner:
     async def run(self, plan: Plan) -> None:
         """Carry out a plan; afterwards ask about what has become uncertain, and go on with what is found."""
         self._fail_flawed(plan)
+        for item in plan.items:
+            if item.action is Action.REUSE:
+                await delivering.reuse(self.desk, item)
         await self._carry_all([*self._orphans(plan), *self._tasks(plan)])
         delivering.copy_existing(self.desk, plan)
         jobs = _jobs_by_key(plan)
@@ -205,6 +208,7 @@ class Runner:
                 if task.attempt_id is not None and record.work(work_id).status is Status.SUBMITTING:
                     record.refuse(work_id, task.attempt_id, outcome="refused", note=step.message)
                     self.desk.purse.settle(work_id)
+                self.desk.keep_claim(work_id)
                 self.desk.stop(step.slug, step.message)
             case _ if task.action is Action.FETCH:
                 reason = step.message if isinstance(step, Failed) else step.reason
@@ -216,12 +220,14 @@ class Runner:
                 task.lane.failed(self.desk, step.slug)
             case Uncertain():
                 record.doubt(work_id, task.attempt_id, reason=step.reason, at=clock.now())
+                self.desk.keep_claim(work_id)
                 self.desk.tell("uncertain", task.work, task.jobs, reason=step.reason)
                 if task.attempt_id is not None:
                     task.lane.failed(self.desk, "uncertain")
 
     def _fail(self, task: Task, code: str, message: str, *, billed: bool) -> None:
         self.desk.record.fail(task.work.work_id, code=code, message=message, billed=billed, at=clock.now())
+        self.desk.keep_claim(task.work.work_id)
         self.desk.tell("failed", task.work, task.jobs, code=code, message=message)
 
 

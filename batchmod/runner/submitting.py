@@ -21,7 +21,7 @@ async def submit(desk: Desk, task: Task, call: Call) -> Step:
     async with AsyncExitStack() as stack:
         await _lead(task.lane, stack)
         await task.lane.submit_turn()
-        if not desk.sends:
+        if not desk.sends or not desk.claim(task.work, hosted=task.lane.provider.facts.hosted):
             desk.purse.settle(task.work.work_id)
             raise Left
         step, reply = await _send(desk, task, call)
@@ -62,6 +62,7 @@ async def _send(desk: Desk, task: Task, call: Call) -> tuple[Step, Reply]:
             desk.tell("submitted", task.work, task.jobs, request_id=request_id)
     finally:
         task.in_the_air = False
+        desk.keep_claim(work_id)
     task.lane.answered = task.lane.answered or reply.sent is Sent.ANSWERED
     return step, reply
 
@@ -107,6 +108,7 @@ def _nothing_created(desk: Desk, task: Task, *, outcome: str, note: str) -> None
     assert task.attempt_id is not None
     desk.record.refuse(task.work.work_id, task.attempt_id, outcome=outcome, note=note)
     desk.purse.settle(task.work.work_id)
+    desk.keep_claim(task.work.work_id)
 
 
 async def _pause(desk: Desk, task: Task, step: Failed, seconds: float) -> None:

@@ -1,0 +1,158 @@
+"""The per-user index of paid work: what other output folders of this user have paid for, or are paying for now.
+
+It is a hint, rebuilt from a folder's record whenever that is opened; the records are the truth. What it must never
+miss is a claim: a hosted request is claimed here before its intent is written, so that two folders cannot both send
+it. Work of the embedded engine is free and never stands here.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+from batchmod import clock
+from batchmod.errors import StoppedEarly
+from batchmod.model import Claim, Status, Work
+
+FILE_NAME: Final = "paid.sqlite3"
+_VERSION: Final = 1
+_CLAIMED: Final = (Status.SUBMITTING, Status.SUBMITTED, Status.UNCERTAIN, Status.SUCCEEDED)
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS folder (folder_id TEXT PRIMARY KEY, path TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS claim (
+    job_key    TEXT PRIMARY KEY,
+    folder_id  TEXT NOT NULL,
+    status     TEXT NOT NULL,
+    output     TEXT,               -- relative to the folder
+    sha256     TEXT,
+    cost_usd   REAL,
+    at         REAL NOT NULL       -- Unix seconds
+) STRICT;
+"""
+
+
+def elsewhere(path: Path, folder_id: str | None) -> dict[str, Claim]:
+    """job_key → what another folder than `folder_id` holds; read only, and empty where there is no index yet."""
+    if not path.exists():
+        return {}
+    query = (
+        "SELECT c.job_key, f.path, c.status, c.output, c.sha256, c.cost_usd, c.at "
+        "FROM claim c JOIN folder f USING (folder_id) WHERE c.folder_id != ?"
+    )
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)) as db:
+            return {row[0]: _claim(row) for row in db.execute(query, (folder_id or "",))}
+    except sqlite3.Error as error:
+        raise _refused(path, error) from error
+
+
+def _claim(row: tuple[Any, ...]) -> Claim:
+    return Claim(
+        folder=row[1],
+        status=Status(row[2]),
+        output=row[3],
+        sha256=row[4],
+        cost_usd=row[5],
+        on=clock.iso(row[6])[:10],
+    )
+
+
+def _refused(path: Path, error: Exception) -> StoppedEarly:
+    text = f"the index of paid work cannot be used: {path}: {error}; move it away, it is made anew from the records"
+    return StoppedEarly(text, slug="index_refused")
+
+
+class Index:
+    """One user's index, open, seen from one output folder."""
+
+    def __init__(self, connection: sqlite3.Connection, *, folder_id: str) -> None:
+        self._db = connection
+        self._folder_id = folder_id
+
+    @classmethod
+    def open(cls, path: Path, *, folder: Path, folder_id: str) -> Self:
+        """Open or make the index, and say where this folder is now. Raises StoppedEarly where it cannot be used."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(path, isolation_level=None, timeout=30.0)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            if db.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
+                raise StoppedEarly(f"{path} was written by a newer batchmod", slug="index_refused")
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+        except (sqlite3.Error, OSError) as error:
+            raise _refused(path, error) from error
+        index = cls(db, folder_id=folder_id)
+        with index._transaction() as open_db:
+            open_db.execute("INSERT OR REPLACE INTO folder VALUES (?, ?)", (folder_id, str(folder)))
+        return index
+
+    def close(self) -> None:
+        """Close."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def rebuild(self, works: Iterable[tuple[Work, str | None]]) -> None:
+        """Take over what this folder's record says: (its latest work of a key, the output's path) each."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM claim WHERE folder_id = ?", (self._folder_id,))
+            for work, output in works:
+                self._put(db, work, output, force=False)
+
+    def claim(self, job_key: str, *, at: float, force: bool = False) -> bool:
+        """Claim a request before its intent; False where another folder holds it (and `force` does not say so)."""
+        with self._transaction() as db:
+            holder = db.execute("SELECT folder_id FROM claim WHERE job_key = ?", (job_key,)).fetchone()
+            if holder is not None and holder[0] != self._folder_id and not force:
+                return False
+            values = (job_key, self._folder_id, Status.SUBMITTING.value, at)
+            db.execute("INSERT OR REPLACE INTO claim (job_key, folder_id, status, at) VALUES (?, ?, ?, ?)", values)
+        return True
+
+    def keep(self, work: Work, output: str | None = None) -> None:
+        """Take over a work's state; a work that was refused or failed gives its claim back."""
+        with self._transaction() as db:
+            self._put(db, work, output, force=True)
+
+    def _put(self, db: sqlite3.Connection, work: Work, output: str | None, *, force: bool) -> None:
+        if work.status not in _CLAIMED:
+            mine = (work.job_key, self._folder_id)
+            db.execute("DELETE FROM claim WHERE job_key = ? AND folder_id = ?", mine)
+            return
+        verb = "INSERT OR REPLACE" if force else "INSERT OR IGNORE"
+        at = work.finished_at or work.submitted_at or 0.0
+        db.execute(
+            f"{verb} INTO claim VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (work.job_key, self._folder_id, work.status.value, output, work.sha256, work.cost_usd, at),
+        )
+
+
+class NoIndex:
+    """For runs that cost nothing: there is nothing to claim."""
+
+    def claim(self, job_key: str, *, at: float, force: bool = False) -> bool:  # noqa: ARG002 - the index's own face
+        """Everything may be made."""
+        return True
+
+    def keep(self, work: Work, output: str | None = None) -> None:
+        """Free work is not kept."""
+
+    def close(self) -> None:
+        """Nothing is open."""
