@@ -22,7 +22,7 @@ from batchmod.jobs import output_path
 from batchmod.model import Attempt, Delivery, Job, Source, Status, VideoFacts, Work
 
 FILE_NAME: Final = "checkpoint.sqlite3"
-APPLICATION_ID: Final = 1651335268
+APPLICATION_ID: Final = 1651336036
 VERSION: Final = 1
 _HEADER_BYTES: Final = 100
 
@@ -76,9 +76,9 @@ class Checkpoint:
         except (OSError, sqlite3.DatabaseError) as error:
             raise _unreadable(path, error) from error
         try:
-            _refuse_broken(db)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 db.execute(f"PRAGMA {pragma}")
+            _refuse_broken(db)
         except sqlite3.DatabaseError as error:
             db.close()
             raise _unreadable(path, error) from error
@@ -462,6 +462,7 @@ def _make(path: Path) -> None:
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     db = sqlite3.connect(beside, isolation_level=None)
     try:
+        db.execute("PRAGMA journal_mode=WAL")
         db.executescript(resources.files("batchmod").joinpath("checkpoint.sql").read_text(encoding="utf-8"))
         db.execute("INSERT INTO folder VALUES ('folder_id', ?)", (uuid.uuid4().hex,))
     finally:

@@ -1,7 +1,7 @@
 -- The record of an output folder: what was asked for, sent, paid and delivered.
 -- application_id says whose file it is, user_version which form; another form is refused, never guessed at.
 
-PRAGMA application_id = 1651335268;  -- 'bmcd'
+PRAGMA application_id = 1651336036;  -- 'bmcd'
 PRAGMA user_version = 1;
 
 -- Facts of the folder: folder_id, manifest_name, manifest_file, rows_digest.
