@@ -91,7 +91,7 @@ def test_the_form_stands_before_the_key() -> None:
         {"facts": given.LOCAL},
         {"facts": replace(TUNED, name="another")},
     ],
-    ids=str,
+    ids=lambda fields: " ".join(f"{name}={getattr(value, 'name', value)}" for name, value in fields.items()),
 )
 def test_whatever_changes_the_result_changes_the_key(fields: dict[str, Any]) -> None:
     assert key(**fields) != key()
@@ -121,7 +121,7 @@ def test_no_two_changes_make_the_same_key() -> None:
         {"source_id": "x"},
         {"explicit": frozenset({"mode"})},
     ],
-    ids=str,
+    ids=lambda fields: " ".join(f"{name}={getattr(value, 'name', value)}" for name, value in fields.items()),
 )
 def test_what_does_not_change_the_result_leaves_the_key(fields: dict[str, Any]) -> None:
     assert key(**fields) == key()
