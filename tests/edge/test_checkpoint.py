@@ -865,4 +865,4 @@ class Record(RuleBasedStateMachine):
 
 
 TestAnyOrderOfCalls = Record.TestCase
-TestAnyOrderOfCalls.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestAnyOrderOfCalls.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
