@@ -78,7 +78,7 @@ def test_the_results_page_lists_the_columns_in_their_order() -> None:
 
 
 def test_every_state_and_table_is_explained() -> None:
-    tables = re.findall(r"^CREATE TABLE (\w+)", _text("batchmod/checkpoint.sql"), flags=re.MULTILINE)
+    tables = re.findall(r"^CREATE TABLE (\w+)", _text("batchmod/checkpoint/schema.sql"), flags=re.MULTILINE)
 
     rows = _rows_of_tables(_text("docs/how-it-works.md"))
 

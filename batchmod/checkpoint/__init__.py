@@ -1,0 +1,11 @@
+"""The record: what was asked for, sent, paid and delivered, in one SQLite file per output folder.
+
+Every method that writes is one transaction, durable when it returns (WAL with `synchronous=FULL`). The order of
+calls around a paid request is the whole promise: `intend` before the POST, `accept` before anything else.
+"""
+
+from batchmod.checkpoint.opening import APPLICATION_ID, FILE_NAME, VERSION
+from batchmod.checkpoint.record import Checkpoint
+from batchmod.checkpoint.values import StoredRow, Totals, source_of
+
+__all__ = ["APPLICATION_ID", "FILE_NAME", "VERSION", "Checkpoint", "StoredRow", "Totals", "source_of"]

@@ -1,0 +1,95 @@
+"""Rows of the record as values, and values as rows."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from typing import Any, Final, NamedTuple
+
+from batchmod.model import Attempt, Job, Source, Status, VideoFacts, Work
+
+WORK_COLUMNS: Final = (
+    "work_id, job_key, provider, model, origin, options, inputs, status, attempts, request_id, state, output_location, "
+    "error_code, error, billed, cost_usd, cost_source, reserved_usd, facts, sha256, warnings, flag_reason, "
+    "submitted_at, finished_at, run_id"
+)
+
+
+class StoredRow(NamedTuple):
+    """A manifest row as the last run saw it."""
+
+    number: int
+    id: str
+    job_key: str | None
+    status: str | None
+    fields: Mapping[str, Any]
+
+
+class Totals(NamedTuple):
+    """Counts by status and money over the whole record."""
+
+    by_status: Mapping[str, int]
+    spent_usd: float
+    reserved_usd: float
+
+
+def inputs_of(job: Job) -> dict[str, Any]:
+    """What a request is made of, as the record keeps it."""
+    return {
+        "mode": job.mode,
+        "prompt": job.prompt,
+        "video": asdict(job.video),
+        "first_frame": asdict(job.first_frame) if job.first_frame else None,
+    }
+
+
+def source_of(stored: Mapping[str, Any] | None) -> Source | None:
+    """A source as a work's `inputs` keep it."""
+    return None if stored is None else Source(**stored)
+
+
+def work_of(row: Sequence[Any]) -> Work:
+    """A row of `work`, in the order of WORK_COLUMNS."""
+    values = dict(zip(WORK_COLUMNS.split(", "), row, strict=True))
+    for name in ("options", "inputs", "state", "facts", "warnings"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    values["status"] = Status(values["status"])
+    values["billed"] = None if values["billed"] is None else bool(values["billed"])
+    values["warnings"] = tuple(values["warnings"])
+    values["facts"] = _facts_from_json(values["facts"])
+    return Work(**values)
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """A row of `attempt`."""
+    return Attempt(
+        attempt_id=row[0],
+        work_id=row[1],
+        provider=row[2],
+        origin=row[3],
+        body=json.loads(row[4]),
+        sent_at=row[5],
+        seen_dead_at=row[6],
+        request_id=row[7],
+    )
+
+
+def facts_as_json(facts: VideoFacts) -> dict[str, Any]:
+    """A video's facts with the frame rate as text."""
+    return {**asdict(facts), "fps": None if facts.fps is None else str(facts.fps)}
+
+
+def _facts_from_json(stored: dict[str, Any] | None) -> VideoFacts | None:
+    if stored is None:
+        return None
+    return VideoFacts(**{**stored, "fps": None if stored["fps"] is None else Fraction(stored["fps"])})
+
+
+def dump(value: Any) -> str:
+    """JSON, as the record keeps it."""
+    return text(json.dumps(value, ensure_ascii=False))
+
+
+def text(text: str) -> str:
+    """The text as a file can hold it: an answer may name half a character, and must not keep a receipt out."""
+    return text.encode("utf-8", "replace").decode()
