@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ FILE_NAME: Final = "results.csv"
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
+@cache
 def columns() -> tuple[str, ...]:
     """Our columns, in order; the schema is their only home."""
     return tuple(files.schema("results")["properties"])
@@ -37,9 +39,22 @@ def record(
         line["version"] = delivery.version
         if status is Status.SUCCEEDED:
             line["output"] = delivery.path
-    for name, value in row.get("own", {}).items():
-        line[f"my_{name}" if name in line else name] = value
+    own: Mapping[str, str] = row.get("own", {})
+    headers = own_headers(own)
+    line.update({headers[name]: value for name, value in own.items()})
     return line
+
+
+def own_headers(own: Iterable[str]) -> dict[str, str]:
+    """A user's column → its header: its name, or `my_<name>` where the name is one of ours."""
+    taken = {*columns(), *own}
+    headers = {}
+    for name in own:
+        header = name
+        while header in columns() or (header != name and header in taken):
+            header = f"my_{header}"
+        headers[name] = header
+    return headers
 
 
 def _of_work(work: Work) -> dict[str, Any]:
@@ -75,7 +90,7 @@ def _seconds(work: Work) -> float | None:
 
 def write(folder: Path, lines: Iterable[Mapping[str, Any]], own: Sequence[str]) -> Path:
     """Write results.csv whole: UTF-8 with BOM, formulas made harmless. Returns where it stands."""
-    names = [*columns(), *(f"my_{name}" if name in columns() else name for name in own)]
+    names = [*columns(), *own_headers(own).values()]
 
     def fill(file: IO[bytes]) -> None:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="", write_through=True)
@@ -105,7 +120,7 @@ def read(path: Path) -> Iterator[dict[str, str]]:
     """The lines of a results.csv, as they were before the guard."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         for line in csv.DictReader(file):
-            yield {unguarded(name): unguarded(value or "") for name, value in line.items()}
+            yield {unguarded(name): unguarded(value or "") for name, value in line.items() if name is not None}
 
 
 def frame(folder: Path) -> "pd.DataFrame":
