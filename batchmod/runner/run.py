@@ -182,6 +182,8 @@ class Runner:
 
     async def _wait(self, task: Task, step: Wait) -> Step:
         """Wait for the next poll's turn; a deadline is no failure, the id stays in the record."""
+        if self.desk.draining:  # the request was in the air when the stop came, and was not broken off
+            raise Left
         if clock.ticks() - task.began > self.desk.settings.poll_deadline_s:
             self.desk.stop("poll_deadline", "a job did not finish in time; run again to go on waiting for it")
             raise Left

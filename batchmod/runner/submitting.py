@@ -112,5 +112,6 @@ def _nothing_created(desk: Desk, task: Task, *, outcome: str, note: str) -> None
 
 
 async def _pause(desk: Desk, task: Task, step: Failed, seconds: float) -> None:
-    desk.tell("retrying", task.work, task.jobs, why=step.message, after_s=round(seconds, 3))
-    await clock.sleep(seconds)
+    if desk.sends:
+        desk.tell("retrying", task.work, task.jobs, why=step.message, after_s=round(seconds, 3))
+        await clock.sleep(seconds)
