@@ -1,0 +1,71 @@
+"""Runs a manifest through the real app and kills itself, without a word, at the k-th event it is told.
+
+`driver.py MANIFEST K [MUTANT]`: K 0 kills nothing and prints the number of events. A mutant leaves one promise out,
+so that the sweep can be shown to notice.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from batchmod import app, files
+from batchmod.app.services import Services
+from batchmod.checkpoint import Checkpoint
+from batchmod.model import Event
+
+
+class Killer:
+    """Counts events; the k-th is the last thing this process does."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.count = 0
+
+    def __call__(self, event: Event) -> None:
+        self.count += event.kind != "polled"
+        if self.count == self.k:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def forget_intents() -> None:
+    """Mutant: the intent is not on disk before the request leaves."""
+
+    def remember_nothing(*_: Any, **__: Any) -> int:
+        return 0
+
+    Checkpoint.intend = remember_nothing  # type: ignore[method-assign]
+
+
+def write_in_place() -> None:
+    """Mutant: an output is written under its final name, and the process dies in the middle of it."""
+
+    def careless(part: Path, target: Path) -> None:
+        content = part.read_bytes()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content[: len(content) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    files.put_in_place = careless
+
+
+MUTANTS = {"forget_intents": forget_intents, "write_in_place": write_in_place}
+
+
+async def main(manifest: Path, k: int) -> int:
+    options = app.Options(
+        provider="segmind", yes=True, history_grace_s=0.0, submits_per_minute=6000, polls_per_minute=60000
+    )
+    killer = Killer(k)
+    loaded = app.load(manifest, options, Services(environ=os.environ))
+    done = await app.run(loaded, options, observe=killer, confirm=lambda *_: True, control=app.Control())
+    print(killer.count)
+    return done.exit_code
+
+
+if __name__ == "__main__":
+    for mutant in sys.argv[3:]:
+        MUTANTS[mutant]()
+    sys.exit(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]))))
