@@ -134,7 +134,7 @@ class MediaError(BatchmodError):
     """A clip or picture that cannot be used.
 
     Slugs: `empty_file`, `not_a_video`, `not_an_image`, `broken_video`, `broken_image`, `unsafe_container`,
-    `too_large`, `no_look`, `source_unreachable`.
+    `too_large`, `no_look`, `bad_keyframes`, `source_unreachable`.
     """
 
     exit_code = 1

@@ -1,14 +1,20 @@
 """Modifies a clip: chooses how it is styled, reads its frames and writes the result."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batchmod import media
 from batchmod.engine import looks
+from batchmod.engine.ahead import Ahead
+from batchmod.engine.edits import Keyframe
+from batchmod.engine.enlarge import Reduced, reduced
+from batchmod.engine.keyframes import Given, Painted
 from batchmod.engine.modes import MODES, Mode
-from batchmod.engine.styling import FrameByFrame, Given, Painted, Reduced, ShotByShot, Styling
+from batchmod.engine.moments import Moment, moments
+from batchmod.engine.raster import Rgb, resized
+from batchmod.engine.styling import FrameByFrame, Makers, ShotByShot, Styling
 from batchmod.errors import MediaError
 
 _PATCH = 5
@@ -28,7 +34,7 @@ class Modified:
 
     frames: int
     look: str | None
-    """Name of the look found in the prompt; None where a first frame led."""
+    """Name of the look found in the prompt; None where a first frame led, or modifiers stood alone."""
     warnings: tuple[str, ...]
 
 
@@ -39,51 +45,120 @@ def modify(
     mode: str,
     prompt: str | None,
     first_frame: Path | None,
+    keyframes: Sequence[Keyframe] = (),
     progress: Progress | None = None,
 ) -> Modified:
     """Write the modified clip to `target`; one clip at a time in a process.
 
-    A first frame leads where there is one, and the prompt is not looked at; else the prompt must name a look.
-    Raises MediaError: no_look, or what reading `source` and `first_frame` raises; KeyError for an unknown mode.
+    Edited frames lead where there are some, and the prompt is looked at only for shots without one; else it must
+    name a look or a modifier, and what it asks for beyond them is said in a warning.
+    Raises MediaError: no_look, or what reading `source` and the edited frames raises; KeyError for an unknown mode.
     """
-    look = None if first_frame else _look(prompt)
-    styling = _styling(first_frame, look, MODES[mode])
-    total = media.probe_video(source).frames
+    asked, given = _asked(prompt, first_frame, keyframes)
+    clip = _Clip(source)
+    styling = _after(clip, given, asked, MODES[mode], prompt) if given else _looking(asked, MODES[mode])
     frames = 0
     with _one_at_a_time, media.VideoWriter(target, like=source) as writer:
-        for frame in media.read_frames(source):
-            writer.write(styling.step(frame.rgb), frame.pts)
+        for frame, moment in clip.read():
+            writer.write(styling.step(frame.rgb, moment), frame.pts)
             frames += 1
             if progress:
-                progress(frames, total)
+                progress(frames, clip.frames)
     if not frames:
         raise MediaError(f"{source}: no frame could be read; check that the file plays", slug="broken_video")
-    return Modified(frames=frames, look=look.name if look else None, warnings=styling.warnings())
+    about_input = given.warnings() if given else asked.warnings()
+    return Modified(
+        frames=frames,
+        look=asked.look.name if asked.look and not given else None,
+        warnings=(*about_input, *styling.warnings(), *clip.warnings()),
+    )
 
 
-def _look(prompt: str | None) -> looks.Look:
-    """The look a prompt names."""
-    there_are = f"the looks are: {', '.join(looks.names())}"
+def _asked(
+    prompt: str | None, first_frame: Path | None, keyframes: Sequence[Keyframe]
+) -> tuple[looks.Understanding, Given | None]:
+    """What the prompt and the edited frames ask for; every picture is read once, so that a bad one is told early."""
+    if not first_frame and not keyframes:
+        return _understood(prompt), None
+    for picture in (first_frame, *(keyframe.path for keyframe in keyframes)):
+        if picture:
+            media.probe_image(picture)
+    return looks.understand(prompt or ""), Given(keyframes, media.read_image, first_frame=first_frame)
+
+
+class _Clip:
+    """A clip's frames with their moments, all of the first one's size."""
+
+    def __init__(self, source: Path) -> None:
+        facts = media.probe_video(source)
+        self.frames = facts.frames
+        self.size = (facts.width, facts.height)
+        self._source = source
+        self._changes = False
+
+    def read(self) -> Iterator[tuple[media.Frame, Moment]]:
+        """The frames from the first on, however often it is called."""
+        return moments((self._of_one_size(frame), frame.at_s) for frame in media.read_frames(self._source))
+
+    def small(self) -> Iterator[tuple[Rgb, Moment]]:
+        """The same at the size at which they are styled."""
+        return ((reduced(frame.rgb), moment) for frame, moment in self.read())
+
+    def warnings(self) -> tuple[str, ...]:
+        """That the frames changed their size on the way."""
+        if not self._changes:
+            return ()
+        width, height = self.size
+        return (f"the clip changes its size on the way: all frames were made {width}x{height}, like the first",)
+
+    def _of_one_size(self, frame: media.Frame) -> media.Frame:
+        width, height = self.size
+        if frame.rgb.shape[:2] == (height, width):
+            return frame
+        self._changes = True
+        return replace(frame, rgb=resized(frame.rgb, width, height))
+
+
+def _understood(prompt: str | None) -> looks.Understanding:
+    """What a prompt asks for, where that is something the engine can do."""
+    there_are = (
+        f"the looks are: {', '.join(looks.names())}; light and colour: "
+        f"{', '.join(modifier.name for modifier in looks.MODIFIERS)}, or colours such as 'in teal and orange'; "
+        "`batchmod looks` lists their words"
+    )
     if not prompt:
         raise MediaError(
             f"the embedded engine needs a first frame, or a prompt that names a look; {there_are}", slug="no_look"
         )
-    look = looks.find(prompt)
-    if look is None:
+    asked = looks.understand(prompt)
+    if not asked:
         raise MediaError(
-            f"the prompt {prompt!r} names no look that the embedded engine has; name one, or give a first frame; "
-            f"{there_are}",
+            f"the prompt {prompt!r} names no look and no change of light or colour that the embedded engine has; "
+            f"name one, or give a first frame; {there_are}",
             slug="no_look",
         )
-    return look
+    return asked
 
 
-def _styling(first_frame: Path | None, look: looks.Look | None, mode: Mode) -> Styling:
-    """A first frame leads; a look that only changes colours goes frame by frame; another by keyframes."""
-    if look is None:
-        assert first_frame is not None
-        return Reduced(ShotByShot(Given(media.read_image(first_frame)), mode))
-    if look.pure_colour:
-        return FrameByFrame(look.apply, mode)
-    patch = _LATTICE_PATCH if look.lattice else _PATCH
-    return Reduced(ShotByShot(Painted(look.apply, mode), mode, patch=patch))
+def _looking(asked: looks.Understanding, mode: Mode) -> Styling:
+    """What only changes colours goes frame by frame; a look by keyframes."""
+    if asked.pure_colour:
+        return FrameByFrame(asked.apply, mode)
+    return Reduced(ShotByShot(Makers(first=_painted(asked, mode)), mode))
+
+
+def _after(clip: _Clip, given: Given, asked: looks.Understanding, mode: Mode, prompt: str | None) -> Styling:
+    """The edited frames, and for shots without one the look that the prompt names."""
+    makers = Makers(
+        first=given,
+        otherwise=_painted(asked, mode) if asked.look else None,
+        prompt=prompt,
+        ahead=Ahead(clip.small, given) if given.later else None,
+        clip_size=clip.size,
+    )
+    return Reduced(ShotByShot(makers, mode))
+
+
+def _painted(asked: looks.Understanding, mode: Mode) -> Painted:
+    name = f"the look '{asked.look.name}'" if asked.look else "the look of the prompt"
+    return Painted(asked.apply, mode, name=name, patch=_LATTICE_PATCH if asked.lattice else _PATCH)

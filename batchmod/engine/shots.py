@@ -1,5 +1,6 @@
-"""Finds scene cuts while frames go by."""
+"""Finds scene cuts while frames go by, and shots that come back."""
 
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -17,25 +18,50 @@ _HISTOGRAM_SIZE = (64, 36)
 _HISTOGRAM_BINS = (8, 6, 6)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Glance:
+    """What is kept of a frame to compare another one with."""
+
+    colours: Floats
+    tones: Gray
+
+    @classmethod
+    def of(cls, frame: Rgb) -> "Glance":
+        """A frame's histogram in Lab and its small luma."""
+        return cls(colours=_histogram(frame), tones=luma(resized(frame, *_SIZE)))
+
+    def colours_shared(self, other: "Glance") -> float:
+        """1 for the same histogram, 0 for histograms without anything in common."""
+        return float(np.minimum(self.colours, other.colours).sum())
+
+
 class CutDetector:
     """Tells the first frame of each new shot; feed it every frame in order."""
 
     def __init__(self) -> None:
         self._flow = FlowEstimator()
-        self._before: tuple[Floats, Gray] | None = None
+        self._before: Glance | None = None
 
     def is_cut(self, frame: Rgb) -> bool:
         """Whether the frame begins a new shot: other colours, and no motion explains it."""
-        now = (_histogram(frame), luma(resized(frame, *_SIZE)))
+        now = Glance.of(frame)
         before, self._before = self._before, now
-        if before is None:
+        if before is None or 1 - now.colours_shared(before) <= _HISTOGRAM_DROP:
             return False
-        drop = 1 - float(np.minimum(now[0], before[0]).sum())
-        return drop > _HISTOGRAM_DROP and self._residual(now[1], before[1]) > _RESIDUAL
+        return _residual(self._flow, now, before) > _RESIDUAL
 
-    def _residual(self, now: Gray, before: Gray) -> float:
-        moved = sampled(before, along(self._flow.flow(now, before)))
-        return float(cv2.absdiff(moved, now).mean())
+
+def alike(first: Glance, second: Glance) -> bool:
+    """Whether two frames may be of one shot: like colours, and a motion that explains the rest."""
+    if 1 - first.colours_shared(second) > _HISTOGRAM_DROP:
+        return False
+    return _residual(FlowEstimator(), first, second) <= _RESIDUAL
+
+
+def _residual(flow: FlowEstimator, now: Glance, before: Glance) -> float:
+    """Mean difference, in levels, that is left when motion is undone."""
+    moved = sampled(before.tones, along(flow.flow(now.tones, before.tones)))
+    return float(cv2.absdiff(moved, now.tones).mean())
 
 
 def _histogram(frame: Rgb) -> Floats:

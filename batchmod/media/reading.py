@@ -32,6 +32,11 @@ class Frame:
     pts: int
     time_base: Fraction
 
+    @property
+    def at_s(self) -> float:
+        """When it is shown, by the clip's own clock, which may start anywhere."""
+        return float(self.pts * self.time_base)
+
 
 def probe_video(path: Path) -> VideoFacts:
     """Size, rate, length and sound of a clip from its headers and its first frame.

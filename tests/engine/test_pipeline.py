@@ -64,7 +64,7 @@ def test_a_cut_is_told_where_only_the_first_shot_was_given(tmp_path: Path) -> No
 
     assert made.frames == 6
     assert len(made.warnings) == 1
-    assert "1 scene cut(s), at frame 3" in made.warnings[0]
+    assert "shot 2 (from 0.12 s) styled after shot 1" in made.warnings[0]
 
 
 def test_a_clip_of_one_frame_is_a_clip(tmp_path: Path) -> None:

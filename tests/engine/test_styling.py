@@ -1,12 +1,18 @@
 """Shots: where keyframes are made, and how a look goes on in what a keyframe does not show."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
-from batchmod.engine import metrics, styling
+from batchmod.engine import enlarge, metrics
+from batchmod.engine.enlarge import Reduced
+from batchmod.engine.keyframes import Edited, Painted
 from batchmod.engine.modes import MODES
+from batchmod.engine.moments import Moment, moments
 from batchmod.engine.shots import CutDetector
-from batchmod.engine.styling import FrameByFrame, Given, Painted, Reduced, ShotByShot
+from batchmod.engine.styling import FrameByFrame, Makers, ShotByShot
 from tests.engine.pictures import Rgb, demo_frames, hatched, noise, panning
 
 FLEX = MODES["flex_3"]
@@ -16,8 +22,34 @@ def _negative(rgb: Rgb, strength: float) -> Rgb:
     return np.asarray(rgb + (255.0 - 2.0 * rgb) * strength, np.uint8)
 
 
+class _Edits:
+    """Edited frames by number, and a record of what was asked for."""
+
+    def __init__(self, edits: dict[int, Rgb]) -> None:
+        self._edits = edits
+        self.asked: list[Moment] = []
+
+    def edited(self, frame: Rgb, moment: Moment, prompt: str | None) -> Edited | None:  # noqa: ARG002 - the face
+        self.asked.append(moment)
+        picture = self._edits.get(moment.frame)
+        return None if picture is None else Edited(picture=picture, name=f"edit {moment.frame}")
+
+
+def _timed(frames: list[Rgb]) -> Iterator[tuple[Rgb, Moment]]:
+    """Frames at 10 a second."""
+    return moments((frame, number / 10) for number, frame in enumerate(frames))
+
+
 def _run(styling: ShotByShot, frames: list[Rgb]) -> list[Rgb]:
-    return [styling.step(frame) for frame in frames]
+    return [styling.step(frame, moment) for frame, moment in _timed(frames)]
+
+
+def _looking() -> ShotByShot:
+    return ShotByShot(Makers(first=Painted(_negative, FLEX)), FLEX)
+
+
+def _given(edits: dict[int, Rgb], **makers: Any) -> ShotByShot:
+    return ShotByShot(Makers(first=_Edits(edits), **makers), FLEX)
 
 
 def test_a_cut_is_found_and_motion_is_none() -> None:
@@ -37,7 +69,7 @@ def test_a_flash_and_a_fade_are_no_cut() -> None:
 
 def test_each_shot_gets_the_look() -> None:
     shots = [*demo_frames(3, 128, 72), *panning(3, 128, 72)]
-    clip = _run(ShotByShot(Painted(_negative, FLEX), FLEX), shots)
+    clip = _run(_looking(), shots)
 
     assert np.array_equal(clip[3], _negative(shots[3], FLEX.look_strength))
 
@@ -45,8 +77,8 @@ def test_each_shot_gets_the_look() -> None:
 def test_new_content_within_a_shot_gets_the_look() -> None:
     frames = panning(24, 128, 72, speed=4)
     wanted = _negative(frames[-1], FLEX.look_strength)
-    looked = _run(ShotByShot(Painted(_negative, FLEX), FLEX), frames)
-    given = _run(ShotByShot(Given(_negative(frames[0], FLEX.look_strength)), FLEX), frames)
+    looked = _run(_looking(), frames)
+    given = _run(_given({0: _negative(frames[0], FLEX.look_strength)}), frames)
 
     assert metrics.structure(looked[-1][:, 64:], wanted[:, 64:]) > 0.8
     assert metrics.structure(given[-1][:, 64:], wanted[:, 64:]) < metrics.structure(looked[-1][:, 64:], wanted[:, 64:])
@@ -55,13 +87,12 @@ def test_new_content_within_a_shot_gets_the_look() -> None:
 def test_another_shot_borrows_the_colours_of_the_given_frame() -> None:
     frames = demo_frames(2, 128, 72)
     other = np.ascontiguousarray(frames[1][:, ::-1])
-    shots_styled = ShotByShot(Given(hatched(frames[0])), FLEX)
-    _run(shots_styled, [*frames, noise(128, 72)])
-    made = shots_styled.step(other)
+    shots_styled = _given({0: hatched(frames[0])})
+    made = _run(shots_styled, [*frames, noise(128, 72), other])[-1]
 
     wanted = metrics.style_distance(hatched(other), hatched(frames[0])).colour
     assert metrics.style_distance(made, hatched(frames[0])).colour < 3 * wanted + 5
-    assert "2 scene cut(s), at frame 2, 3" in shots_styled.warnings()[0]
+    assert "shot 2 (from 0.20 s) styled after shot 1, shot 3 (from 0.30 s)" in shots_styled.warnings()[0]
 
 
 def test_a_warning_names_few_cuts_of_many() -> None:
@@ -69,15 +100,15 @@ def test_a_warning_names_few_cuts_of_many() -> None:
         noise(64, 36, seed=k, sigma=1 + 4 * (k % 2)) if k % 2 else 255 * (noise(64, 36, seed=k) // 200)
         for k in range(8)
     ]
-    shots_styled = ShotByShot(Given(shots[0]), FLEX)
+    shots_styled = _given({0: shots[0]})
     _run(shots_styled, shots)
 
     assert shots_styled.warnings()[0].count(",") >= 4
-    assert ", …" in shots_styled.warnings()[0]
+    assert "and 2 more" in shots_styled.warnings()[0]
 
 
 def test_a_large_frame_is_styled_smaller_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(styling, "LARGEST", 64 * 36)
+    monkeypatch.setattr(enlarge, "LARGEST", 64 * 36)
     large, small = demo_frames(1, 192, 108)[0], demo_frames(1, 64, 36)[0]
     sizes: list[tuple[int, ...]] = []
 
@@ -87,8 +118,10 @@ def test_a_large_frame_is_styled_smaller_and_said_so(monkeypatch: pytest.MonkeyP
 
     reduced = Reduced(FrameByFrame(paint, FLEX))
 
-    assert reduced.step(small).shape == small.shape
+    here = next(_timed([small]))[1]
+
+    assert reduced.step(small, here).shape == small.shape
     assert reduced.warnings() == ()
-    assert reduced.step(large).shape == large.shape
+    assert reduced.step(large, here).shape == large.shape
     assert sizes == [(36, 64, 3)] * 2
     assert "192x108" in reduced.warnings()[0]

@@ -1,11 +1,13 @@
 """A given first frame of another size or framing lies on the clip's first frame afterwards."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
 
 from batchmod.engine import metrics
-from batchmod.engine.keyframe import fitted
+from batchmod.engine.fitting import fitted
 from tests.engine.pictures import Rgb, demo_frames, noise
 
 
@@ -22,14 +24,20 @@ def _key() -> Rgb:
 def test_a_picture_of_the_clips_size_is_taken_as_it_is() -> None:
     style = _toned(_key())
 
-    assert fitted(style, _key()) is style
+    made = fitted(style, _key())
+
+    assert made.picture is style
+    assert made.how == ""
 
 
 def test_a_larger_picture_is_only_made_smaller() -> None:
     style = _toned(_key())
     large = cv2.resize(style, (960, 540), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
-    assert metrics.psnr(fitted(large, _key()), style) > 35
+    made = fitted(large, _key())
+
+    assert metrics.psnr(made.picture, style) > 35
+    assert made.how == "resized"
 
 
 def test_a_zoomed_and_squeezed_picture_is_put_back() -> None:
@@ -40,14 +48,19 @@ def test_a_zoomed_and_squeezed_picture_is_put_back() -> None:
     inner = (slice(20, -20), slice(30, -30))
     plain = cv2.resize(square, (480, 270), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
-    assert metrics.psnr(fitted(square, _key())[inner], style[inner]) > metrics.psnr(plain[inner], style[inner]) + 6
+    made = fitted(square, _key())
+
+    assert metrics.psnr(made.picture[inner], style[inner]) > metrics.psnr(plain[inner], style[inner]) + 6
+    assert re.fullmatch(r"stretched and aligned by its edges \(moved by \d px, scaled by 0\.9\d\)", made.how)
 
 
 def test_what_a_cropped_picture_lacks_gets_its_colours() -> None:
     style = _toned(_key())
     cropped = np.ascontiguousarray(style[:, 60:420])
-    made = fitted(cropped, _key())
+    fit = fitted(cropped, _key())
+    made = fit.picture
 
+    assert fit.how.startswith("laid on the middle")
     assert metrics.psnr(made[:, 80:400], style[:, 80:400]) > 25
     assert np.abs(made.astype(float) - style)[:, :50].mean() < 15
 
@@ -56,4 +69,4 @@ def test_what_a_cropped_picture_lacks_gets_its_colours() -> None:
 def test_an_unrelated_or_empty_picture_only_fits(size: tuple[int, int]) -> None:
     for picture in (noise(*size), np.zeros((size[1], size[0], 3), np.uint8)):
         for key in (_key(), np.zeros((11, 17, 3), np.uint8)):
-            assert fitted(picture, key).shape == key.shape
+            assert fitted(picture, key).picture.shape == key.shape

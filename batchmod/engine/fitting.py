@@ -1,4 +1,4 @@
-"""Fits a given first frame of another size or framing to the clip's."""
+"""Fits an edited frame of another size or framing to the frame it was made from."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -16,6 +16,9 @@ _WORTH_MOVING = 0.035
 _SAME_ASPECT = 0.02
 _HARMLESS_STRETCH = 0.1
 """Relative difference of the aspect ratios up to which stretching is hardly seen."""
+_SEEN_SHIFT = 1.0
+"""Pixels; a smaller shift is not worth a word."""
+_SEEN_ZOOM = 0.005
 _WORKING_SIDE = 512
 _ECC_BLUR = 5
 """Side of the Gaussian window, in pixels."""
@@ -27,12 +30,29 @@ _Matrix = Floats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """A picture of its key's size, and what was done to make it so, in words; "" where nothing was."""
+
+    picture: Rgb
+    how: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Placement:
+    """A way to lay a picture over the key, and its name in words."""
+
+    matrix: _Matrix
+    how: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Alignment:
     correlation: float
     matrix: _Matrix
+    start: _Placement
 
 
-def fitted(picture: Rgb, key: Rgb) -> Rgb:
+def fitted(picture: Rgb, key: Rgb) -> Fitted:
     """The picture at the key's size, moved so that its edges lie on the key's.
 
     A picture of the key's size is taken as it is. Picture generators return other sizes, stretch, crop and
@@ -40,25 +60,42 @@ def fitted(picture: Rgb, key: Rgb) -> Rgb:
     edges then agree. Parts of the key that the picture does not show get the colours it gives to the others.
     """
     if picture.shape == key.shape:
-        return picture
+        return Fitted(picture=picture, how="")
     height, width = key.shape[:2]
     starts = _placements(picture, width, height)
     best = max((_aligned(picture, key, start) for start in starts), key=lambda one: one.correlation)
     if best.correlation > _ALIGNED:
-        return _placed(picture, key, best.matrix)
+        how = best.start.how + _motion(best, width, height)
+        return Fitted(picture=_placed(picture, key, best.matrix), how=how)
     stretch = abs(picture.shape[1] * height / (picture.shape[0] * width) - 1)
-    return _placed(picture, key, starts[0] if stretch <= _HARMLESS_STRETCH else starts[1])
+    plain = starts[0] if stretch <= _HARMLESS_STRETCH else starts[1]
+    return Fitted(picture=_placed(picture, key, plain.matrix), how=plain.how)
 
 
-def _placements(picture: Rgb, width: int, height: int) -> list[_Matrix]:
+def _motion(found: _Alignment, width: int, height: int) -> str:
+    """What an alignment changed of its start: how far the frame's centre went, in its pixels, and the zoom."""
+    change = _composed(_inverse(found.start.matrix), found.matrix)
+    centre = np.array([(width - 1) / 2, (height - 1) / 2, 1], np.float32)
+    moved = float(np.hypot(*(change @ centre - centre[:2])))
+    zoom = 1 / float(np.sqrt(abs(np.linalg.det(change[:, :2]))))
+    if moved < _SEEN_SHIFT and abs(zoom - 1) < _SEEN_ZOOM:
+        return ""
+    return f" and aligned by its edges (moved by {moved:.0f} px, scaled by {zoom:.2f})"
+
+
+def _placements(picture: Rgb, width: int, height: int) -> list[_Placement]:
     """How the picture may cover a frame: stretched, cropped to it, or showing only its middle."""
     across, down = picture.shape[1] / width, picture.shape[0] / height
-    stretched = _scaling(picture, width, height, (across, down))
+    whole = _scaling(picture, width, height, (across, down))
     if abs(across / down - 1) <= _SAME_ASPECT:
-        return [stretched]
+        return [_Placement(matrix=whole, how="resized")]
     cropped = _scaling(picture, width, height, (min(across, down),) * 2)
     middle = _scaling(picture, width, height, (max(across, down),) * 2)
-    return [stretched, cropped, middle]
+    return [
+        _Placement(matrix=whole, how="stretched"),
+        _Placement(matrix=cropped, how="cropped"),
+        _Placement(matrix=middle, how="laid on the middle with its colours around it"),
+    ]
 
 
 def _scaling(picture: Rgb, width: int, height: int, scale: tuple[float, float]) -> _Matrix:
@@ -69,11 +106,11 @@ def _scaling(picture: Rgb, width: int, height: int, scale: tuple[float, float]) 
     return np.array([[across, 0, shift_x], [0, down, shift_y]], np.float32)
 
 
-def _aligned(picture: Rgb, key: Rgb, start: _Matrix) -> _Alignment:
+def _aligned(picture: Rgb, key: Rgb, start: _Placement) -> _Alignment:
     """The best affine map near `start`; correlation 0 where there is none."""
     factor = max(1.0, max(key.shape[:2]) / _WORKING_SIDE)
     width, height = (max(1, round(side / factor)) for side in (key.shape[1], key.shape[0]))
-    small = _scaled(start, factor)
+    small = _scaled(start.matrix, factor)
     placed, inside = _warped(picture, small, width, height)
     change = np.eye(2, 3, dtype=np.float32)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 80, 1e-5)
@@ -84,11 +121,11 @@ def _aligned(picture: Rgb, key: Rgb, start: _Matrix) -> _Alignment:
             template, moving, change, cv2.MOTION_AFFINE, criteria, mask, _ECC_BLUR
         )
     except cv2.error:  # it does not converge on pictures without edges, or without any in common
-        return _Alignment(correlation=0.0, matrix=start)
+        return _Alignment(correlation=0.0, matrix=start.matrix, start=start)
     if correlation - _agreement(template, moving, mask) < _WORTH_MOVING:
-        return _Alignment(correlation=correlation, matrix=start)
+        return _Alignment(correlation=correlation, matrix=start.matrix, start=start)
     matrix = _scaled(_composed(small, np.asarray(found, np.float32)), 1 / factor)
-    return _Alignment(correlation=correlation, matrix=matrix)
+    return _Alignment(correlation=correlation, matrix=matrix, start=start)
 
 
 def _agreement(template: Floats, moving: Floats, mask: Gray) -> float:
@@ -101,6 +138,11 @@ def _scaled(matrix: _Matrix, factor: float) -> _Matrix:
     """The map for a key that is smaller by `factor`."""
     offset = (factor - 1) / 2
     return _composed(matrix, np.array([[factor, 0, offset], [0, factor, offset]], np.float32))
+
+
+def _inverse(matrix: _Matrix) -> _Matrix:
+    """The map that undoes another."""
+    return cv2.invertAffineTransform(matrix).astype(np.float32, copy=False)
 
 
 def _composed(outer: _Matrix, inner: _Matrix) -> _Matrix:
