@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -111,6 +112,20 @@ def _free_names(target: Path) -> Iterator[Path]:
     yield target
     for number in range(2, 10):
         yield target.with_name(f"{target.stem} ({number}){target.suffix}")
+
+
+def safe_name(text: str) -> str:
+    """A text from outside as part of a file's name: letters, digits, `-` and `_`, at most 80."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:80]
+
+
+def clear(folder: Path, *, keep: str) -> None:
+    """Empty a folder of everything but files with the suffix `keep`, and remove it where nothing is left."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.suffix != keep:
+                path.unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> None:

@@ -3,7 +3,6 @@
 import functools
 import json
 import secrets
-import shutil
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -115,7 +114,7 @@ async def _run_locked(
         finally:
             await runner.close()
             claims.close()
-            shutil.rmtree(scratch, ignore_errors=True)
+            files.clear(scratch, keep=".part")
         return _ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
 
 

@@ -114,6 +114,10 @@ class Shelf:
         """Keep a file's URL."""
         self.record.remember_upload(self.provider, origin, sha256, url=url, at=now())
 
+    def forget(self, origin: str, sha256: str) -> None:
+        """A file's URL is of no use any more."""
+        self.record.forget_upload(self.provider, origin, sha256)
+
 
 def engine_installed() -> bool:
     """Whether the `local` extra is there."""

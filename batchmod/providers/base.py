@@ -32,6 +32,10 @@ class UploadShelf(Protocol):
         """Keep a file's URL."""
         ...
 
+    def forget(self, origin: str, sha256: str) -> None:
+        """A file's URL is of no use any more."""
+        ...
+
 
 class Executor(Protocol):
     """Runs a function of plain values somewhere."""
@@ -57,6 +61,10 @@ class Provider(Protocol):
 
     def resume(self, work: Work) -> Step:
         """The next step of a work that was sent, from what the record knows."""
+        ...
+
+    def forget_uploads(self, work: Work) -> None:
+        """The files of a work are to be sent up anew."""
         ...
 
     def next(self, state: Any, reply: Reply | None) -> Step:

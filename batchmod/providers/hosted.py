@@ -101,6 +101,12 @@ class Hosted:
         """The next step from the record."""
         return self._dialect.resume(work, self._endpoints)
 
+    def forget_uploads(self, work: Work) -> None:
+        """The provider did not find a file of this work where it was sent up."""
+        for source in (work.inputs.get("video"), work.inputs.get("first_frame")):
+            if source and source["local"]:
+                self._shelf.forget(self._upload_origin, source["sha256"])
+
     def next(self, state: Any, reply: Reply | None) -> Step:
         """What follows from a reply."""
         return self._dialect.next_step(state, reply)
@@ -140,7 +146,7 @@ class Hosted:
     async def collect(self, done: Done, part: Path) -> Fetched:
         """Download the output to `part`; the key does not go along."""
         local = is_loopback_host(urlsplit(self._endpoints.api).hostname or "")
-        got = await self._transport.download(done.location, part, loopback_allowed=local)
+        got = await self._transport.download(done.location, part, loopback_allowed=local, resume=True)
         return Fetched(ok=got.ok, problem=got.problem, retry=got.retry, gone=got.gone)
 
     async def history(self, *, since: float, now: float) -> Walk | None:

@@ -56,6 +56,9 @@ class Local:
         """A local work never waits anywhere: it is made anew."""
         return self.begin(work)
 
+    def forget_uploads(self, work: Work) -> None:
+        """Nothing is ever sent up."""
+
     def next(self, state: Any, reply: Reply | None) -> Step:
         """The engine's answer."""
         if reply is None or reply.sent is not Sent.ANSWERED:

@@ -53,10 +53,12 @@ async def _bring_home(desk: Desk, task: Task, done: Done, target: Path) -> Video
         there = await desk.tools.verify(target)
         if isinstance(there, VideoFacts):
             return there
-    part = desk.tools.scratch / f"{task.work.work_id}.part"
+    # Named by the request: what is half here of it is gone on with, also by a later run.
+    name = files.safe_name(desk.record.work(task.work.work_id).request_id or "made")
+    part = desk.tools.scratch / f"{task.work.work_id}-{name}.part"
     problem = ""
     for number in range(_TRIES):
-        await clock.sleep(0.5 * 2.0**number if number else 0.0)
+        await clock.sleep(0.25 * 2.0**number if number else 0.0)
         got = await task.lane.provider.collect(done, part)
         problem = got.problem
         if got.ok:
@@ -65,9 +67,9 @@ async def _bring_home(desk: Desk, task: Task, done: Done, target: Path) -> Video
                 await asyncio.to_thread(_place, part, target)
                 return found
             problem = found.message
+            await asyncio.to_thread(part.unlink, missing_ok=True)
         elif not got.retry and not got.gone:
             break
-    await asyncio.to_thread(part.unlink, missing_ok=True)
     _not_brought_home(desk, task, problem)
     raise Left
 

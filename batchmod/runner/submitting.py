@@ -76,6 +76,8 @@ async def _after_refusal(desk: Desk, task: Task, step: Failed, reply: Reply) -> 
         case retry.SendAgain():
             outcome = "never_sent" if reply.sent is Sent.NEVER_SENT else "refused"
             _nothing_created(desk, task, outcome=outcome, note=step.message)
+            if decision.fresh_upload:
+                task.lane.provider.forget_uploads(task.work)
             if step.slug == "rate_limited":
                 task.lane.pause(decision.after_s)
             await _pause(desk, task, step, decision.after_s)

@@ -1,18 +1,62 @@
-"""Finds the phrase of a prompt that names a look."""
+"""Cuts a prompt into words that can be compared, and finds phrases among them."""
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-_WORD: Final = re.compile(r"[^\W_]+")
+_WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|&")
+_PAUSE: Final = re.compile(r"[,.;:!?()\[\]{}|/\n\"“”„«»]|\s[-–—]+\s")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Word:
+    """A word of a prompt: as it is compared, where it stands, and the part between pauses it belongs to."""
+
+    text: str
+    start: int
+    end: int
+    clause: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phrase:
+    """A known phrase in a prompt: the words `start` to `end` (exclusive), and the name it asks for."""
+
+    start: int
+    end: int
+    name: str
+
+
+def split(prompt: str) -> tuple[Word, ...]:
+    """The words of a prompt, in their order; `'`, `-` and accents never part a word's meaning from it."""
+    return tuple(
+        Word(text=_plain(found[0]), start=found.start(), end=found.end(), clause=clause)
+        for clause, (start, end) in enumerate(_between_pauses(prompt))
+        for found in _WORD.finditer(prompt, start, end)
+    )
+
+
+def _between_pauses(prompt: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    for pause in _PAUSE.finditer(prompt):
+        yield start, pause.start()
+        start = pause.end()
+    yield start, len(prompt)
 
 
 def tokens(text: str) -> tuple[str, ...]:
     """Words without case, accents and punctuation, in the singular: `Oil-Paintings` is `oil`, `painting`."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return tuple(_singular(word) for word in _WORD.findall(plain))
+    return tuple(_plain(word) for word in _WORD.findall(text))
+
+
+def _plain(word: str) -> str:
+    if word == "&":
+        return "and"
+    letters = unicodedata.normalize("NFKD", word.casefold())
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter) and letter not in "'’")
+    return _singular(bare)
 
 
 def _singular(word: str) -> str:
@@ -35,12 +79,9 @@ def phrase_index(phrases: Mapping[str, Iterable[str]]) -> dict[tuple[str, ...], 
     return index
 
 
-def best_match(prompt: str, index: Mapping[tuple[str, ...], str]) -> str | None:
-    """The name whose phrase stands in the prompt: the longest wins, then the earliest."""
-    said = tokens(prompt)
-    longest = max(map(len, index), default=0)
-    for length in range(min(longest, len(said)), 0, -1):
+def phrases_in(said: Sequence[str], index: Mapping[tuple[str, ...], str]) -> Iterator[Phrase]:
+    """Every phrase of the index among the words, the longest first, then the earliest; they may overlap."""
+    for length in range(min(max(map(len, index), default=0), len(said)), 0, -1):
         for start in range(len(said) - length + 1):
-            if name := index.get(said[start : start + length]):
-                return name
-    return None
+            if name := index.get(tuple(said[start : start + length])):
+                yield Phrase(start=start, end=start + length, name=name)

@@ -19,7 +19,10 @@ def refusal(state: State, reply: Reply, *, what: str) -> Step:
     slug = {406: "refused_value", 413: "clip_too_large"}.get(reply.status, "bad_request")
     if reply.status == 406 and "content" in text.lower() and "type" in text.lower():
         slug = "bad_content_type"
-    return Failed(state=state, slug=slug, message=f"the service refused the {what} (HTTP {reply.status}): {text}")
+    message = f"the service refused the {what} (HTTP {reply.status}): {text}"
+    # A refusal that names a file we sent up: the service may have deleted it since, and a new upload may mend it.
+    named = any(url.encode() in reply.body for url in state.uploads.values())
+    return Failed(state=state, slug=slug, message=message, again=Again.FRESH_UPLOAD if named else Again.NEVER)
 
 
 def blocked(state: State, reply: Reply) -> Blocked | None:
