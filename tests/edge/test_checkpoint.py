@@ -443,6 +443,42 @@ def test_a_resumed_run_is_the_same_run_until_one_ends_in_order(
     assert record.money_of_this_run() == expected
 
 
+def test_an_output_that_another_folder_paid_for_costs_nothing_here(record: Checkpoint) -> None:
+    work_id = opened(record)
+    record.add_delivery(JOB, work_id)
+    record.reuse(work_id, facts=FACTS, sha256="f", at=5.0)
+    work = record.work(work_id)
+
+    assert (work.status, work.cost_usd, work.cost_source, work.billed) == (Status.SUCCEEDED, 0.0, "reused", False)
+    assert [delivery.delivered for delivery in record.deliveries_of(work_id)] == [True]
+    assert record.totals().spent_usd == 0.0
+
+
+def test_the_dearest_second_is_of_true_prices_alone(record: Checkpoint) -> None:
+    """By provider and origin; FACTS lasts 2.002 s."""
+    for name, usd in {"cheap": 0.2002, "dear": 0.4004}.items():
+        work_id, _ = accepted(record, given.job(name, prompt=name), request_id=name)
+        record.output_known(work_id, location="u", cost_usd=usd)
+        record.succeed(work_id, facts=FACTS, sha256="f", at=1.0)
+    succeeded(record, given.job("guess", prompt="guess"), request_id="guess", estimated_usd=99.0)
+
+    assert record.dearest() == {("hosted", given.ORIGIN): pytest.approx(0.2)}
+
+
+def test_a_key_is_held_by_what_is_or_may_be_paid(record: Checkpoint) -> None:
+    assert record.held_work(JOB.key) is None
+
+    work_id, attempt_id = intended(record)
+    record.doubt(work_id, attempt_id, reason="?", at=1.0)
+    later = opened(record)
+    record.fail(later, code="x", message="x", billed=False, at=1.0)
+    held = record.held_work(JOB.key)
+
+    assert later != work_id
+    assert held is not None
+    assert held.work_id == work_id
+
+
 # --- the folder, its rows, its uploads ---
 
 
