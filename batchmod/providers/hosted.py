@@ -64,8 +64,8 @@ class Dialect(Protocol):
         """The pieces of time the provider lets one ask for, newest first."""
         ...
 
-    def history_rows(self, reply: Reply) -> list[HistoryRow]:
-        """The rows of a history page."""
+    def history_rows(self, reply: Reply) -> list[HistoryRow] | None:
+        """The rows of a history page; None where the answer is no such page."""
         ...
 
     def http_date(self, text: str | None) -> float | None:
@@ -160,12 +160,12 @@ class Hosted:
                 request = self._dialect.history_request(self._endpoints, page=page, since=start, until=end)
                 assert request is not None
                 reply = await self._transport.send(request, secret_headers=self._secret)
-                if reply.sent is not Sent.ANSWERED or reply.status != 200:
-                    problem = reply.problem or f"HTTP {reply.status}"
+                found = self._dialect.history_rows(reply)
+                if found is None:
+                    problem = reply.problem or f"HTTP {reply.status}, and no list of requests"
                     return Walk(rows=tuple(rows), complete=False, problem=f"the history cannot be read: {problem}")
                 stamp = self._dialect.http_date(reply.headers.get("date"))
                 skew = skew if stamp is None else max(skew, abs(clock.now() - stamp) - 1.0)
-                found = self._dialect.history_rows(reply)
                 new = {row.request_id for row in found} - {row.request_id for row in rows}
                 rows += found
                 if not new:

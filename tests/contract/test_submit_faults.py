@@ -288,6 +288,30 @@ def test_a_history_that_does_not_show_what_is_known_proves_nothing(name: str, tm
         assert (work.run().code, server.ledger.paid_twice()) == (0, {})
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "accept_then_html",
+        "accept_then_garbage",
+        "accept_then_empty",
+        "accept_then_wrong_json",
+        "error_502",
+        "error_404",
+    ],
+)
+def test_a_history_that_cannot_be_read_is_not_an_empty_one(name: str, tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("failed", "other"))
+        server.faults.add("error_500_json_created")
+        server.faults.add(name, on="history", times=None)
+
+        assert (work.run().code, work.statuses()["failed"], server.ledger.submits_seen) == (1, "uncertain", 2)
+
+        server.faults.clear()
+
+        assert (work.run().code, server.ledger.submits_seen, server.ledger.paid_twice()) == (0, 2, {})
+
+
 @pytest.mark.parametrize("name", ["history_request_body_as_text", "history_duplicate_rows"])
 def test_a_history_in_another_dress_is_still_read(name: str, tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:

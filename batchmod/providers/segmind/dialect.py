@@ -230,7 +230,7 @@ def _not_found(state: State) -> Step:
 
 
 def _after_history(state: State, reply: Reply) -> Step:
-    row = next((r for r in history_rows(reply) if r.request_id == state.request_id), None)
+    row = next((r for r in history_rows(reply) or () if r.request_id == state.request_id), None)
     if row is None:
         return blocked(state, reply) or Uncertain(
             state=state, reason="neither the service nor its history knows the request"

@@ -31,15 +31,25 @@ def history_spans(since: float, now: float) -> Iterator[tuple[float, float]]:
         end -= (_SPAN_DAYS - 1) * day
 
 
-def history_rows(reply: Reply) -> list[HistoryRow]:
-    """The rows of a history answer: its envelope is not documented, so the list is found wherever it stands."""
+def history_rows(reply: Reply) -> list[HistoryRow] | None:
+    """The rows of a history answer; None where it is no history, which must never count as an empty one.
+
+    The envelope is not documented, so the list is found wherever it stands.
+    """
     if reply.sent is not Sent.ANSWERED or reply.status != 200:
-        return []
+        return None
     try:
         document = json.loads(reply.body)
     except ValueError:
-        return []
-    return [_history_row(item) for item in _rows_in(document)]
+        return None
+    rows = _rows_in(document)
+    return [_history_row(item) for item in rows] if rows or _lists_something(document) else None
+
+
+def _lists_something(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_lists_something(item) for item in value.values())
+    return isinstance(value, list)
 
 
 def _rows_in(value: Any) -> list[Mapping[str, Any]]:
