@@ -130,7 +130,8 @@ def test_the_guards_stand_around_every_test(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n", "utf-8")
     (tmp_path / "test_inner.py").write_text(INNER, "utf-8")
-    outside = {"SEGMIND_API_KEY": "sk", "HOME": "/nowhere", "TZ": "Asia/Tokyo", "PYTHONPATH": str(root)}
+    outside = {"SEGMIND_API_KEY": "sk", "HOME": "/nowhere", "TZ": "Asia/Tokyo"}
+    outside |= {"PYTHONPATH": str(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
     told = subprocess.run(words, env={**os.environ, **outside}, capture_output=True, text=True, check=False).stdout
 
