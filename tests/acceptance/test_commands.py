@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from tests.servers.clips import Clip
 from tests.servers.segmind import SegmindStandIn
 from tests.support import (
     PACE,
+    Ran,
     Shoot,
     bare_environment,
     call,
@@ -398,3 +399,41 @@ def test_a_second_signal_stops_at_once_and_nothing_is_paid_twice(server: Segmind
     assert running.returncode == 130
     assert work.run().code == 0
     assert (server.ledger.submits_seen, server.ledger.paid_twice()) == (2, {})
+
+
+# --- the question -------------------------------------------------------------------------------------------
+
+
+def asked_on_a_terminal(work: Shoot, answer: str) -> Ran:
+    """A paid run on a pseudo-terminal, where somebody answers its question."""
+    import pty  # where there are pseudo-terminals
+
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "batchmod", "run", str(work.manifest), "--provider", "segmind", *PACE]
+    with subprocess.Popen(
+        words, env=bare_environment() | work.environ, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True
+    ) as running:
+        os.close(theirs)
+        seen = ""
+        while "[y/N]" not in seen:
+            seen += os.read(ours, 4096).decode(errors="replace")
+        os.write(ours, f"{answer}\n".encode())
+        with suppress(OSError):  # Linux says so when the last one has hung up
+            while more := os.read(ours, 4096):
+                seen += more.decode(errors="replace")
+        out, _ = running.communicate(timeout=60)
+    os.close(ours)
+    return Ran(code=running.returncode, out=out, err=seen)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+@pytest.mark.parametrize(("answer", "code", "billed"), [("y", 0, 2), ("n", 3, 0), ("", 3, 0)])
+def test_on_a_terminal_a_paid_run_shows_its_price_and_asks(
+    answer: str, code: int, billed: int, server: SegmindStandIn, tmp_path: Path
+) -> None:
+    work = shoot(tmp_path, server, remote_rows("a", "b"))
+    done = asked_on_a_terminal(work, answer)
+
+    assert (done.code, server.ledger.billed) == (code, billed)
+    assert all(text in done.err for text in ("2 paid requests", "$1.20", "a: segmind, adhere_1", "Send them?"))
+    assert set(work.statuses().values()) == {"succeeded" if billed else "planned"}

@@ -57,6 +57,17 @@ def test_an_uncertain_request_keeps_its_money(tmp_path: Path) -> None:
         assert (work.run(environ=environ).code, server.ledger.submits_seen) == (3, 1)
 
 
+def test_a_stop_ends_the_wait_for_money_too(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("a", "b"), limits={"max_cost_usd": 4.5})
+        server.faults.add("error_401_invalid", on="status")
+        done = work.run()
+
+        assert (done.code, work.statuses()) == (3, {"a": "submitted", "b": "planned"})
+        assert "SEGMIND_API_KEY" in done.err
+        assert (work.run().code, server.ledger.submits_seen) == (0, 2)
+
+
 def test_a_cap_of_one_run_begins_anew_when_a_run_has_ended(tmp_path: Path) -> None:
     rows = local_rows(tmp_path, "a", "b", "c")
     limits = {"max_cost_per_run_usd": 1.25}
