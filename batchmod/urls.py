@@ -4,6 +4,9 @@ import ipaddress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+CUT: Final = "?…"
+"""What stands in an event where a URL's query was cut."""
+
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 _SIGNING_PREFIXES: Final = ("x-amz-", "x-goog-", "x-oss-")
@@ -35,6 +38,14 @@ def without_query(url: str) -> str:
         return f"{origin_of(url)}{parts.path}" if parts.hostname else url.partition("?")[0].partition("#")[0]
     except ValueError:
         return "an unreadable URL"
+
+
+def cut(value: str) -> str:
+    """A URL, or an identity made of one, without its query, `?…` in its place; any other text as it is."""
+    mark, url = ("url:", value[4:]) if value.startswith("url:") else ("", value)
+    if not url.lower().startswith(("http://", "https://")) or not ("?" in url or "#" in url) or " " in url:
+        return value
+    return f"{mark}{without_query(url)}{CUT}"
 
 
 def identity_of_url(url: str) -> str:

@@ -28,6 +28,12 @@ def open_record(folder: Path, *, create: bool) -> Checkpoint:
     return Checkpoint.open(path, create=create)
 
 
+def standing_facts(record: Checkpoint) -> dict[str, str]:
+    """What the event log keeps of the folder itself, in case the record is lost."""
+    names = ("folder_id", "manifest_name", "manifest_file")
+    return {name: value for name in names if (value := record.fact(name)) is not None}
+
+
 def claim(record: Checkpoint, loaded: Loaded) -> None:
     """Bind the folder to its manifest by name. Raises OtherManifest for another one."""
     name = record.fact("manifest_name")
