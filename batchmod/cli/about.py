@@ -1,18 +1,22 @@
-"""`providers`, `schema`, `demo`: what there is, and a first try."""
+"""`providers`, `looks`, `schema`, `demo`: what there is, and a first try."""
 
 import argparse
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from batchmod import files, providers
+from batchmod.app import looks
 from batchmod.app.services import Services, engine_installed
 from batchmod.cli.arguments import parser
 from batchmod.cli.loading import Environ
 from batchmod.cli.run import run
 from batchmod.cli.wording import table
+from batchmod.errors import UsageError
 from batchmod.model import ProviderFacts
 
 
@@ -74,6 +78,43 @@ def _provider_json(facts: ProviderFacts, services: Services) -> dict[str, Any]:
         "contract": facts.contract,
         "last_run_live": facts.last_run_live,
     }
+
+
+def list_looks(args: argparse.Namespace, environ: Environ) -> int:
+    """The looks and modifiers with their words, and a picture of them all."""
+    if args.frame and not args.sheet:
+        raise UsageError("--frame says what the sheet is drawn from: name the sheet with --sheet FILE.png")
+    there_are = looks.vocabulary()
+    sheet = looks.write_sheet(Path(args.sheet), source=Path(args.frame) if args.frame else None) if args.sheet else None
+    if args.json:
+        shown = asdict(there_are) | {"sheet": str(sheet) if sheet else None}
+        print(json.dumps(shown, ensure_ascii=False, indent=2))
+        return 0
+    print(_looks_words(there_are))
+    if sheet:
+        print(f"\nall of them, drawn: {sheet}")
+    return 0
+
+
+def _looks_words(there_are: looks.Vocabulary) -> str:
+    """The lists, one look or modifier a paragraph."""
+    drawn = [look for look in there_are.looks if not look.pure_colour]
+    toned = [look for look in there_are.looks if look.pure_colour]
+    parts = [
+        _paragraphs("Looks with a texture, carried through each shot; a prompt takes one:", drawn),
+        _paragraphs("Looks of light and colour, alone or with one of those:", toned),
+        _paragraphs("Modifiers, alone or with any look:", there_are.modifiers),
+        _wrapped("Colours, as in 'in teal and orange' or 'blue tones': ", there_are.colours),
+    ]
+    return "\n\n".join(parts)
+
+
+def _paragraphs(title: str, items: Iterable[looks.Named]) -> str:
+    return "\n".join([title, *(_wrapped(f"  {item.name:<16}", item.words) for item in items)])
+
+
+def _wrapped(start: str, words: Iterable[str]) -> str:
+    return fill(", ".join(words), width=100, initial_indent=start, subsequent_indent=" " * 18)
 
 
 def schema(args: argparse.Namespace, environ: Environ) -> int:

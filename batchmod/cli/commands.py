@@ -15,6 +15,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "resolve": look.resolve,
     "report": look.report,
     "providers": about.list_providers,
+    "looks": about.list_looks,
     "schema": about.schema,
     "demo": about.demo,
 }
