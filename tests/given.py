@@ -51,8 +51,9 @@ def job(id_: str = "shot", *, facts: ProviderFacts = HOSTED, **fields: Any) -> J
 
 
 def work(of: Job, status: Status, *, work_id: int = 1, **fields: Any) -> Work:
-    """What the record knows of a job."""
-    given: dict[str, Any] = {"inputs": {}, "attempts": 1, **fields}
+    """What the record knows of a job; a hosted one that succeeded has its request id."""
+    request_id = "r1" if of.origin and status in (Status.SUBMITTED, Status.SUCCEEDED) else None
+    given: dict[str, Any] = {"inputs": {}, "attempts": 1, "request_id": request_id, **fields}
     return Work(
         work_id=work_id,
         job_key=of.key,
@@ -68,7 +69,7 @@ def work(of: Job, status: Status, *, work_id: int = 1, **fields: Any) -> Work:
 def delivery(of: Job, *, work_id: int = 1, version: int = 1, delivered: bool = True) -> Delivery:
     """A job's output."""
     path = jobs.output_path(of.stem, version)
-    return Delivery(id=of.id, version=version, work_id=work_id, path=path, delivered=delivered)
+    return Delivery(id=of.id, version=version, work_id=work_id, path=path, delivered=delivered, stem=of.stem)
 
 
 def attempt(number: int = 1, *, body: Any = None, sent_at: float = 10_000.0, **fields: Any) -> Attempt:

@@ -188,14 +188,24 @@ def test_a_doubt_that_was_never_accepted_is_planned_again_without_a_trace_of_the
     assert attempts(record)[0][1] == "never_accepted"
 
 
-def test_a_user_may_have_an_uncertain_request_sent_again_and_no_other(record: Checkpoint) -> None:
-    doubted, attempt_id = intended(record)
-    record.doubt(doubted, attempt_id, reason="no answer", at=160.0)
-    running, _ = accepted(record, given.job("b", prompt="b"), request_id="r2")
-    record.resend(doubted)
-    record.resend(running)
+def test_a_user_may_have_an_uncertain_request_sent_again_as_another(record: Checkpoint) -> None:
+    """The old one stays, with its money: it may have been paid."""
+    work_id, attempt_id = intended(record, usd=0.6)
+    record.doubt(work_id, attempt_id, reason="no answer", at=160.0)
+    record.resend(work_id, at=170.0)
+    old, new = record.works()
 
-    assert (record.work(doubted).status, record.work(running).status) == (Status.PLANNED, Status.SUBMITTED)
+    assert (old.work_id, old.status, old.billed, old.cost_usd) == (work_id, Status.FAILED, None, 0.6)
+    assert (new.job_key, new.status, new.attempts, new.request_id) == (old.job_key, Status.PLANNED, 0, None)
+    assert record.uncertain_attempts() == ()
+
+
+@pytest.mark.parametrize("how", ["planned", "submitted", "succeeded"])
+def test_nothing_but_an_uncertain_request_is_sent_again_by_hand(record: Checkpoint, how: str) -> None:
+    work_id = {"planned": opened, "submitted": lambda record: accepted(record)[0], "succeeded": succeeded}[how](record)
+    record.resend(work_id, at=170.0)
+
+    assert [(work.work_id, work.status) for work in record.works()] == [(work_id, how)]
 
 
 def test_an_output_is_known_before_it_is_fetched(record: Checkpoint) -> None:
@@ -249,6 +259,13 @@ def test_a_failure_after_the_receipt_leaves_the_receipt(record: Checkpoint) -> N
     record.fail(work_id, code="generation_failed", message="no", billed=False, at=150.0)
 
     assert attempts(record) == [(work_id, "accepted", "r1", None)]
+
+
+def test_a_failure_that_may_have_been_billed_counts_too(record: Checkpoint) -> None:
+    work_id, _ = accepted(record, usd=0.6)
+    record.fail(work_id, code="given_up", message="?", billed=None, at=150.0)
+
+    assert (record.totals().spent_usd, record.work(work_id).billed) == (0.6, None)
 
 
 def test_a_billed_failure_counts_with_what_was_reserved_for_it(record: Checkpoint) -> None:
@@ -386,7 +403,7 @@ def test_a_version_whose_file_would_have_anothers_name_is_passed_over(record: Ch
         given.job("a", prompt="2", naming="{id}{version}"),
     )
     intended(record, first)
-    record._db.execute("INSERT INTO delivery VALUES ('a', 'a', 10, 1, 'videos/a10.mp4', 1)")
+    record._db.execute("INSERT INTO delivery VALUES ('a', 'a', 10, 1, 'videos/a10.mp4', 1, 'a{version}')")
     work_id, _ = intended(record, second)
 
     assert [(d.version, d.path) for d in record.deliveries_of(work_id)] == [(12, "videos/a12.mp4")]
