@@ -7,6 +7,7 @@
     │   ├── MissingKey              2  missing_key
     │   ├── MissingExtra            2  missing_extra  an optional part is not installed
     │   ├── RecordRefused           2  record_refused foreign, newer, lost or broken record
+    │   │   └── RecordOnNetwork     2  record_on_network
     │   └── OtherManifest           2  other_manifest the folder belongs to another manifest
     ├── StoppedEarly                3  (its own)      resumable; the slug says why
     ├── FolderInUse                 4  folder_in_use
@@ -105,6 +106,12 @@ class RecordRefused(UsageError):
     """A checkpoint that is foreign, newer, lost or broken: going on could pay twice."""
 
     slug = "record_refused"
+
+
+class RecordOnNetwork(RecordRefused):
+    """A checkpoint on a network file system, where SQLite breaks."""
+
+    slug = "record_on_network"
 
 
 class OtherManifest(UsageError):

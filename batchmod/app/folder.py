@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
+from batchmod.app import pointer
 from batchmod.app.loading import Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import OtherManifest, RecordRefused
@@ -16,16 +17,28 @@ from batchmod.planning import Action, Known, Plan, latest_by_key
 _TRACES: Final = ("results.csv", "events.jsonl", "videos")
 
 
-def open_record(folder: Path, *, create: bool) -> Checkpoint:
-    """The folder's record. Raises RecordRefused where it should be there and is not: that would pay twice."""
-    path = folder / FILE_NAME
+def open_record(folder: Path, *, create: bool, state: Path | None = None) -> Checkpoint:
+    """The folder's record, wherever it is; a new one below `state`, where that is given.
+
+    Raises RecordRefused where it should be there and is not: that would pay twice.
+    """
+    path = pointer.record_file(folder, state)
     traces = [name for name in _TRACES if (folder / name).exists()]
     if not path.exists() and traces:
         raise RecordRefused(
             f"{folder} holds {', '.join(traces)} but no {FILE_NAME}: without the record nobody knows what was paid. "
             "Put the record back, or choose another --output."
         )
-    return Checkpoint.open(path, create=create)
+    if not path.exists() and not create:
+        raise RecordRefused(f"{folder}: there is no record; has `batchmod run` been here?")
+    pointer.make_home(path)
+    record = Checkpoint.open(path, create=create)
+    try:
+        pointer.bind(folder, record)
+    except BaseException:
+        record.close()
+        raise
+    return record
 
 
 def standing_facts(record: Checkpoint) -> dict[str, str]:

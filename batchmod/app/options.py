@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 
@@ -11,6 +12,7 @@ class Options:
 
     provider: str | None = None
     output: str | None = None
+    state: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     extra_columns: tuple[str, ...] = ()
     only: tuple[str, ...] = ()

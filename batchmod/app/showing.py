@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchmod.app import folder as folders
+from batchmod.app import pointer
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.running import make_plan
-from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.planning import Plan
 
 
@@ -29,15 +29,15 @@ class Standing:
 
 def planned(loaded: Loaded, options: Options) -> Plan:
     """What `run` would do now."""
-    if not (loaded.folder / FILE_NAME).exists():
+    if not pointer.record_file(loaded.folder, options.state).exists():
         return make_plan(None, loaded, options)
-    with Checkpoint.open(loaded.folder / FILE_NAME, create=False) as record:
+    with folders.open_record(loaded.folder, create=False, state=options.state) as record:
         return make_plan(record, loaded, options)
 
 
-def standing(folder: Path) -> Standing:
+def standing(folder: Path, *, state: Path | None = None) -> Standing:
     """Where an output folder stands."""
-    with folders.open_record(folder, create=False) as record:
+    with folders.open_record(folder, create=False, state=state) as record:
         lines = list(folders.lines(record))
         totals = record.totals()
         counts: dict[str, int] = {}
@@ -58,7 +58,7 @@ def standing(folder: Path) -> Standing:
         )
 
 
-def rewrite(folder: Path) -> tuple[Path, Path]:
+def rewrite(folder: Path, *, state: Path | None = None) -> tuple[Path, Path]:
     """results.csv and report.html anew, from the record alone."""
-    with folders.open_record(folder, create=False) as record:
+    with folders.open_record(folder, create=False, state=state) as record:
         return folders.write_results(record, folder)

@@ -66,6 +66,7 @@ def _manifests(command: argparse.ArgumentParser) -> None:
 def _path(command: argparse.ArgumentParser) -> None:
     command.add_argument("path", metavar="PATH", help="a manifest or an output folder")
     command.add_argument("--output", metavar="DIR", help="the output folder, where PATH is a manifest")
+    _state(command)
 
 
 def _selection(command: argparse.ArgumentParser) -> None:
@@ -82,6 +83,7 @@ def _selection(command: argparse.ArgumentParser) -> None:
 
 
 def _pace(command: argparse.ArgumentParser) -> None:
+    _state(command)
     group = command.add_argument_group("how fast, how dear")
     group.add_argument("--max-in-flight", type=_positive, metavar="N")
     group.add_argument("--submits-per-minute", type=_rate, metavar="N")
@@ -90,6 +92,11 @@ def _pace(command: argparse.ArgumentParser) -> None:
     group.add_argument("--retry-failed", action="store_true", help="try rows again that failed without being billed")
     group.add_argument("--no-reuse", action="store_true", help="pay again for what another folder has paid for")
     group.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
+
+
+def _state(command: argparse.ArgumentParser) -> None:
+    text = "the record is kept below DIR, on a local disk, where the output folder is on a network"
+    command.add_argument("--state", metavar="DIR", help=text)
 
 
 def _json(command: argparse.ArgumentParser) -> None:

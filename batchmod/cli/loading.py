@@ -23,6 +23,7 @@ def options_of(args: argparse.Namespace) -> Options:
     return Options(
         provider=args.provider,
         output=args.output,
+        state=state_of(args),
         columns=columns,
         extra_columns=tuple(args.extra_column),
         only=tuple(args.only),
@@ -41,6 +42,12 @@ def options_of(args: argparse.Namespace) -> Options:
         yes=getattr(args, "yes", False),
         if_locked=getattr(args, "if_locked", None) or "refuse",
     )
+
+
+def state_of(args: argparse.Namespace) -> Path | None:
+    """Where `--state` wants the record."""
+    given = getattr(args, "state", None)
+    return None if given is None else Path(given)
 
 
 def load_all(args: argparse.Namespace, environ: Environ) -> list[app.Loaded]:

@@ -11,7 +11,7 @@ from batchmod import app
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli import progress
-from batchmod.cli.loading import Environ, load_all, options_of
+from batchmod.cli.loading import Environ, load_all, options_of, state_of
 from batchmod.cli.wording import counted, counts, estimate, table, usd
 from batchmod.errors import ManifestError, Problem, UsageError
 from batchmod.planning import Action, Plan
@@ -105,7 +105,7 @@ def folder_of(args: argparse.Namespace) -> Path:
 
 def status(args: argparse.Namespace, environ: Environ) -> int:
     """Counts and money."""
-    standing = app.standing(folder_of(args))
+    standing = app.standing(folder_of(args), state=state_of(args))
     if args.json:
         about = {
             "output": str(standing.folder),
@@ -133,6 +133,7 @@ def resolve(args: argparse.Namespace, environ: Environ) -> int:
         app.resolve(
             folder_of(args),
             Services(environ=environ),
+            state=state_of(args),
             ask=args.ask,
             resend=args.resend,
             give_up=args.give_up,
@@ -155,6 +156,6 @@ def resolve(args: argparse.Namespace, environ: Environ) -> int:
 
 def report(args: argparse.Namespace, environ: Environ) -> int:
     """results.csv and report.html anew."""
-    for written in app.rewrite(folder_of(args)):
+    for written in app.rewrite(folder_of(args), state=state_of(args)):
         print(written)
     return 0
