@@ -13,7 +13,7 @@ import pytest
 
 from batchmod.media import verify_video
 from tests.servers.segmind import SegmindStandIn
-from tests.support import Shoot, bare_environment, shoot, write_clip
+from tests.support import Shoot, bare_environment, call, shoot, write_clip
 
 DRIVER = Path(__file__).with_name("driver.py")
 ROOT = Path(__file__).parents[2]
@@ -109,9 +109,12 @@ def test_killed_at_an_event_and_run_again_everything_is_paid_once_and_whole(
     assert broken_promises(set_up(tmp_path, server), k=k) == []
 
 
+FIRST_INTENT = 3
+TWICE = [(one, two) for one in range(1, EVENTS, 2) for two in range(1, EVENTS + 1) if (one, two) != (FIRST_INTENT,) * 2]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("second", range(1, EVENTS + 1))
-@pytest.mark.parametrize("first", range(1, EVENTS, 2))
+@pytest.mark.parametrize(("first", "second"), TWICE)
 def test_killed_twice_and_run_again_everything_is_paid_once_and_whole(
     first: int, second: int, server: SegmindStandIn, tmp_path: Path
 ) -> None:
@@ -119,6 +122,21 @@ def test_killed_twice_and_run_again_everything_is_paid_once_and_whole(
     drive(work, first)
 
     assert broken_promises(work, k=second) == []
+
+
+def test_killed_before_anything_was_ever_accepted_the_rows_wait_for_the_users_word(
+    server: SegmindStandIn, tmp_path: Path
+) -> None:
+    work = set_up(tmp_path, server)
+    for _ in range(2):
+        assert drive(work, FIRST_INTENT).code == -signal.SIGKILL
+    # A history that shows no request of ours proves nothing about those it does not show.
+    parked = work.run("--history-grace", "0")
+
+    assert (parked.code, work.statuses()) == (1, {"a": "uncertain", "b": "uncertain"})
+    assert server.ledger.submits_seen == 0
+    assert call("resolve", work.folder, "--resend", "a", "b", environ=work.environ).code == 0
+    assert (work.run().code, server.ledger.billed) == (0, 2)
 
 
 def kill_in_the_air(work: Shoot, fault: str, *mutants: str) -> None:
