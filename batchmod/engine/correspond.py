@@ -5,23 +5,11 @@ from typing import cast
 import cv2
 import numpy as np
 
-from batchmod.engine.flow import FlowEstimator, Motion, along
-from batchmod.engine.raster import Floats, Gray, Points, blurred, eroded, inside, length, own_positions, sampled
+from batchmod.engine.flow import FlowEstimator, Motion
+from batchmod.engine.fused import anchoring, carried, densities, settled
+from batchmod.engine.raster import Floats, Gray, Points, blurred, own_positions, sampled
 
 _MISMATCH_SIDE = 7
-_LARGEST_DRIFT = 6.0
-"""Pixels; a farther jump is no drift but another match."""
-_LIKE = 6.0
-"""Mismatch, in levels, below which two places show the same."""
-_LOST = 0.3
-"""Confidence below which the map may be won anew."""
-_FLOOR = 0.02
-"""No confidence is lower: a weight of 0 would leave places without any anchor."""
-
-
-def _mixed(first: Floats, second: Floats, share: Floats) -> Floats:
-    """`first` with `share` (0..1) of it replaced by `second`."""
-    return first + (second - first) * share
 
 
 class Correspondence:
@@ -46,17 +34,15 @@ class Correspondence:
 
     def advance(self, now: Gray, motion: Motion) -> None:
         """Follow the clip to its next frame."""
-        origin = along(motion.backward)
-        carried = sampled(self.points, origin)
-        held = sampled(self.confidence, origin) * motion.trusted
-        held = np.minimum(held, eroded(motion.trusted))
-        points, mismatch, recovered = self._anchored(now, carried, held)
-        held = np.maximum(held, recovered)
-        self.points = inside(points, now.shape[1], now.shape[0])
-        self.mismatch = mismatch
-        self.geometric = np.minimum(1, held + _FLOOR)
-        likeness = np.clip(np.exp(-np.maximum(mismatch - 10, 0) / 12), 0.2, 1)
-        self.confidence = np.minimum(1, held * likeness + _FLOOR)
+        own = own_positions(*now.shape)
+        moved, held = carried(self.points, self.confidence, motion.backward, motion.trusted)
+        guess = cast(Points, cv2.subtract(moved, own))
+        found = cast(Points, cv2.add(self._estimator.refined(now, self._key, guess), own))
+        before, after = self._mismatch(now, moved), self._mismatch(now, found)
+        wanted = anchoring(moved, held, found, before, after)
+        self.points, self.mismatch, self.geometric, self.confidence = settled(
+            moved, held, found, before, after, wanted, blurred(wanted, 2)
+        )
 
     def pulled(self, picture: Floats) -> Floats:
         """A picture of the keyframe, seen from the current frame."""
@@ -68,27 +54,8 @@ class Correspondence:
         The smaller singular value of the map's gradient: 1 for what only moved, near 0 where the keyframe is
         drawn out into streaks, 0 where the map folds.
         """
-        across = cv2.Scharr(self.points, cv2.CV_32F, 1, 0, scale=1 / 32)
-        down = cv2.Scharr(self.points, cv2.CV_32F, 0, 1, scale=1 / 32)
-        total = np.square(across).sum(-1) + np.square(down).sum(-1)
-        area = np.maximum(across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0], 0)
-        smaller = (total - np.sqrt(np.maximum(total * total - 4 * area * area, 0))) / 2
-        return cast(Floats, np.sqrt(np.maximum(smaller, 0)))
-
-    def _anchored(self, now: Gray, carried: Points, held: Floats) -> tuple[Points, Floats, Floats]:
-        """The carried map pulled back to the keyframe: the map, its mismatch, the confidence won anew."""
-        own = own_positions(*now.shape)
-        found = self._estimator.refined(now, self._key, carried - own) + own
-        before, after = self._mismatch(now, carried), self._mismatch(now, found)
-        drift = (after < before - 0.3) & (length(found - carried) < _LARGEST_DRIFT)
-        # A far jump is believed only where nothing is known and it explains the frame far better:
-        # something that was hidden has come back.
-        returned = ((after < before * 0.5 - 2) & (held < _LOST)).astype(np.float32)
-        share = blurred(np.maximum(drift.astype(np.float32) * np.float32(0.5), returned), 2)
-        points = _mixed(carried, found, share[..., None])
-        recovered = (after < _LIKE) * returned * np.float32(0.7)
-        return points, _mixed(before, after, share), recovered
+        return densities(self.points)
 
     def _mismatch(self, now: Gray, points: Points) -> Floats:
-        difference = cv2.absdiff(sampled(self._key, points), now).astype(np.float32)
-        return cv2.blur(difference, (_MISMATCH_SIDE, _MISMATCH_SIDE)).astype(np.float32, copy=False)
+        difference = cv2.absdiff(sampled(self._key, points), now)
+        return cast(Floats, cv2.boxFilter(difference, cv2.CV_32F, (_MISMATCH_SIDE, _MISMATCH_SIDE)))

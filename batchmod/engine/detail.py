@@ -1,10 +1,12 @@
 """What is done to a synthesised frame: lost contrast, live detail of the source, and the mode's mixing."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
 
+from batchmod.engine.fused import answered, sharpened
 from batchmod.engine.modes import Shares
 from batchmod.engine.raster import Floats, Rgb, blurred, box_mean, luma, to_bytes, unit
 
@@ -15,14 +17,13 @@ _RESIDUAL = 0.8
 def texture_energy(rgb: Rgb) -> Floats:
     """The local power of a picture's fine luma detail, in squared levels."""
     tones = luma(rgb).astype(np.float32)
-    return blurred(np.square(tones - blurred(tones, 2)), 4)
+    fine = cv2.subtract(tones, blurred(tones, 2), tones)
+    return blurred(cast(Floats, cv2.multiply(fine, fine, fine)), 4)
 
 
 def restored(rgb: Rgb, wanted: Floats) -> Rgb:
     """The picture with its fine detail raised, at most 2.2 times, to the energy it is wanted to have."""
-    gain = np.sqrt((wanted + 4) / (texture_energy(rgb) + 4)).clip(1, 2.2) - 1
-    picture = rgb.astype(np.float32)
-    return to_bytes(picture + (picture - blurred(picture, 2)) * gain[..., None])
+    return sharpened(rgb, blurred(rgb.astype(np.float32), 2), wanted, texture_energy(rgb))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,10 +59,8 @@ def with_live_detail(rgb: Rgb, beyond: Floats, slope: Floats, explained: Floats,
     and less of it. `slope` and `explained` are a `Response` seen from this frame; `trust` is the
     correspondence's, 0..1.
     """
-    firm = np.sign(beyond) * np.maximum(np.abs(beyond) - 3, 0)
-    change = firm + (beyond - firm) * explained[..., None]
-    gain = _RESIDUAL * (0.35 + 0.65 * explained) * blurred(np.minimum(1, trust * 1.5), 2)
-    return to_bytes(rgb.astype(np.float32) + slope * change * gain[..., None])
+    gain = blurred(np.minimum(np.float32(_RESIDUAL), trust * np.float32(1.5 * _RESIDUAL)), 2)
+    return answered(rgb, beyond, slope, explained, gain)
 
 
 def edit_mask(key: Rgb, style: Rgb) -> Floats:

@@ -6,7 +6,8 @@ from typing import cast
 import cv2
 import numpy as np
 
-from batchmod.engine.raster import Gray, Mask, Points, own_positions, sampled
+from batchmod.engine.fused import agreeing
+from batchmod.engine.raster import Gray, Mask, Points, own_positions
 
 _SMALLEST_SIDE = 16
 """Below this side, in pixels, DIS has no pyramid to work on and nothing is taken to move."""
@@ -22,7 +23,7 @@ class Motion:
 
 def along(flow: Points) -> Points:
     """The positions a flow leads to."""
-    return own_positions(*flow.shape[:2]) + flow
+    return cast(Points, cv2.add(own_positions(*flow.shape[:2]), flow))
 
 
 def agreement(backward: Points, forward: Points) -> Mask:
@@ -31,15 +32,7 @@ def agreement(backward: Points, forward: Points) -> Mask:
     The test is that of Sundaram, Brox and Keutzer, "Dense point trajectories by GPU-accelerated large
     displacement optical flow", 2010.
     """
-    target = along(backward)
-    returning = sampled(forward, target)
-    gap = np.square(backward + returning).sum(-1)
-    size = np.square(backward).sum(-1) + np.square(returning).sum(-1)
-    height, width = backward.shape[:2]
-    x, y = target[..., 0], target[..., 1]
-    agree: Mask = gap < 0.01 * size + 0.5
-    agree &= (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return agree
+    return agreeing(backward, forward)
 
 
 class FlowEstimator:
@@ -52,6 +45,8 @@ class FlowEstimator:
     def __init__(self) -> None:
         self._plain = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._started = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        # A good guess needs few steps: 6 of the 25 gave the same pictures in three fifths of the time.
+        self._started.setGradientDescentIterations(6)
 
     def flow(self, start: Gray, end: Gray) -> Points:
         """The flow F with `start(x) ≈ end(x + F(x))`."""

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from batchmod.engine.fused import looked_up
 from batchmod.engine.raster import Floats, Rgb, blurred, resized, stretched, unit
 
 _BINS = 16
@@ -60,12 +61,4 @@ class Palette:
 
     def exact(self, rgb: Rgb) -> Floats:
         """The styled colour of each pixel, interpolated between the table's bins."""
-        place = np.clip(rgb.astype(np.float32) / _WIDTH - 0.5, 0, _BINS - 1.001)
-        low = place.astype(np.intp)
-        share = place - low
-        total = np.zeros(rgb.shape, np.float32)
-        for corner in np.ndindex(2, 2, 2):
-            weight = np.prod(np.where(corner, share, 1 - share), -1, keepdims=True)
-            r, g, b = np.moveaxis(low + corner, -1, 0)
-            total += weight * self._table[r, g, b]
-        return total
+        return looked_up(rgb, self._table)

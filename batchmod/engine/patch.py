@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from batchmod.engine.compiled import inlined, kernel, prange
-from batchmod.engine.raster import Floats, Points, Rgb, blurred, luma, padded, smoothed
+from batchmod.engine.fused import interleaved
+from batchmod.engine.raster import Floats, Points, Rgb, blurred, luma, smoothed
 
 STEP = 2
 """Pixels between the centres of neighbouring patches, in x and in y."""
@@ -101,23 +101,18 @@ class Features:
     height: int
 
 
-def guides(rgb: Rgb, blur: float) -> tuple[Rgb, NDArray[np.uint8]]:
-    """What a source picture is matched by: its colours, and its edges (a centred band-pass)."""
-    colour = smoothed(rgb, 4 * blur, 40 * blur) if blur > 0 else rgb
-    tones = luma(colour)
-    difference = tones.astype(np.float32) - blurred(tones, 3).astype(np.float32)
-    return colour, np.clip(difference * 2 + 128, 0, 255).astype(np.uint8)
-
-
 def packed(style: Rgb, source: Rgb, weights: Weights, side: int) -> Features:
-    """The features of a picture pair; weights are baked in as scale, so 1 is the largest that makes sense."""
+    """The features of a picture pair: the styled picture, and its source's colours and edges (a centred band-pass).
+
+    Weights are baked in as scale, so 1 is the largest that makes sense.
+    """
     height, width = style.shape[:2]
-    colour, edges = guides(source, weights.guide_blur)
-    values = np.zeros((height, width, CHANNELS), np.uint8)
-    values[..., :3] = cv2.convertScaleAbs(style, alpha=weights.style)
-    values[..., 3:6] = cv2.convertScaleAbs(colour, alpha=weights.guide)
-    values[..., 6] = cv2.convertScaleAbs(edges, alpha=weights.edge)
-    return Features(values=padded(values, side // 2).reshape(-1), width=width, height=height)
+    blur = weights.guide_blur
+    colour = smoothed(source, 4 * blur, 40 * blur) if blur > 0 else source
+    tones = luma(colour)
+    scales = np.array([weights.style, weights.guide, weights.edge], np.float32)
+    values = interleaved(style, colour, tones, blurred(tones, 3), scales, side // 2)
+    return Features(values=values.reshape(-1), width=width, height=height)
 
 
 # --- kernels ------------------------------------------------------------------------------------------------

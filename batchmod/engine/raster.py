@@ -22,7 +22,7 @@ Points = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 """`height x width`."""
 
-_Scalar = TypeVar("_Scalar", np.uint8, np.float32)
+_Scalar = TypeVar("_Scalar", np.uint8, np.int16, np.float32)
 
 LINEAR = cv2.INTER_LINEAR
 CUBIC = cv2.INTER_CUBIC
@@ -67,8 +67,11 @@ def eroded(mask: Mask) -> Floats:
 
 def sampled(picture: NDArray[_Scalar], at: Points, how: int = LINEAR) -> NDArray[_Scalar]:
     """The picture's values at the positions `at`."""
-    x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
-    return cast(NDArray[_Scalar], cv2.remap(picture, x, y, how, borderMode=cv2.BORDER_REPLICATE))
+    # The second map is None, as its type does not allow: with an empty one OpenCV 5.0 reads wrong places.
+    return cast(
+        NDArray[_Scalar],
+        cv2.remap(picture, at, None, how, borderMode=cv2.BORDER_REPLICATE),  # type: ignore[call-overload]
+    )
 
 
 def shrunk(picture: NDArray[_Scalar], width: int, height: int) -> NDArray[_Scalar]:

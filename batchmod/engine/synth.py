@@ -1,11 +1,15 @@
 """Example-based synthesis: one styled keyframe is carried through a clip, frame by frame."""
 
+from typing import cast
+
+import cv2
 import numpy as np
 
 from batchmod.engine.correspond import Correspondence
 from batchmod.engine.detail import mixed, restored, with_live_detail
 from batchmod.engine.exemplar import Exemplar, Guess, Settings, half_size, on_grid
 from batchmod.engine.flow import FlowEstimator, Motion, along
+from batchmod.engine.fused import expected, missing, unexplained
 from batchmod.engine.modes import Mode
 from batchmod.engine.patch import STEP, Field
 from batchmod.engine.raster import (
@@ -66,9 +70,8 @@ class Synthesizer:
 
     def unknown(self) -> Floats:
         """Where, 0..1, the last frame shows what the keyframe does not; single pixels do not count."""
-        lost = np.clip((0.7 - self._map.confidence) * 2.5, 0, 1)
-        lost = np.maximum(lost, np.clip((0.75 - self._map.density()) * 4, 0, 1))
-        return np.clip(2 * blurred(lost, _SPECK * unit(lost)) - 0.5, 0, 1)
+        lost = missing(self._map.confidence, self._map.density())
+        return cast(Floats, np.clip(2 * blurred(lost, _SPECK * unit(lost)) - np.float32(0.5), 0, 1))
 
     def renewed(self, frame: Rgb, style: Rgb) -> "Synthesizer":
         """A synthesis that starts at the last frame: as it was made, but styled like `style` where unknown."""
@@ -104,13 +107,11 @@ class Synthesizer:
     def _expected(self, frame: Rgb, motion: Motion) -> Rgb:
         """What the output probably looks like: the last output moved on, else the keyframe, else its colours."""
         exemplar, state = self._exemplar, self._map
-        moved = sampled(self._output, along(motion.backward), CUBIC).astype(np.float32)
-        pulled = sampled(exemplar.style, state.points, CUBIC).astype(np.float32)
-        unknown = np.clip(1 - 3 * state.confidence, 0, 1) * np.clip((state.mismatch - 6) / 10, 0, 1)
-        unknown = blurred(unknown, 3 * unit(frame))[..., None]
-        pulled += (exemplar.palette.coarse(frame) - pulled) * unknown
-        trusted = blurred(motion.trusted.astype(np.float32), 1.5)[..., None]
-        return np.clip(pulled + (moved - pulled) * trusted, 0, 255).astype(np.uint8)
+        moved = sampled(self._output, along(motion.backward), CUBIC)
+        pulled = sampled(exemplar.style, state.points, CUBIC)
+        unknown = blurred(unexplained(state.confidence, state.mismatch), 3 * unit(frame))
+        trusted = blurred(motion.trusted.astype(np.float32), 1.5)
+        return expected(moved, pulled, exemplar.palette.coarse(frame), unknown, trusted)
 
     def _carried(self, motion: Motion, points: Points) -> Points:
         """The last frame's offsets, moved on with the flow; 0 at the first frame."""
@@ -122,9 +123,9 @@ class Synthesizer:
 
     def _with_live_detail(self, picture: Rgb, frame: Rgb) -> Rgb:
         exemplar, state = self._exemplar, self._map
-        beyond = frame.astype(np.float32) - sampled(exemplar.key, state.points, CUBIC)
+        beyond = cv2.subtract(frame, sampled(exemplar.key, state.points, CUBIC), dtype=cv2.CV_32F)
         slope, explained = state.pulled(exemplar.response.slope), state.pulled(exemplar.response.explained)
-        return with_live_detail(picture, beyond, slope, explained, state.geometric)
+        return with_live_detail(picture, cast(Floats, beyond), slope, explained, state.geometric)
 
     def _mixed(self, picture: Rgb, source: Rgb, edited: Floats) -> Rgb:
         return mixed(picture, source, self._mode.source, self._mode.texture, edited)
