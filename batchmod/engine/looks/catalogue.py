@@ -266,7 +266,6 @@ LOOKS: Final[tuple[Look, ...]] = (
         ),
         _applied(colour.night),
         pure_colour=True,
-        scene=True,
     ),
     Look(
         "golden_hour",

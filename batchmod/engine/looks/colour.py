@@ -48,14 +48,16 @@ def golden_hour(picture: Picture, size: float) -> Picture:
     """Low sun: warm light, long soft glow, shadows a little violet."""
     grey = luma(picture)
     light = smoothstep(0.15, 0.9, grey)[..., None]
-    warm = picture * (rgb(0.98, 0.84, 0.88) * (1 - light) + rgb(1.20, 1.0, 0.66) * light)
+    warm = picture * (rgb(0.98, 0.84, 0.88) * (1 - light) + rgb(1.24, 0.98, 0.56) * light)
     glow = blurred(clipped(grey - 0.45), 14 * size)
     across = np.linspace(1.25, 0.6, grey.shape[1], dtype=np.float32)[None, :]
-    return clipped(warm * 0.97 + (0.75 * glow * across)[..., None] * rgb(1.0, 0.66, 0.28))
+    haze = clipped((1.5 * glow * across)[..., None] * rgb(1.0, 0.66, 0.28))
+    # Screened, not added: a bright picture keeps its lights.
+    return 1 - (1 - clipped(warm * np.float32(0.97))) * (1 - haze)
 
 
 def autumn(picture: Picture, _size: float) -> Picture:
-    """Leaves turned: greens go to orange and rust, the rest a little warmer."""
+    """Leaves turned: greens go to orange and rust, the rest takes on their light."""
     hsv = floats(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
     hue = hsv[..., 0]
     leaf = floats(smoothstep(40, 62, hue) * (1 - smoothstep(150, 185, hue)) * smoothstep(0.12, 0.35, hsv[..., 1]))
@@ -63,7 +65,7 @@ def autumn(picture: Picture, _size: float) -> Picture:
     turned[..., 0] = np.clip(14 + (hue - 55) * 0.35, 6, 46)
     turned[..., 1] = clipped(hsv[..., 1] * 1.12)
     leaves = floats(cv2.cvtColor(turned, cv2.COLOR_HSV2RGB))
-    warm = picture * rgb(1.06, 0.99, 0.88)
+    warm = picture * rgb(1.12, 0.985, 0.78)
     return clipped(warm + (leaves - warm) * leaf[..., None])
 
 
