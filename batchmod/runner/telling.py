@@ -23,7 +23,8 @@ def kept(record: Checkpoint, kind: str, work: Work) -> dict[str, Any]:
         return {"work": now.work_id, "billed": now.billed, "cost_usd": now.cost_usd, **_asked(now)}
     facts = {"work": now.work_id, "request_id": now.request_id, "sha256": now.sha256, "outputs": _outputs(record, now)}
     if kind == "succeeded":
-        return {**facts, "cost_source": now.cost_source, "billed": now.billed}
+        cost = {"charged_usd": now.cost_usd, "cost_source": now.cost_source, "billed": now.billed}
+        return {**facts, **cost, "finished_at": now.finished_at, "flag_reason": now.flag_reason}
     return {**facts, **_asked(now), **_attempt(record, now)}
 
 
@@ -45,7 +46,12 @@ def _attempt(record: Checkpoint, work: Work) -> dict[str, Any]:
     attempt = record.last_attempt(work.work_id)
     if attempt is None:
         return {}
-    return {"attempt": attempt.attempt_id, "body": without_queries(attempt.body), "sent_at": attempt.sent_at}
+    return {
+        "attempt": attempt.attempt_id,
+        "account": attempt.account,
+        "body": without_queries(attempt.body),
+        "sent_at": attempt.sent_at,
+    }
 
 
 def _outputs(record: Checkpoint, work: Work) -> list[dict[str, Any]]:
