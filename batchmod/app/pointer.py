@@ -73,7 +73,8 @@ def _pointed_to(folder: Path, pointer: Pointer, state: Path | None) -> Path:
     if not pointer.record.exists():
         raise RecordRefused(
             f"the record of {folder} is not there: {pointer.record}. Without it nobody knows what was paid. Is it on "
-            f"another machine, or on a disk that is not mounted? Bring it back; if you moved it, say where in {name}."
+            f"another machine, or on a disk that is not mounted? Bring it back; if you moved it, say where in {name}. "
+            f"If it is lost for good, `batchmod resolve {files.shortest(folder)} --rebuild` makes it anew."
         )
     return pointer.record
 
