@@ -1,5 +1,7 @@
 """What a prompt asks for is found by its words, and what the engine cannot make is said."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -268,3 +270,11 @@ def test_no_word_of_a_thing_is_dropped_in_silence(said: list[str]) -> None:
     quoted = " ".join(understand(prompt).left_over)
 
     assert said.count("dragon") == quoted.split().count("dragon")
+
+
+def test_the_engine_page_names_every_modifier_and_counts_the_colours() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "engine.md").read_text("utf-8")
+    section = page.partition("### Modifiers")[2].partition("\n## ")[0]
+
+    assert [each.name for each in looks.MODIFIERS if each.name.replace("_", " ") not in section] == []
+    assert f"Colours, {len(looks.COLOURS)} of them" in section

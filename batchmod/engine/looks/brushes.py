@@ -20,6 +20,7 @@ Field = NDArray[np.float32]
 _QUADRANTS: Final = ((0.0, 0.0), (0.5, 0.0), (1.0, 0.0), (0.0, 0.5), (1.0, 0.5), (0.0, 1.0), (0.5, 1.0), (1.0, 1.0))
 _KUWAHARA_POWER: Final = 4.0
 _PALETTE_ROUNDS: Final = 8
+_WIDE_BLUR: Final = 4.0
 
 
 def floats(values: ArrayLike) -> Picture:
@@ -55,7 +56,12 @@ def saturated(picture: Picture, factor: float) -> Picture:
 
 
 def blurred(plane: Plane, sigma: float) -> Plane:
-    """A Gaussian blur of a plane or a picture."""
+    """A Gaussian blur of a plane or a picture; a wide one is computed at a smaller size, where it looks the same."""
+    factor = int(sigma / _WIDE_BLUR)
+    height, width = plane.shape[:2]
+    if factor > 1 and min(height, width) > factor * factor:
+        small = cv2.resize(plane, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+        return floats(cv2.resize(blurred(floats(small), sigma / factor), (width, height)))
     return floats(cv2.GaussianBlur(plane, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT))
 
 

@@ -62,6 +62,9 @@ _HUE_REACH: Final = 42.0
 _PULL: Final = 0.62
 """How far the picture's lightness goes to that of the colours."""
 _OWN_RANGE: Final = 55.0
+"""What remains of the picture's own range of lightness, 0..100, in each of several colours."""
+_STRIP: Final = 128
+"""Rows at a time, so that large frames with many colours fit into memory."""
 
 
 def graded(picture: Picture, names: Sequence[str]) -> Picture:
@@ -69,8 +72,13 @@ def graded(picture: Picture, names: Sequence[str]) -> Picture:
 
     One colour tints all tones. With several, dark tones go to the darkest and light ones to the lightest.
     """
-    lab = floats(cv2.cvtColor(picture, cv2.COLOR_RGB2LAB))
     wanted = _lab_of(names)
+    strips = [picture[row : row + _STRIP] for row in range(0, len(picture), _STRIP)]
+    return np.concatenate([_graded_strip(strip, wanted) for strip in strips])
+
+
+def _graded_strip(picture: Picture, wanted: Plane) -> Picture:
+    lab = floats(cv2.cvtColor(picture, cv2.COLOR_RGB2LAB))
     shares = _shares(lab, wanted)
     target = floats(shares @ wanted)
     light = lab[..., 0]

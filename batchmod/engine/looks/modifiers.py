@@ -1,8 +1,8 @@
 """The modifiers there are: changes of light and colour that go with any look, or stand alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 import numpy as np
@@ -171,7 +171,8 @@ def of_look(look: Look) -> Modifier:
     return Modifier(name=look.name, words=look.words, apply=look.apply, scene=look.scene)
 
 
-def of_colours(names: Sequence[str]) -> Modifier:
+@lru_cache(maxsize=64)  # so that the same colours are the same modifier
+def of_colours(names: tuple[str, ...]) -> Modifier:
     """The picture in the named colours, of `colours.COLOURS`."""
-    grade = partial(colours.graded, names=tuple(names))
+    grade = partial(colours.graded, names=names)
     return Modifier(name=f"in {' and '.join(names)}", words=(), apply=_applied(grade, _WHOLE))
