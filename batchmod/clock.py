@@ -1,8 +1,9 @@
 """Now and sleep: the only reader of the time, so that everything else takes it as an argument."""
 
 import asyncio
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def now() -> float:
@@ -18,6 +19,24 @@ def ticks() -> float:
 async def sleep(seconds: float) -> None:
     """Give the loop away for `seconds` (none for zero or less)."""
     await asyncio.sleep(max(0.0, seconds))
+
+
+def seconds_until(when: str, *, at: float) -> float:
+    """Seconds from `at` until `06:00` (local time, the next one) or after `2h30m`, `90m`, `45s`.
+
+    Raises ValueError for anything else.
+    """
+    text = when.strip().lower()
+    day = re.fullmatch(r"(\d{1,2}):(\d{2})", text)
+    if day:
+        now_ = datetime.fromtimestamp(at).astimezone()
+        then = now_.replace(hour=int(day.group(1)), minute=int(day.group(2)), second=0, microsecond=0)
+        return (then if then > now_ else then + timedelta(days=1)).timestamp() - at
+    span = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if not text or span is None:
+        raise ValueError(f"'{when}' is neither a time such as 06:00 nor a duration such as 2h30m")
+    hours, minutes, seconds = (int(part or 0) for part in span.groups())
+    return hours * 3600.0 + minutes * 60.0 + seconds
 
 
 def iso(seconds: float) -> str:

@@ -5,9 +5,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TypeVar
 
@@ -44,8 +45,10 @@ class Processes:
                 self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop,)
             )
         pool = self._pool
+        with _without(self._drop):  # the workers start here, and keep the environment they start with
+            running = asyncio.get_running_loop().run_in_executor(pool, function, *values)
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, function, *values)
+            return await running
         except BrokenProcessPool:
             if self._pool is pool:
                 self._pool = None
@@ -60,6 +63,16 @@ class Processes:
         for worker in workers:
             worker.terminate()
         self._pool = None
+
+
+@contextmanager
+def _without(names: Sequence[str]) -> Iterator[None]:
+    """The environment without these variables, for as long as the block lasts."""
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def cores() -> int:

@@ -6,8 +6,9 @@ it. Work of the embedded engine is free and never stands here.
 """
 
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,7 +18,7 @@ from batchmod.model import Claim, Status, Work
 
 FILE_NAME: Final = "paid.sqlite3"
 _VERSION: Final = 1
-_CLAIMED: Final = (Status.SUBMITTING, Status.SUBMITTED, Status.UNCERTAIN, Status.SUCCEEDED)
+CLAIMED: Final = (Status.SUBMITTING, Status.SUBMITTED, Status.UNCERTAIN, Status.SUCCEEDED)
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS folder (folder_id TEXT PRIMARY KEY, path TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS claim (
@@ -41,8 +42,51 @@ def elsewhere(path: Path, folder_id: str | None) -> dict[str, Claim]:
         "FROM claim c JOIN folder f USING (folder_id) WHERE c.folder_id != ?"
     )
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)) as db:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
             return {row[0]: _claim(row) for row in db.execute(query, (folder_id or "",))}
+    except sqlite3.Error as error:
+        raise _refused(path, error) from error
+
+
+def folder_of(path: Path, folder_id: str) -> str | None:
+    """Where a folder was when it was opened last."""
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
+            row = db.execute("SELECT path FROM folder WHERE folder_id = ?", (folder_id,)).fetchone()
+    except sqlite3.Error as error:
+        raise _refused(path, error) from error
+    return None if row is None else str(row[0])
+
+
+def claims_of(path: Path, folder_id: str) -> dict[str, Claim]:
+    """job_key → what this folder holds; read only, and empty where there is no index."""
+    query = (
+        "SELECT c.job_key, f.path, c.status, c.output, c.sha256, c.cost_usd, c.at "
+        "FROM claim c JOIN folder f USING (folder_id) WHERE c.folder_id = ?"
+    )
+    return {row[0]: _claim(row) for row in _look_up(path, query, folder_id)}
+
+
+def folder_at(path: Path, folder: Path) -> str | None:
+    """The id of the folder that was last seen at this place."""
+    query = "SELECT folder_id FROM folder WHERE path = ? ORDER BY rowid DESC LIMIT 1"
+    found = _look_up(path, query, str(folder))
+    return str(found[0][0]) if found else None
+
+
+def new_folder_id() -> str:
+    """An id for a folder that nobody knows."""
+    return uuid.uuid4().hex
+
+
+def _look_up(path: Path, query: str, value: str) -> list[tuple[Any, ...]]:
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)) as db:
+            return db.execute(query, (value,)).fetchall()
     except sqlite3.Error as error:
         raise _refused(path, error) from error
 
@@ -66,8 +110,9 @@ def _refused(path: Path, error: Exception) -> StoppedEarly:
 class Index:
     """One user's index, open, seen from one output folder."""
 
-    def __init__(self, connection: sqlite3.Connection, *, folder_id: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, folder_id: str) -> None:
         self._db = connection
+        self._path = path
         self._folder_id = folder_id
 
     @classmethod
@@ -75,7 +120,7 @@ class Index:
         """Open or make the index, and say where this folder is now. Raises StoppedEarly where it cannot be used."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(path, isolation_level=None, timeout=30.0)
+            db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
             if db.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
@@ -83,7 +128,7 @@ class Index:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
         except (sqlite3.Error, OSError) as error:
             raise _refused(path, error) from error
-        index = cls(db, folder_id=folder_id)
+        index = cls(db, path, folder_id=folder_id)
         with index._transaction() as open_db:
             open_db.execute("INSERT OR REPLACE INTO folder VALUES (?, ?)", (folder_id, str(folder)))
         return index
@@ -117,22 +162,31 @@ class Index:
                 self._put(db, work, output, force=False)
 
     def claim(self, job_key: str, *, at: float, force: bool = False) -> bool:
-        """Claim a request before its intent; False where another folder holds it (and `force` does not say so)."""
-        with self._transaction() as db:
-            holder = db.execute("SELECT folder_id FROM claim WHERE job_key = ?", (job_key,)).fetchone()
-            if holder is not None and holder[0] != self._folder_id and not force:
-                return False
-            values = (job_key, self._folder_id, Status.SUBMITTING.value, at)
-            db.execute("INSERT OR REPLACE INTO claim (job_key, folder_id, status, at) VALUES (?, ?, ?, ?)", values)
+        """Claim a request before its intent; False where another folder holds it (and `force` does not say so).
+
+        Raises StoppedEarly where the index cannot be written: without a claim nothing is sent.
+        """
+        try:
+            with self._transaction() as db:
+                holder = db.execute("SELECT folder_id FROM claim WHERE job_key = ?", (job_key,)).fetchone()
+                if holder is not None and holder[0] != self._folder_id and not force:
+                    return False
+                values = (job_key, self._folder_id, Status.SUBMITTING.value, at)
+                db.execute("INSERT OR REPLACE INTO claim (job_key, folder_id, status, at) VALUES (?, ?, ?, ?)", values)
+        except sqlite3.Error as error:
+            raise _refused(self._path, error) from error
         return True
 
     def keep(self, work: Work, output: str | None = None) -> None:
-        """Take over a work's state; a work that was refused or failed gives its claim back."""
-        with self._transaction() as db:
+        """Take over a work's state; a work that was refused or failed gives its claim back.
+
+        A failure to write is passed over: the next run that opens the folder tells the index again.
+        """
+        with suppress(sqlite3.Error), self._transaction() as db:
             self._put(db, work, output, force=True)
 
     def _put(self, db: sqlite3.Connection, work: Work, output: str | None, *, force: bool) -> None:
-        if work.status not in _CLAIMED:
+        if work.status not in CLAIMED:
             mine = (work.job_key, self._folder_id)
             db.execute("DELETE FROM claim WHERE job_key = ? AND folder_id = ?", mine)
             return

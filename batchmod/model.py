@@ -43,6 +43,8 @@ class Row:
     model: str | None = None
     variant: int = 1
     hold: bool = False
+    review: str | None = None
+    review_of: int | None = None
     source_id: str | None = None
     own: Mapping[str, str] = field(default_factory=dict)
     """The user's own columns, in their order."""
@@ -351,6 +353,9 @@ class ProviderFacts:
     history: bool = False
     cancel: str = "no"
     output_lives: str = "-"
+    output_life_s: float | None = None
+    reminted: bool = False
+    """Whether asking again gives a fresh link to an output whose link has expired."""
     privacy: str = "nothing leaves this machine"
     contract: str = ""
     """Where the contract was read."""
@@ -401,6 +406,16 @@ class Work:
     submitted_at: float | None = None
     finished_at: float | None = None
     run_id: str | None = None
+    again: bool = False
+    """Opened for a job that had an output already: paid again, or redone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Review:
+    """What became of a row's `review: redo`: the version it was spent on, and whether it was seen gone since."""
+
+    spent_on: int
+    armed: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -412,6 +427,8 @@ class Delivery:
     work_id: int
     path: str
     delivered: bool
+    stem: str
+    """The path's name with the version's place still open."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -439,3 +456,5 @@ class Attempt:
     sent_at: float
     seen_dead_at: float | None = None
     request_id: str | None = None
+    account: str | None = None
+    """A salted hash of the key it was sent with; None where that is not known."""

@@ -1,10 +1,24 @@
 """Jobs + what the record knows → Plan: what to send, keep, copy, resume and leave, and why."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
-from batchmod.model import Claim, Delivery, Estimate, Job, Price, ProviderFacts, Status, VideoFacts, Work
+from batchmod.model import (
+    Claim,
+    Delivery,
+    Estimate,
+    Job,
+    Price,
+    ProviderFacts,
+    Review,
+    Status,
+    VideoFacts,
+    Work,
+)
+
+_A_DAY_S: Final = 86400.0
 
 
 class Action(StrEnum):
@@ -44,6 +58,8 @@ class Item:
     """The id whose request this row shares."""
     flaw: Flaw | None = None
     claim: Claim | None = None
+    again: bool = False
+    """A further version of what has an output already: paid once more, as somebody asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +106,8 @@ class Known:
     """job_key → what another output folder of this user holds."""
     reusable: frozenset[str] = frozenset()
     """The keys among those whose file is there."""
+    dearest: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """(provider, origin) → the highest price per second that was truly charged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +116,12 @@ class Wishes:
 
     retry_failed: bool = False
     max_attempts: int = 3
+    pay_again: frozenset[int] = frozenset()
+    """Rows of which `--pay-again` asks one more version."""
+    redo: frozenset[int] = frozenset()
+    """Rows whose `review: redo` counts now."""
+    locked: frozenset[int] = frozenset()
+    """Rows whose review says keep: nothing is paid for them again."""
 
 
 def plan(
@@ -113,17 +137,22 @@ def plan(
     """Decide each job's action; `clips` by identity, `flaws` and `held` by row number. Sends nothing."""
     wishes = wishes or Wishes()
     owner: dict[str, str] = {}
+    further = _further(jobs, known, wishes)
     items = []
     for job in jobs:
         work = known.works.get(job.key)
-        item = _item(job, work, known=known, facts=facts, flaw=flaws.get(job.number), wishes=wishes)
+        item = _once_more(job, work) if job.number in further and job.number not in flaws else None
+        item = item or _item(job, work, known=known, facts=facts, flaw=flaws.get(job.number), wishes=wishes)
         if job.number in held and item.action in _BEGINS:
             item = Item(job=job, action=Action.HOLD, why="the row says hold", work_id=item.work_id)
+        if job.number in wishes.locked and item.action in _PAYS:
+            item = Item(job=job, action=Action.HOLD, why="its review says keep", work_id=item.work_id)
         if item.action in _SHARED:
             first = owner.setdefault(job.key, job.id)
             item = item if first == job.id else _twin(item, first)
         if item.action is Action.SEND:
-            item = _priced(item, facts[job.provider], clips.get(job.video.identity))
+            dearest = known.dearest.get((job.provider, job.origin))
+            item = _priced(item, facts[job.provider], clips.get(job.video.identity), dearest)
         items.append(item)
     named = {job.key for job in jobs}
     orphans = tuple(work for work in known.unfinished if work.job_key not in named)
@@ -132,8 +161,46 @@ def plan(
 
 _SHARED = frozenset({Action.SEND, Action.RESUME, Action.ASK, Action.FETCH, Action.REUSE})
 
-_BEGINS = frozenset({Action.SEND, Action.COPY, Action.FAIL, Action.LEAVE})
+_PAYS = frozenset({Action.SEND, Action.FAIL, Action.LEAVE})
+
+_BEGINS = frozenset({Action.SEND, Action.REUSE, Action.COPY, Action.FAIL, Action.LEAVE})
 """What a hold stops: anything new. What was sent is still collected, since it is paid."""
+
+
+def _further(jobs: Sequence[Job], known: Known, wishes: Wishes) -> frozenset[int]:
+    """The rows of which a further version is opened now (rules: money 9 and 10).
+
+    While one that `--pay-again` opened is unfinished the same flag goes on with it instead of opening more: a crash
+    and the same command again must not pay a third time.
+    """
+
+    def unfinished(job: Job) -> bool:
+        work = known.works.get(job.key)
+        return work is not None and work.again and work.status not in (Status.SUCCEEDED, Status.FAILED)
+
+    going_on = any(unfinished(job) for job in jobs if job.number in wishes.pay_again)
+    redone = {job.number for job in jobs if job.number in wishes.redo and not unfinished(job)}
+    return frozenset(redone) | (frozenset() if going_on else wishes.pay_again)
+
+
+def _once_more(job: Job, work: Work | None) -> Item | None:
+    """One more version of what is finished; what is under way or uncertain is never touched."""
+    if work is None or work.status not in (Status.SUCCEEDED, Status.FAILED):
+        return None
+    return Item(job=job, action=Action.SEND, why="once more, as asked", work_id=work.work_id, again=True)
+
+
+def redo_counts(*, said_of: int | None, shown: int | None, review: Review | None) -> bool:
+    """Whether a row's `redo` asks for a version now: it is an event, not a standing order (rules: money 9).
+
+    `said_of`: its `review_of`; `shown`: the version there is. It counts where it was never spent, where it speaks of
+    a newer version than the one it was spent on, or where a run has seen the cell without it since.
+    """
+    if shown is None:
+        return False
+    if review is None or review.armed:
+        return True
+    return said_of is not None and said_of > review.spent_on
 
 
 def _item(
@@ -189,7 +256,8 @@ def _settled(job: Job, work: Work, *, known: Known, hosted: bool, wishes: Wishes
 
 
 def _may_retry(work: Work, wishes: Wishes) -> bool:
-    return wishes.retry_failed and not work.billed and work.attempts < wishes.max_attempts
+    """Only what is known not to be billed: a job that was given up may have been paid."""
+    return wishes.retry_failed and work.billed is False and work.attempts < wishes.max_attempts
 
 
 def _delivered(job: Job, work: Work, *, known: Known, hosted: bool) -> Item | None:
@@ -199,6 +267,12 @@ def _delivered(job: Job, work: Work, *, known: Known, hosted: bool) -> Item | No
     if there:
         why = f"the same request as {there[0].id}"
         return Item(job=job, action=Action.COPY, why=why, work_id=work.work_id, twin_of=there[0].id)
+    if hosted and work.request_id is None:  # another folder paid for it
+        claim = known.elsewhere.get(job.key)
+        if claim is not None:
+            return _claimed(job, claim, reusable=job.key in known.reusable)
+        why = "its file is missing, and it came from another output folder that is not known any more"
+        return Item(job=job, action=Action.HOLD, why=why, work_id=work.work_id)
     if hosted:
         return Item(job=job, action=Action.FETCH, why="paid, its file is missing", work_id=work.work_id)
     return None
@@ -209,14 +283,29 @@ def _twin(item: Item, first: str) -> Item:
     return Item(job=item.job, action=Action.COPY, why=why, work_id=item.work_id, twin_of=first)
 
 
-def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None) -> Item:
-    """With what it may cost: nothing only on this machine, for a service without a known price is paid all the same."""
+def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: float | None) -> Item:
+    """With what it may cost: nothing only on this machine, for a service without a known price is paid all the same.
+
+    The upper estimate follows the dearest true price per second, once there is one.
+    """
     price = facts.price or (Price() if facts.hosted else None)
     if price is None:
         return item
     seconds = clip.duration_s if clip else None
     estimate = price.estimate(seconds, longest_s=facts.max_clip_s or 30.0)
-    return Item(job=item.job, action=item.action, why=item.why, work_id=item.work_id, estimate=estimate)
+    if dearest is not None:
+        top = dearest * (seconds or facts.max_clip_s or 30.0)
+        estimate = replace(estimate, low=min(estimate.low, top), likely=min(estimate.likely, top), high=top)
+    return replace(item, estimate=estimate)
+
+
+def expiry_problem(facts: ProviderFacts, *, has_history: bool) -> str | None:
+    """Why outputs of a provider may not be left there: they would be gone before a nightly run collects them."""
+    life = facts.output_life_s
+    if not facts.hosted or facts.reminted or has_history or (life is not None and life >= _A_DAY_S):
+        return None
+    lives = "an unknown time" if life is None else f"{life / 3600:g} h"
+    return f"{facts.name} keeps outputs for {lives}, and nothing brings back what has expired"
 
 
 def flaw_of(clip: VideoFacts, facts: ProviderFacts) -> Flaw | None:

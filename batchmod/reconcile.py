@@ -5,17 +5,21 @@ Trust in a history is earned: "not there" counts as "never accepted" only under 
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from batchmod.model import Attempt, HistoryRow
+from batchmod.urls import without_query
 
+_GAP: Final = "~"
 WINDOW_BEFORE_S: Final = 600.0
 """How long before our own POST a history row may be stamped: histories are stamped by another clock."""
 
 NOT_RECOGNISED: Final = "the history lists a request of ours with other inputs than we sent, so it cannot be searched"
 UNPROVEN: Final = "the history has not listed any request of ours that we know was accepted"
+INEXACT: Final = "the record was made anew and does not hold this request word for word: the history may show it unseen"
 IN_GRACE: Final = "the history may still be catching up"
 
 
@@ -69,7 +73,28 @@ def same_inputs(body: Any, inputs: Mapping[str, Any] | None) -> bool:
     """Whether a history row's inputs are the body we sent: each field of ours equal, further ones allowed."""
     if inputs is None or not isinstance(body, Mapping):
         return False
-    return all(_plain(inputs.get(name)) == _plain(value) for name, value in body.items())
+    return all(_same(value, inputs.get(name)) for name, value in body.items())
+
+
+def gap(url: str | None = None) -> dict[str, str | None]:
+    """In a body: a value that is not known any more, or only as a URL without its query."""
+    return {_GAP: url}
+
+
+def exact(body: Any) -> bool:
+    """Whether a body is known word for word."""
+    return isinstance(body, Mapping) and bool(body) and not any(_is_gap(value) for value in body.values())
+
+
+def _is_gap(value: Any) -> bool:
+    return isinstance(value, Mapping) and _GAP in value
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    if not _is_gap(ours):
+        return _plain(theirs) == _plain(ours)
+    known = ours[_GAP]
+    return isinstance(theirs, str) and known in (None, without_query(theirs))
 
 
 def resolve(
@@ -77,14 +102,19 @@ def resolve(
     *,
     walk: Walk,
     known: Iterable[Known],
+    taken: Collection[str] = (),
     now: float,
     grace_s: float,
 ) -> list[Verdict]:
-    """A verdict per uncertain attempt; each history row serves one attempt, the nearest in time first."""
+    """A verdict per uncertain attempt; each history row serves one attempt, the nearest in time first.
+
+    `known` proves the history; `taken` are further request ids that belong to somebody already.
+    """
     held = {item.request_id: item for item in known}
-    free = [row for row in _deduplicated(walk.rows) if row.request_id not in held]
+    free = [row for row in deduplicated(walk.rows) if row.request_id not in held and row.request_id not in taken]
     doubt = _doubt(walk, held)
-    pairs = _pair(attempts, free, walk.skew_s)
+    pairs = _pair([attempt for attempt in attempts if exact(attempt.body)], free, walk.skew_s)
+    pairs |= _pair_by_what_is_known(attempts, free, pairs, walk.skew_s)
     claimed = {row.request_id for row in pairs.values()}
     unclaimed = [row for row in free if row.request_id not in claimed]
     return [
@@ -124,6 +154,33 @@ def _pair(attempts: Sequence[Attempt], rows: Sequence[HistoryRow], skew_s: float
     return pairs
 
 
+def _pair_by_what_is_known(
+    attempts: Sequence[Attempt], rows: Sequence[HistoryRow], pairs: Mapping[int, HistoryRow], skew_s: float
+) -> dict[int, HistoryRow]:
+    """Pairs for attempts with gaps in their bodies: only where one attempt and one row fit nothing else."""
+    taken = {row.request_id for row in pairs.values()}
+    gappy = [attempt for attempt in attempts if not exact(attempt.body) and attempt.body]
+    fits = [
+        (attempt, row)
+        for attempt in gappy
+        for row in rows
+        if row.request_id not in taken and same_inputs(attempt.body, row.inputs) and _near(attempt, row, skew_s)
+    ]
+    of_attempt = Counter(attempt.attempt_id for attempt, _ in fits)
+    of_row = Counter(row.request_id for _, row in fits)
+    return {
+        attempt.attempt_id: row
+        for attempt, row in fits
+        if of_attempt[attempt.attempt_id] == 1 and of_row[row.request_id] == 1
+    }
+
+
+def _near(attempt: Attempt, row: HistoryRow, skew_s: float) -> bool:
+    """Whether a row was stamped about when the attempt left: without its exact body nothing else tells it apart."""
+    start = window_start(attempt, skew_s)
+    return row.at is not None and start <= row.at <= 2 * attempt.sent_at - start
+
+
 def _absent(
     attempt: Attempt,
     *,
@@ -137,11 +194,16 @@ def _absent(
         return StillOpen(attempt=attempt, reason=walk.problem)
     if not walk.complete:
         return StillOpen(attempt=attempt, reason="the history does not reach back to the request's time")
+    if not exact(attempt.body):
+        return StillOpen(attempt=attempt, reason=INEXACT)
     if doubt is not None:
         return StillOpen(attempt=attempt, reason=doubt)
     start = window_start(attempt, walk.skew_s)
     if any(row.inputs is None and (row.at is None or row.at >= start) for row in unclaimed):
         reason = "the history has requests without readable inputs in that time"
+        return StillOpen(attempt=attempt, reason=reason)
+    if any(_same_clip(attempt.body, row.inputs) and (row.at is None or row.at >= start) for row in unclaimed):
+        reason = "the history has a request for the same clip with other inputs in that time"
         return StillOpen(attempt=attempt, reason=reason)
     over = max(attempt.sent_at, attempt.seen_dead_at or attempt.sent_at) + grace_s
     if now < over:
@@ -152,13 +214,23 @@ def _absent(
 def _doubt(walk: Walk, held: Mapping[str, Known]) -> str | None:
     """Why this walk proves nothing; None where it lists requests we hold, and we know each of them by its inputs."""
     shown = [row for row in walk.rows if row.request_id in held and row.inputs is not None]
-    if not shown:
+    if not any(exact(held[row.request_id].body) for row in shown):
         return UNPROVEN
     known = all(same_inputs(held[row.request_id].body, row.inputs) for row in shown)
     return None if known else NOT_RECOGNISED
 
 
-def _deduplicated(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
+def _same_clip(body: Any, inputs: Mapping[str, Any] | None) -> bool:
+    """Whether a row that is not ours by all its inputs names a URL that we sent: it may be ours, written otherwise."""
+    if inputs is None or not isinstance(body, Mapping):
+        return False
+    return any(
+        isinstance(value, str) and value.startswith(("http://", "https://")) and inputs.get(name) == value
+        for name, value in body.items()
+    )
+
+
+def deduplicated(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
     """One row a request, a readable one if there is one: a request with several outputs is listed once for each."""
     found: dict[str, HistoryRow] = {}
     for row in rows:

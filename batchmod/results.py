@@ -28,7 +28,18 @@ def record(
 ) -> dict[str, Any]:
     """One line: our columns, then the user's own under their names (`my_<name>` where it is one of ours)."""
     line: dict[str, Any] = dict.fromkeys(columns())
-    for name in ("id", "provider", "model", "mode", "prompt", "video_url", "first_frame_url", "variant", "job_key"):
+    for name in (
+        "id",
+        "provider",
+        "model",
+        "mode",
+        "prompt",
+        "video_url",
+        "first_frame_url",
+        "variant",
+        "review",
+        "job_key",
+    ):
         line[name] = row.get(name)
     line.update(status=status.value, manifest=manifest, row=number)
     if work is not None:
@@ -37,6 +48,7 @@ def record(
         line["error"] = row.get("why")
     if delivery is not None:
         line["version"] = delivery.version
+        line["review_of"] = delivery.version if delivery.delivered else None
         if status is Status.SUCCEEDED:
             line["output"] = delivery.path
     own: Mapping[str, str] = row.get("own", {})

@@ -2,6 +2,8 @@
 
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
+from batchmod.app.rebuilding import Rebuilt, rebuild
+from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, resolve
 from batchmod.app.running import Control, Summary, run
 from batchmod.app.showing import Standing, planned, rewrite, standing
@@ -11,10 +13,14 @@ __all__ = [
     "Doubt",
     "Loaded",
     "Options",
+    "Rebuilt",
+    "Rescued",
     "Standing",
     "Summary",
     "load",
     "planned",
+    "rebuild",
+    "rescue",
     "resolve",
     "rewrite",
     "run",

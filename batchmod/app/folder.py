@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
-from batchmod.app import pointer
+from batchmod.app import pointer, trail
 from batchmod.app.loading import Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import OtherManifest, RecordRefused
 from batchmod.model import Claim, Delivery, Job, Row, Status, Work
-from batchmod.planning import Action, Known, Plan, latest_by_key
+from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts
 
 _TRACES: Final = ("results.csv", "events.jsonl", "videos")
 
@@ -27,7 +27,8 @@ def open_record(folder: Path, *, create: bool, state: Path | None = None) -> Che
     if not path.exists() and traces:
         raise RecordRefused(
             f"{folder} holds {', '.join(traces)} but no {FILE_NAME}: without the record nobody knows what was paid. "
-            "Put the record back, or choose another --output."
+            f"Put the record back, or let `batchmod resolve {files.shortest(folder)} --rebuild` make it anew from what "
+            "is there; or choose another --output."
         )
     if not path.exists() and not create:
         raise RecordRefused(f"{folder}: there is no record; has `batchmod run` been here?")
@@ -35,10 +36,22 @@ def open_record(folder: Path, *, create: bool, state: Path | None = None) -> Che
     record = Checkpoint.open(path, create=create)
     try:
         pointer.bind(folder, record)
+        _refuse_behind(folder, record)
     except BaseException:
         record.close()
         raise
     return record
+
+
+def _refuse_behind(folder: Path, record: Checkpoint) -> None:
+    """An older copy of a record does not know what was paid since."""
+    lacking = trail.behind(folder, record)
+    if lacking is not None:
+        raise RecordRefused(
+            f"{record.path} is older than the folder: {trail.FILE_NAME} tells of {lacking}, and the record does not "
+            "know it. Nothing was sent. Put the newest record back, or let "
+            f"`batchmod resolve {files.shortest(folder)} --rebuild` make it anew from what is there."
+        )
 
 
 def standing_facts(record: Checkpoint) -> dict[str, str]:
@@ -66,7 +79,28 @@ def known(record: Checkpoint, folder: Path) -> Known:
         deliveries=record.deliveries(),
         unfinished=record.unfinished(),
         files=files.listing(folder, "videos"),
+        dearest=record.dearest(),
     )
+
+
+def redo_asked(record: Checkpoint | None, loaded: Loaded) -> dict[int, int]:
+    """Row number → the version its review asks to redo, where that counts now."""
+    if record is None:
+        return {}
+    shown: dict[str, int] = {}
+    for deliveries in record.deliveries().values():
+        for delivery in deliveries:
+            if delivery.delivered:
+                folded = delivery.id.casefold()
+                shown[folded] = max(shown.get(folded, 0), delivery.version)
+    reviews = record.reviews()
+    asked = {}
+    for row in loaded.manifest.rows:
+        folded = row.id.casefold()
+        version = shown.get(folded)
+        if row.review == "redo" and redo_counts(said_of=row.review_of, shown=version, review=reviews.get(folded)):
+            asked[row.number] = row.review_of or version or 0
+    return asked
 
 
 def reusable(elsewhere: Mapping[str, Claim], jobs: Iterable[Job]) -> frozenset[str]:
@@ -108,6 +142,7 @@ def _fields(row: Row, provider: str, loaded: Loaded) -> dict[str, Any]:
         "first_frame_url": row.first_frame_url,
         "variant": row.variant,
         "job_key": job.key,
+        "review": row.review,
         "own": dict(row.own),
         "source": job.video.location,
         "frame": job.first_frame.location if job.first_frame else None,

@@ -1,7 +1,7 @@
 """A manifest's file → jobs, with every problem found before anything is sent."""
 
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,13 @@ class Loaded:
     @property
     def held(self) -> frozenset[int]:
         """The numbers of the rows that say hold."""
-        return frozenset(row.number for row in self.manifest.rows if row.hold)
+        return frozenset(row.number for row in self.manifest.rows if row.hold or row.review == "hold")
+
+    def matching(self, globs: Sequence[str]) -> frozenset[int]:
+        """The numbers of the chosen rows whose ids match one of these."""
+        return frozenset(
+            row.number for row in self.manifest.rows if row.number in self.chosen and _matches(row.id, globs)
+        )
 
 
 def load(path: Path, options: Options, services: Services) -> Loaded:
@@ -191,9 +197,13 @@ def _chosen(parsed: Manifest, options: Options) -> list[Row]:
 
 
 def _wanted(row: Row, options: Options) -> bool:
-    if options.only and not any(fnmatch.fnmatchcase(row.id.casefold(), glob.casefold()) for glob in options.only):
+    if options.only and not _matches(row.id, options.only):
         return False
     return all(_cell(row, column) == value for column, value in options.where)
+
+
+def _matches(row_id: str, globs: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(row_id.casefold(), glob.casefold()) for glob in globs)
 
 
 def _cell(row: Row, column: str) -> str | None:

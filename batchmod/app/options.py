@@ -22,6 +22,11 @@ class Options:
     allow_outside: bool = False
     retry_failed: bool = False
     reuse: bool = True
+    pay_again: tuple[str, ...] = ()
+    until_s: float | None = None
+    """Seconds from now after which nothing new is sent."""
+    no_wait: bool = False
+    accept_expiry: bool = False
     max_in_flight: int | None = None
     submits_per_minute: float | None = None
     polls_per_minute: float | None = None

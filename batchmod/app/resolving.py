@@ -4,16 +4,20 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from batchmod import clock, files
+from batchmod import clock
 from batchmod.app import folder as folders
-from batchmod.app.running import opener, verifier
+from batchmod.app import owning
+from batchmod.app.running import Log, opener, verifier
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import UsageError
 from batchmod.model import Event, Status, Work
-from batchmod.runner import Runner, Settings, Tools, recover
+from batchmod.runner import Runner, Settings, Tools, recover, telling
 from batchmod.runner.money import Purse
+
+_RUN_ID: Final = "resolve"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +35,7 @@ async def resolve(
     folder: Path,
     services: Services,
     *,
+    state: Path | None = None,
     ask: bool,
     resend: Sequence[str],
     give_up: Sequence[str],
@@ -38,18 +43,31 @@ async def resolve(
     observe: Callable[[Event], None],
 ) -> list[Doubt]:
     """Ask, then do as told; the jobs that are uncertain afterwards. Raises UsageError for an id that is not."""
-    with files.locked(folder), folders.open_record(folder, create=False) as record:
+    with owning.owned(folder), folders.open_record(folder, create=False, state=state) as record:
+        record.own()
         recover(record, hosted=lambda name: services.facts(name).hosted, at=clock.now())
-        if ask:
-            await _ask(record, folder, services, grace_s=grace_s, observe=observe)
-        for work in _named(record, resend):
-            record.resend(work.work_id)
-        for work in _named(record, give_up):
-            message = "given up by hand: whether it was paid is not known"
-            record.fail(work.work_id, code="given_up", message=message, billed=None, at=clock.now())
+        with Log(folder, observe) as log:
+            if ask:
+                await _ask(record, folder, services, grace_s=grace_s, observe=log.write)
+            for work in _named(record, resend):
+                record.resend(work.work_id, at=clock.now())
+                _tell_given_up(log, record, work)
+            for work in _named(record, give_up):
+                message = "given up by hand: whether it was paid is not known"
+                record.fail(work.work_id, code="given_up", message=message, billed=None, at=clock.now())
+                _tell_given_up(log, record, work)
         if ask or resend or give_up:
             folders.write_results(record, folder)
         return [_doubt(record, work) for work in _uncertain(record)]
+
+
+def _tell_given_up(log: Log, record: Checkpoint, work: Work) -> None:
+    """The user's word stands in the event log too."""
+    now = record.work(work.work_id)
+    facts = {"code": now.error_code, "message": now.error, **telling.kept(record, "failed", now)}
+    row_id = next(iter(_ids(record, work)), None)
+    at = clock.iso(clock.now())
+    log.write(Event(kind="failed", at=at, run_id=_RUN_ID, id=row_id, job_key=now.job_key, facts=facts))
 
 
 async def _ask(
@@ -68,7 +86,7 @@ async def _ask(
         dice=secrets.SystemRandom().random,
         claims=claims,
     )
-    runner = Runner(tools, Settings(run_id="resolve", history_grace_s=grace_s), Purse(held=record.reservations()))
+    runner = Runner(tools, Settings(run_id=_RUN_ID, history_grace_s=grace_s), Purse())
     try:
         await runner.resolve()
     finally:

@@ -5,17 +5,20 @@ import json
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Self
 
 from batchmod import clock, executors, files, limits, planning, work
 from batchmod.app import folder as folders
+from batchmod.app import owning
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
+from batchmod.app.room import Room
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
-from batchmod.errors import FolderInUse
+from batchmod.errors import FolderInUse, StoppedEarly, UsageError
 from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
 from batchmod.planning import Action, Plan
@@ -76,8 +79,8 @@ async def run(
     files.make_folder(loaded.folder)
     while True:
         try:
-            with files.locked(loaded.folder):
-                return await _run_locked(loaded, options, observe=observe, confirm=confirm, control=control)
+            with owning.owned(loaded.folder) as owner:
+                return await _run_owned(loaded, options, owner=owner, observe=observe, confirm=confirm, control=control)
         except FolderInUse:
             if options.if_locked == "skip":
                 return _skipped(loaded)
@@ -86,35 +89,48 @@ async def run(
             await clock.sleep(1.0)
 
 
-async def _run_locked(
-    loaded: Loaded, options: Options, *, observe: Callable[[Event], None], confirm: Confirm, control: Control
+async def _run_owned(
+    loaded: Loaded,
+    options: Options,
+    *,
+    owner: owning.Ownership,
+    observe: Callable[[Event], None],
+    confirm: Confirm,
+    control: Control,
 ) -> Summary:
     run_id, began = uuid.uuid4().hex[:12], clock.now()
     scratch = loaded.folder / ".work"
-    with folders.open_record(loaded.folder, create=True) as record, _Log(loaded.folder, observe) as log:
+    with (
+        folders.open_record(loaded.folder, create=True, state=options.state) as record,
+        Log(loaded.folder, observe) as log,
+    ):
+        record.own()
+        if owner.taken_from is not None:
+            log.tell("taken_over", run_id=run_id, message=f"the lease of {owner.taken_from}, which has ended")
         folders.claim(record, loaded)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
         scratch.mkdir(exist_ok=True)
         claims = _claims(record, loaded)
-        runner = _runner(record, loaded, options, run_id=run_id, scratch=scratch, log=log, claims=claims)
+        runner = _runner(record, loaded, options, owner=owner, run_id=run_id, scratch=scratch, log=log, claims=claims)
         control.attach(runner.drain)
         try:
-            runner.desk.may_spend = False
             await runner.resolve()
             plan = make_plan(record, loaded, options)
             declined = not _may_go(plan, loaded, options, confirm)
-            runner.desk.may_spend = bool(plan.paid_sends) and not declined
             new_rows = folders.store_rows(record, loaded, plan)
             if not declined:
                 record.begin_run(run_id, at=began)
-                log.tell("run_started", run_id=run_id, rows=len(plan.items))
+                record.arm_reviews(row.id for row in loaded.manifest.rows if row.review != "redo")
+                log.tell("run_started", run_id=run_id, rows=len(plan.items), **folders.standing_facts(record))
                 counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
                 log.tell("planned", run_id=run_id, counts=counts)
                 await runner.run(plan)
         finally:
             await runner.close()
             claims.close()
-            files.clear(scratch, keep=".part")
+            with suppress(StoppedEarly):
+                owner.check()  # what lies there may be another run's by now
+                files.clear(scratch, keep=".part")
         return _ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
 
 
@@ -126,7 +142,13 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
     if options.reuse and any(of.hosted for of in facts.values()):
         elsewhere = loaded.services.elsewhere(record)
         known = replace(known, elsewhere=elsewhere, reusable=folders.reusable(elsewhere, chosen))
-    wishes = planning.Wishes(retry_failed=options.retry_failed, max_attempts=loaded.limits.max_attempts)
+    wishes = planning.Wishes(
+        retry_failed=options.retry_failed,
+        max_attempts=loaded.limits.max_attempts,
+        pay_again=loaded.matching(options.pay_again),
+        redo=frozenset(folders.redo_asked(record, loaded)),
+        locked=frozenset(row.number for row in loaded.manifest.rows if row.review == "keep"),
+    )
     return planning.plan(
         chosen, known=known, facts=facts, clips=loaded.clips, flaws=loaded.flaws, held=loaded.held, wishes=wishes
     )
@@ -137,10 +159,26 @@ def _may_go(plan: Plan, loaded: Loaded, options: Options, confirm: Confirm) -> b
     needed = {item.job.provider for item in plan.items if item.action in (Action.SEND, Action.FETCH)}
     for name in sorted(needed):
         loaded.services.require(name)
+        if options.no_wait and not options.accept_expiry:
+            _refuse_expiry(loaded, name)
     capped = loaded.limits.max_cost_usd is not None or loaded.limits.max_cost_per_run_usd is not None
     if not plan.paid_sends or options.yes or capped:
         return True
     return confirm(plan, loaded)
+
+
+def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
+    """Id in casefold → the version its review asks to redo now."""
+    asked = folders.redo_asked(record, loaded)
+    return {row.id.casefold(): asked[row.number] for row in loaded.manifest.rows if row.number in asked}
+
+
+def _refuse_expiry(loaded: Loaded, name: str) -> None:
+    facts = loaded.services.facts(name)
+    has_history = facts.hosted and facts.history and loaded.services.endpoints(name).history is not None
+    problem = planning.expiry_problem(facts, has_history=has_history)
+    if problem is not None:
+        raise UsageError(f"--no-wait: {problem}; wait for them, or say --accept-expiry")
 
 
 def _claims(record: Checkpoint, loaded: Loaded) -> Index | NoIndex:
@@ -156,12 +194,14 @@ def _runner(
     loaded: Loaded,
     options: Options,
     *,
+    owner: owning.Ownership,
     run_id: str,
     scratch: Path,
-    log: "_Log",
+    log: "Log",
     claims: Index | NoIndex,
 ) -> Runner:
     workers = min(executors.cores(), max(1, len(loaded.chosen)))
+    videos = loaded.folder / "videos"  # may be a link to another disk
     settings = Settings(
         run_id=run_id,
         max_in_flight=loaded.limits.max_in_flight,
@@ -171,6 +211,9 @@ def _runner(
         stop_after_failures=loaded.limits.stop_after_failures,
         history_grace_s=options.history_grace_s,
         reuse=options.reuse,
+        no_wait=options.no_wait,
+        until_s=options.until_s,
+        redo=_redo(record, loaded),
     )
     tools = Tools(
         checkpoint=record,
@@ -182,6 +225,8 @@ def _runner(
         observe=log.write,
         dice=secrets.SystemRandom().random,
         claims=claims,
+        check_owner=owner.check,
+        check_room=Room(scratch, videos if videos.exists() else loaded.folder, record.path.parent).check,
     )
     return Runner(tools, settings, _purse(record, loaded))
 
@@ -189,11 +234,11 @@ def _runner(
 def _purse(record: Checkpoint, loaded: Loaded) -> Purse:
     """The caps: one over the folder since its record began, one over this run since its first start."""
     totals, (spent, reserved) = record.totals(), record.money_of_this_run()
-    return Purse(
-        limits.Budget(cap_usd=loaded.limits.max_cost_usd, done_usd=totals.spent_usd, reserved_usd=totals.reserved_usd),
-        limits.Budget(cap_usd=loaded.limits.max_cost_per_run_usd, done_usd=spent, reserved_usd=reserved),
-        held=record.reservations(),
+    folder = limits.Budget(
+        cap_usd=loaded.limits.max_cost_usd, done_usd=totals.spent_usd, reserved_usd=totals.reserved_usd
     )
+    run_ = limits.Budget(cap_usd=loaded.limits.max_cost_per_run_usd, done_usd=spent, reserved_usd=reserved)
+    return Purse((folder, record.reservations()), (run_, record.reservations(of_this_run=True)))
 
 
 def opener(
@@ -209,7 +254,7 @@ def verifier(depth: Literal["decode", "container"]) -> Callable[[Path], Awaitabl
     return lambda path: inline.submit(work.verify_video, str(path), depth)
 
 
-class _Log:
+class Log:
     """Writes events to events.jsonl and hands them on; counts what changed."""
 
     def __init__(self, folder: Path, observe: Callable[[Event], None]) -> None:
@@ -256,7 +301,7 @@ def _ended(
     record: Checkpoint,
     loaded: Loaded,
     runner: Runner,
-    log: _Log,
+    log: Log,
     *,
     run_id: str,
     began: float,
@@ -268,7 +313,7 @@ def _ended(
     for line in lines:
         if line["row"] in loaded.chosen:
             counts[line["status"]] = counts.get(line["status"], 0) + 1
-    stop = "declined" if declined else runner.desk.stop_slug
+    stop = "declined" if declined else runner.desk.stop_slug or _left_over(runner)
     code = exit_code(counts, stop=stop, warned=bool(runner.desk.warnings))
     table, page = loaded.folder / "results.csv", loaded.folder / "report.html"
     if new_rows or log.changes or not (table.exists() and page.exists()):
@@ -292,6 +337,13 @@ def _ended(
     )
     _write_run_json(summary, run_id=run_id, began=began)
     return summary
+
+
+def _left_over(runner: Runner) -> str | None:
+    """Why a run that stopped by itself has not ended: paid outputs wait to be fetched, or were left on purpose."""
+    if runner.desk.unfetched:
+        return "download_failed"
+    return "left" if runner.desk.left else None
 
 
 def exit_code(counts: Mapping[str, int], *, stop: str | None, warned: bool = False) -> int:

@@ -1,15 +1,16 @@
 """Which providers can be asked, where and with which key: the one reader of the environment."""
 
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from batchmod import executors, files, index, providers
-from batchmod.checkpoint import Checkpoint
+from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.clock import now
-from batchmod.errors import MissingExtra, MissingKey, UsageError
-from batchmod.model import Claim, Delivery, Endpoints, ProviderFacts
+from batchmod.errors import MissingExtra, MissingKey, RecordRefused, UsageError
+from batchmod.model import Claim, Delivery, Endpoints, ProviderFacts, Work
 from batchmod.providers.base import Provider
 from batchmod.urls import check_base_url, origin_of
 
@@ -60,39 +61,59 @@ class Services:
         if not facts.hosted:
             pool = executors.Processes(workers, drop_environment=self._key_names())
             return providers.open_local(executor=pool, scratch=scratch)
-        key = self.key(name)
-        if key is None:
+        key, endpoints = self.key(name), self._endpoints_at(name, origin)
+        if key is None or endpoints is None:
             return None
-        return providers.open_hosted(
-            name, endpoints=self._endpoints_at(name, origin), key=key, shelf=Shelf(record=record, provider=name)
-        )
+        salt, shelf = record.fact("folder_id") or "", Shelf(record=record, provider=name)
+        return providers.open_hosted(name, endpoints=endpoints, key=key, salt=salt, shelf=shelf)
 
     def elsewhere(self, record: Checkpoint | None) -> dict[str, Claim]:
         """job_key → what other output folders of this user have paid for, or are paying for."""
         return index.elsewhere(index_file(self.environ), record.fact("folder_id") if record else None)
 
     def open_index(self, record: Checkpoint, folder: Path) -> index.Index:
-        """The index, told what this folder's record says."""
-        opened = index.Index.open(
-            index_file(self.environ), folder=folder, folder_id=record.fact("folder_id") or str(folder)
-        )
+        """The index, told what this folder's record says; a copy of a folder gets an id of its own."""
+        place = index_file(self.environ)
+        folder_id = record.fact("folder_id") or str(folder)
+        before = index.folder_of(place, folder_id)
+        if before is not None and Path(before) != folder and _still_there(Path(before), folder_id):
+            folder_id = uuid.uuid4().hex
+            record.set_facts({"folder_id": folder_id})
+        opened = index.Index.open(place, folder=folder, folder_id=folder_id)
         deliveries = record.deliveries()
-        latest = {work.job_key: work for work in record.works() if self.facts(work.provider).hosted}
-        opened.rebuild((work, _output(deliveries.get(work.work_id, ()))) for work in latest.values())
+        held: dict[str, Work] = {}
+        for work in record.works():
+            if self.facts(work.provider).hosted and (work.job_key not in held or work.status in index.CLAIMED):
+                held[work.job_key] = work
+        opened.rebuild((work, _output(deliveries.get(work.work_id, ()))) for work in held.values())
         return opened
 
-    def _endpoints_at(self, name: str, origin: str) -> Endpoints:
+    def _endpoints_at(self, name: str, origin: str) -> Endpoints | None:
+        """Where a work is asked that was sent to this origin: nowhere else (rules: money 6).
+
+        None for an origin that no key may go to, such as plain http to another machine: a record may be somebody
+        else's.
+        """
         configured = self.endpoints(name)
         if origin_of(configured.api) == origin:
             return configured
         defaults = {role: default for role, (_, default) in self.facts(name).base_urls.items()}
         if origin_of(defaults["api"]) == origin:
             return Endpoints(api=defaults["api"], upload=defaults.get("upload"), history=defaults.get("history"))
-        return Endpoints(api=origin)
+        return Endpoints(api=origin) if check_base_url(origin) is None else None
 
     def _key_names(self) -> tuple[str, ...]:
         found = (providers.facts(name).key_env for name in providers.NAMES)
         return tuple(name for name in found if name)
+
+
+def _still_there(folder: Path, folder_id: str) -> bool:
+    """Whether a folder with this very id stands at its old place: then the other one is a copy."""
+    try:
+        with Checkpoint.look_at(folder / FILE_NAME) as record:
+            return record.fact("folder_id") == folder_id
+    except RecordRefused:
+        return False
 
 
 def _output(deliveries: Iterable[Delivery]) -> str | None:

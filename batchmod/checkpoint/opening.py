@@ -1,5 +1,6 @@
 """Making and opening the file: whole or not at all, and never a foreign, newer or broken one."""
 
+import os
 import sqlite3
 import struct
 import uuid
@@ -8,21 +9,24 @@ from pathlib import Path
 from typing import Final
 
 from batchmod import files
-from batchmod.errors import RecordRefused
+from batchmod.errors import RecordRefused, StoppedEarly
 
 FILE_NAME: Final = "checkpoint.sqlite3"
 APPLICATION_ID: Final = 1651336036
 VERSION: Final = 1
 _HEADER_BYTES: Final = 100
+WAY_OUT: Final = (
+    "Put a newer copy of the record back, or let `batchmod resolve PATH --rebuild` make it anew from what is there; or "
+    "choose another --output."
+)
+BALLAST_NAME: Final = ".ballast"
+_BALLAST_BYTES: Final = 1 << 20
 
 
 def make(path: Path) -> None:
     """Make the record whole beside its place and rename it in, so that no half-made one is ever met."""
     if path.with_name(f"{path.name}-wal").exists():
-        raise RecordRefused(
-            f"{path} is gone, but its last entries (-wal) are still there: put the record back, or choose another "
-            "--output."
-        )
+        raise RecordRefused(f"{path} is gone, but its last entries (-wal) are still there. {WAY_OUT}")
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     db = sqlite3.connect(beside, isolation_level=None)
     try:
@@ -35,12 +39,39 @@ def make(path: Path) -> None:
     files.sync_folder(path.parent)
 
 
+def load_ballast(path: Path) -> None:
+    """Keep a megabyte beside the record, to be thrown off for a receipt when the disk is full.
+
+    Raises StoppedEarly where there is no room for it: then nothing may be sent.
+    """
+    ballast = path.with_name(BALLAST_NAME)
+    if ballast.exists() and ballast.stat().st_size >= _BALLAST_BYTES:
+        return
+    try:
+        with ballast.open("wb") as file:
+            file.write(b"\1" * _BALLAST_BYTES)  # not zeros: some file systems keep no room for those
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        ballast.unlink(missing_ok=True)
+        message = f"{path.parent} has no room left ({error.strerror or error}); nothing was sent"
+        raise StoppedEarly(message, slug="disk_full") from error
+
+
+def drop_ballast(path: Path) -> bool:
+    """Make room for a receipt; False where the ballast is gone already."""
+    ballast = path.with_name(BALLAST_NAME)
+    there = ballast.exists()
+    ballast.unlink(missing_ok=True)
+    return there
+
+
 def refuse_foreign(path: Path) -> None:
     """Look at the file's first bytes only: SQLite itself may write to whatever it opens."""
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
-        raise RecordRefused(f"{path} is not a record of batchmod's, or a broken one. Choose another --output.")
+        raise RecordRefused(f"{path} is not a record of batchmod's, or a broken one. {WAY_OUT}")
     version, application = struct.unpack_from(">I4xI", header, 60)
     if application != APPLICATION_ID:
         raise RecordRefused(f"{path} is not a record of batchmod's. Choose another --output.")
@@ -58,5 +89,4 @@ def refuse_broken(db: sqlite3.Connection) -> None:
 
 def unreadable(path: Path, error: Exception) -> RecordRefused:
     """A record that SQLite itself refuses."""
-    text = f"{path}: the record cannot be read ({error}). Nothing was sent. Keep the file; restore a copy of it"
-    return RecordRefused(f"{text}, or choose another --output.")
+    return RecordRefused(f"{path}: the record cannot be read ({error}). Nothing was sent. {WAY_OUT}")

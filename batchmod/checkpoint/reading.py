@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
-from batchmod.checkpoint.values import WORK_COLUMNS, StoredRow, Totals, attempt_of, work_of
+from batchmod.checkpoint.values import WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
 from batchmod.errors import RecordRefused, StoppedEarly
-from batchmod.model import Attempt, Delivery, Work
+from batchmod.model import Attempt, Delivery, Review, Work
 
 _MONEY: Final = (
-    "SELECT coalesce(sum(cost_usd), 0), "
+    "SELECT coalesce(sum(CASE WHEN status IN ('succeeded', 'failed') THEN cost_usd END), 0), "
     "coalesce(sum(CASE WHEN status IN ('submitting', 'submitted', 'uncertain') THEN reserved_usd END), 0)"
 )
 
@@ -24,6 +24,19 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
         self.path = path
+
+    @classmethod
+    def look_at(cls, path: Path) -> Self:
+        """Open to read only: a run that is going on is not disturbed, and nothing is made."""
+        if not path.exists():
+            raise RecordRefused(f"{path}: there is no record; has `batchmod run` been here?")
+        try:
+            refuse_foreign(path)
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
+            db.execute("SELECT count(*) FROM folder")
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise unreadable(path, error) from error
+        return cls(db, path)
 
     @classmethod
     def open(cls, path: Path, *, create: bool = True) -> Self:
@@ -47,8 +60,9 @@ class Reader:
         return cls(db, path)
 
     def close(self) -> None:
-        """Close; the write-ahead log goes back into the one file."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Close; what was written goes from the write-ahead log back into the one file."""
+        if self._db.total_changes:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
     def __enter__(self) -> Self:
@@ -102,22 +116,41 @@ class Reader:
         query = f"SELECT {WORK_COLUMNS} FROM work WHERE status IN ('submitting', 'submitted', 'uncertain')"  # noqa: S608
         return tuple(work_of(row) for row in self._db.execute(query))
 
+    def held_work(self, job_key: str) -> Work | None:
+        """The work of a key that holds its claim: one that is paid or may be, however many failed after it."""
+        query = (
+            f"SELECT {WORK_COLUMNS} FROM work WHERE job_key = ? "  # noqa: S608 - a constant
+            "AND status IN ('submitting', 'submitted', 'uncertain', 'succeeded') ORDER BY work_id DESC LIMIT 1"
+        )
+        row = self._db.execute(query, (job_key,)).fetchone()
+        return None if row is None else work_of(row)
+
+    def reviews(self) -> dict[str, Review]:
+        """Id in casefold → what became of its redo."""
+        found = self._db.execute("SELECT id_folded, spent_on, armed FROM review")
+        return {row[0]: Review(spent_on=row[1], armed=bool(row[2])) for row in found}
+
+    def dearest(self) -> dict[tuple[str, str], float]:
+        """(provider, origin) → the highest price per second that was truly charged."""
+        query = (
+            "SELECT provider, origin, max(cost_usd / json_extract(facts, '$.duration_s')) FROM work "
+            "WHERE cost_source = 'provider' AND cost_usd > 0 AND json_extract(facts, '$.duration_s') > 0 "
+            "GROUP BY provider, origin"
+        )
+        return {(row[0], row[1]): float(row[2]) for row in self._db.execute(query)}
+
     def deliveries(self) -> dict[int, tuple[Delivery, ...]]:
         """work_id → its deliveries."""
         found: dict[int, list[Delivery]] = {}
-        query = "SELECT id, version, work_id, path, delivered FROM delivery ORDER BY id_folded, version"
-        for row_id, version, work_id, path, delivered in self._db.execute(query):
-            item = Delivery(id=row_id, version=version, work_id=work_id, path=path, delivered=bool(delivered))
-            found.setdefault(work_id, []).append(item)
+        query = "SELECT id, version, work_id, path, delivered, stem FROM delivery ORDER BY id_folded, version"
+        for row in self._db.execute(query):
+            found.setdefault(row[2], []).append(delivery_of(row))
         return {work_id: tuple(items) for work_id, items in found.items()}
 
     def deliveries_of(self, work_id: int) -> tuple[Delivery, ...]:
         """The deliveries of one work."""
-        query = "SELECT id, version, path, delivered FROM delivery WHERE work_id = ? ORDER BY id_folded"
-        return tuple(
-            Delivery(id=row[0], version=row[1], work_id=work_id, path=row[2], delivered=bool(row[3]))
-            for row in self._db.execute(query, (work_id,))
-        )
+        query = "SELECT id, version, work_id, path, delivered, stem FROM delivery WHERE work_id = ? ORDER BY id_folded"
+        return tuple(delivery_of(row) for row in self._db.execute(query, (work_id,)))
 
     def totals(self) -> Totals:
         """Counts by status, what is spent and what is reserved."""
@@ -131,15 +164,17 @@ class Reader:
         spent, reserved = self._db.execute(f"{_MONEY} FROM work WHERE submitted_at > {last}").fetchone()
         return float(spent), float(reserved)
 
-    def reservations(self) -> dict[int, float]:
+    def reservations(self, *, of_this_run: bool = False) -> dict[int, float]:
         """work_id → what is reserved for it while it is in flight or uncertain."""
-        return {work.work_id: work.reserved_usd for work in self.unfinished()}
+        last = self._db.execute("SELECT coalesce(max(ended_at), 0) FROM run WHERE exit_code IN (0, 1)").fetchone()[0]
+        since = last if of_this_run else 0.0
+        return {work.work_id: work.reserved_usd for work in self.unfinished() if (work.submitted_at or 0.0) > since}
 
     def uncertain_attempts(self) -> tuple[Attempt, ...]:
         """The last attempt of every uncertain work."""
         query = (
             "SELECT max(a.attempt_id), a.work_id, a.provider, a.origin, a.body, a.sent_at, a.seen_dead_at, "
-            "a.request_id "
+            "a.request_id, a.account "
             "FROM attempt a JOIN work w USING (work_id) WHERE w.status = 'uncertain' GROUP BY a.work_id"
         )
         return tuple(attempt_of(row) for row in self._db.execute(query))
@@ -150,10 +185,34 @@ class Reader:
         found = self._db.execute(query, (work_id,)).fetchone()[0]
         return None if found is None else int(found)
 
+    def last_attempt(self, work_id: int) -> Attempt | None:
+        """The newest attempt of a work."""
+        query = (
+            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account "
+            "FROM attempt WHERE work_id = ? ORDER BY attempt_id DESC LIMIT 1"
+        )
+        row = self._db.execute(query, (work_id,)).fetchone()
+        return None if row is None else attempt_of(row)
+
+    def knows_run(self, run_id: str) -> bool:
+        """Whether this run was begun in this record."""
+        return self._db.execute("SELECT 1 FROM run WHERE run_id = ?", (run_id,)).fetchone() is not None
+
+    def knows_attempt(self, attempt_id: int, job_key: str) -> bool:
+        """Whether this attempt was written down here."""
+        query = "SELECT 1 FROM attempt JOIN work USING (work_id) WHERE attempt_id = ? AND job_key = ?"
+        return self._db.execute(query, (attempt_id, job_key)).fetchone() is not None
+
+    def knows_request(self, request_id: str) -> bool:
+        """Whether this request id is held here."""
+        query = "SELECT 1 FROM attempt WHERE request_id = ?"
+        return self._db.execute(query, (request_id,)).fetchone() is not None
+
     def accepted_attempts(self, provider: str, origin: str) -> tuple[Attempt, ...]:
         """Attempts whose request id we hold: they prove a history, and their rows are taken."""
         query = (
-            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id FROM attempt "
+            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account "
+            "FROM attempt "
             "WHERE request_id IS NOT NULL AND provider = ? AND origin = ?"
         )
         return tuple(attempt_of(row) for row in self._db.execute(query, (provider, origin)))

@@ -2,16 +2,34 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from batchmod.checkpoint.opening import drop_ballast
 from batchmod.checkpoint.reading import Reader
 from batchmod.checkpoint.values import StoredRow, dump, facts_as_json, inputs_of, text
+from batchmod.errors import StoppedEarly
 from batchmod.jobs import output_path
 from batchmod.model import Attempt, Delivery, Job, Status, VideoFacts, Work
+
+_NOTHING: Final[Mapping[str, int]] = {}
 
 
 class Checkpoint(Reader):
     """One output folder's record."""
+
+    starved = False
+    """Whether the disk was so full that the ballast went: nothing more may be sent."""
+    _epoch: str | None = None
+
+    def own(self) -> None:
+        """Begin a new epoch of the folder: whoever began under an earlier one can write no intent any more."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO folder VALUES ('epoch', '1') "
+                "ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)"
+            )
+            epoch = self.fact("epoch")
+        self._epoch = epoch
 
     def set_facts(self, facts: Mapping[str, str]) -> None:
         """Write facts of the folder."""
@@ -46,19 +64,7 @@ class Checkpoint(Reader):
                 )
                 work_id = row[0]
             else:
-                work_id = db.execute(
-                    "INSERT INTO work (job_key, provider, model, origin, options, inputs, status, run_id) "
-                    "VALUES (?, ?, ?, ?, ?, ?, 'planned', ?)",
-                    (
-                        job.key,
-                        job.provider,
-                        job.model,
-                        job.origin,
-                        dump(job.options),
-                        dump(inputs_of(job)),
-                        run_id,
-                    ),
-                ).lastrowid
+                work_id = _open_new(db, job, run_id=run_id)
         return self.work(int(work_id or 0))
 
     def intend(
@@ -70,36 +76,100 @@ class Checkpoint(Reader):
         reserved_usd: float,
         jobs: Sequence[Job],
         state: Mapping[str, Any],
+        account: str | None = None,
+        redo: Mapping[str, int] = _NOTHING,
     ) -> int:
-        """Write down a POST that is about to leave, and give its outputs their versions; the attempt's number."""
+        """Write down a POST that is about to leave, and give its outputs their versions; the attempt's number.
+
+        `redo`: id in casefold → the version that a review asked to redo; the wish is spent here.
+        Raises StoppedEarly (`lease_lost`) where another run has owned the folder since this one did.
+        """
         with self._transaction() as db:
+            if self.fact("epoch") != self._epoch:
+                text_ = f"another run has taken {self.path.parent} over; this one sends nothing more"
+                raise StoppedEarly(text_, slug="lease_lost")
             db.execute(
                 "UPDATE work SET status = 'submitting', attempts = attempts + 1, reserved_usd = ?, state = ?, "
                 "submitted_at = ? WHERE work_id = ?",
                 (reserved_usd, dump(state), at, work_id),
             )
             attempt = db.execute(
-                "INSERT INTO attempt (work_id, provider, origin, body, sent_at) "
-                "SELECT work_id, provider, origin, ?, ? FROM work WHERE work_id = ?",
-                (dump(body), at, work_id),
+                "INSERT INTO attempt (work_id, provider, origin, account, body, sent_at) "
+                "SELECT work_id, provider, origin, ?, ?, ? FROM work WHERE work_id = ?",
+                (account, dump(body), at, work_id),
             ).lastrowid
             for job in jobs:
                 _give_version(db, job, work_id)
+            db.executemany("INSERT OR REPLACE INTO review VALUES (?, ?, 0)", redo.items())
         return int(attempt or 0)
 
+    def open_again(self, jobs: Sequence[Job], *, run_id: str) -> None:
+        """Open a further version of each job's output, all of them or none: what is asked for is paid once more."""
+        with self._transaction() as db:
+            for job in {job.key: job for job in jobs}.values():
+                _open_new(db, job, run_id=run_id, again=True)
+
+    def arm_reviews(self, ids: Iterable[str]) -> None:
+        """Rows seen without `redo`: the next time they say it, it counts anew."""
+        with self._transaction() as db:
+            folded = ((row_id.casefold(),) for row_id in ids)
+            db.executemany("UPDATE review SET armed = 1 WHERE id_folded = ? AND armed = 0", folded)
+
     def accept(self, work_id: int, attempt_id: int | None, *, request_id: str, state: Mapping[str, Any]) -> bool:
-        """Write down the receipt; False, and nothing written, where the id belongs to another attempt."""
+        """Write down the receipt; False, and nothing written, where the id belongs to another attempt.
+
+        Where the disk is full the ballast is thrown off first: a receipt is what must not be lost.
+        """
+        try:
+            self._accept(work_id, attempt_id, request_id, state)
+        except sqlite3.IntegrityError:
+            return False
+        except StoppedEarly:
+            if not drop_ballast(self.path):
+                raise
+            self.starved = True
+            self._accept(work_id, attempt_id, request_id, state)
+        return True
+
+    def _accept(self, work_id: int, attempt_id: int | None, request_id: str, state: Mapping[str, Any]) -> None:
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE attempt SET outcome = 'accepted', request_id = ? WHERE attempt_id = ?",
+                (text(request_id), attempt_id),
+            )
+            db.execute(
+                "UPDATE work SET status = 'submitted', request_id = ?, state = ?, error_code = NULL, error = NULL "
+                "WHERE work_id = ?",
+                (text(request_id), dump(state), work_id),
+            )
+
+    def book(
+        self,
+        work_id: int,
+        *,
+        body: Any,
+        request_id: str,
+        at: float,
+        reserved_usd: float,
+        jobs: Sequence[Job],
+        account: str | None,
+    ) -> bool:
+        """Write down a request that was paid for elsewhere as this work's; False where its id belongs to another."""
         try:
             with self._transaction() as db:
                 db.execute(
-                    "UPDATE attempt SET outcome = 'accepted', request_id = ? WHERE attempt_id = ?",
-                    (text(request_id), attempt_id),
+                    "UPDATE work SET status = 'submitted', attempts = attempts + 1, request_id = ?, state = '{}', "
+                    "reserved_usd = ?, submitted_at = ? WHERE work_id = ?",
+                    (text(request_id), reserved_usd, at, work_id),
                 )
                 db.execute(
-                    "UPDATE work SET status = 'submitted', request_id = ?, state = ?, error_code = NULL, error = NULL "
-                    "WHERE work_id = ?",
-                    (text(request_id), dump(state), work_id),
+                    "INSERT INTO attempt (work_id, provider, origin, account, body, sent_at, outcome, request_id, note) "
+                    "SELECT work_id, provider, origin, ?, ?, ?, 'accepted', ?, 'paid for elsewhere' "
+                    "FROM work WHERE work_id = ?",
+                    (account, dump(body), at, text(request_id), work_id),
                 )
+                for job in jobs:
+                    _give_version(db, job, work_id)
         except sqlite3.IntegrityError:
             return False
         return True
@@ -127,12 +197,20 @@ class Checkpoint(Reader):
                 (text(reason), work_id),
             )
 
-    def resend(self, work_id: int) -> None:
-        """The user's word: whatever became of the uncertain attempt, the job is planned again."""
+    def resend(self, work_id: int, *, at: float) -> None:
+        """The user's word: whatever became of an uncertain request, the job is sent once more, as another work.
+
+        The old one counts as paid with what was reserved for it, since it may have been.
+        """
+        message = "taken for lost by hand, and sent again: whether it was paid is not known"
         with self._transaction() as db:
+            status = db.execute("SELECT status FROM work WHERE work_id = ?", (work_id,)).fetchone()
+            if status is None or status[0] != Status.UNCERTAIN:
+                return
+            _fail(db, work_id, code="given_up", message=message, billed=None, at=at)
             db.execute(
-                "UPDATE work SET status = 'planned', request_id = NULL, error_code = NULL, error = NULL, "
-                "reserved_usd = 0 WHERE work_id = ? AND status = 'uncertain'",
+                "INSERT INTO work (job_key, provider, model, origin, options, inputs, status, again) "
+                "SELECT job_key, provider, model, origin, options, inputs, 'planned', 1 FROM work WHERE work_id = ?",
                 (work_id,),
             )
 
@@ -148,6 +226,22 @@ class Checkpoint(Reader):
                 "cost_source = CASE WHEN ? IS NULL THEN cost_source ELSE 'provider' END WHERE work_id = ?",
                 (text(location), None if cost_usd is None else cost_usd > 0, cost_usd, cost_usd, work_id),
             )
+
+    def arrived(self, work_id: int, *, sha256: str) -> None:
+        """Write down the hash of a checked output before it gets its final name: only that file is this work's."""
+        with self._transaction() as db:
+            db.execute("UPDATE work SET sha256 = ? WHERE work_id = ?", (sha256, work_id))
+
+    def step_aside(self, delivery: Delivery) -> Delivery:
+        """A file of somebody else's stands where this output belongs: it takes the id's next version."""
+        folded = delivery.id.casefold()
+        with self._transaction() as db:
+            version = db.execute("SELECT max(version) FROM delivery WHERE id_folded = ?", (folded,)).fetchone()[0] + 1
+            db.execute(
+                "UPDATE delivery SET version = ?, path = ? WHERE path = ?",
+                (version, output_path(delivery.stem, version), delivery.path),
+            )
+        return next(d for d in self.deliveries_of(delivery.work_id) if d.id == delivery.id)
 
     def succeed(
         self,
@@ -187,24 +281,10 @@ class Checkpoint(Reader):
     def fail(self, work_id: int, *, code: str, message: str, billed: bool | None, at: float) -> None:
         """Write down a definite failure; whatever attempt was open was answered.
 
-        A billed one whose cost nobody named counts with what was reserved for it.
+        One that was billed, or may have been, counts with what was reserved for it where nobody named its cost.
         """
         with self._transaction() as db:
-            if billed:
-                db.execute(
-                    "UPDATE work SET cost_usd = reserved_usd, cost_source = 'estimate' "
-                    "WHERE work_id = ? AND cost_usd IS NULL AND reserved_usd > 0",
-                    (work_id,),
-                )
-            db.execute(
-                "UPDATE work SET status = 'failed', error_code = ?, error = ?, billed = ?, finished_at = ?, "
-                "reserved_usd = 0 WHERE work_id = ?",
-                (code, text(message), billed, at, work_id),
-            )
-            db.execute(
-                "UPDATE attempt SET outcome = 'refused', note = ? WHERE work_id = ? AND outcome = 'open'",
-                (text(message), work_id),
-            )
+            _fail(db, work_id, code=code, message=message, billed=billed, at=at)
 
     def put_back(self, work_id: int) -> None:
         """A local work that was broken off is planned again: nothing was paid."""
@@ -255,6 +335,43 @@ class Checkpoint(Reader):
             )
 
 
+def _fail(db: sqlite3.Connection, work_id: int, *, code: str, message: str, billed: bool | None, at: float) -> None:
+    if billed is not False:
+        db.execute(
+            "UPDATE work SET cost_usd = reserved_usd, cost_source = 'estimate' "
+            "WHERE work_id = ? AND cost_usd IS NULL AND reserved_usd > 0",
+            (work_id,),
+        )
+    db.execute(
+        "UPDATE work SET status = 'failed', error_code = ?, error = ?, billed = ?, finished_at = ?, reserved_usd = 0 "
+        "WHERE work_id = ?",
+        (code, text(message), billed, at, work_id),
+    )
+    db.execute(
+        "UPDATE attempt SET outcome = 'refused', note = ? WHERE work_id = ? AND outcome = 'open'",
+        (text(message), work_id),
+    )
+
+
+def _open_new(db: sqlite3.Connection, job: Job, *, run_id: str, again: bool = False) -> int:
+    """A new work for a job; its number."""
+    made = db.execute(
+        "INSERT INTO work (job_key, provider, model, origin, options, inputs, status, run_id, again) "
+        "VALUES (?, ?, ?, ?, ?, ?, 'planned', ?, ?)",
+        (
+            job.key,
+            job.provider,
+            job.model,
+            job.origin,
+            dump(job.options),
+            dump(inputs_of(job)),
+            run_id,
+            again,
+        ),
+    ).lastrowid
+    return int(made or 0)
+
+
 def _give_version(db: sqlite3.Connection, job: Job, work_id: int) -> None:
     """The next version of an id, bound to its work; one already given stays."""
     folded = job.id.casefold()
@@ -266,7 +383,7 @@ def _give_version(db: sqlite3.Connection, job: Job, work_id: int) -> None:
     while db.execute("SELECT 1 FROM delivery WHERE path = ?", (output_path(job.stem, version),)).fetchone():
         version += 1
     path = output_path(job.stem, version)
-    db.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 0)", (job.id, folded, version, work_id, path))
+    db.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 0, ?)", (job.id, folded, version, work_id, path, job.stem))
 
 
 def _end_attempt(db: sqlite3.Connection, attempt_id: int, outcome: str, note: str) -> None:

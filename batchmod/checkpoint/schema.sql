@@ -4,7 +4,8 @@
 PRAGMA application_id = 1651336036;  -- 'bmcd'
 PRAGMA user_version = 1;
 
--- Facts of the folder: folder_id, manifest_name, manifest_file, rows_digest.
+-- Facts of the folder: folder_id, manifest_name, manifest_file, rows_digest, and epoch, which each
+-- run raises when it begins: an intent is written only under the epoch of its own run.
 CREATE TABLE folder (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -37,7 +38,8 @@ CREATE TABLE work (
     flag_reason     TEXT,
     submitted_at    REAL,               -- Unix seconds
     finished_at     REAL,
-    run_id          TEXT
+    run_id          TEXT,
+    again           INTEGER NOT NULL DEFAULT 0  -- 1: a further version of what had an output already
 ) STRICT;
 CREATE INDEX work_by_key ON work (job_key, work_id);
 CREATE INDEX work_by_status ON work (status);
@@ -48,6 +50,7 @@ CREATE TABLE attempt (
     work_id      INTEGER NOT NULL REFERENCES work,
     provider     TEXT NOT NULL,
     origin       TEXT NOT NULL,
+    account      TEXT,                  -- a salted hash of the key: another account's history proves nothing
     body         TEXT NOT NULL,         -- JSON, as sent
     sent_at      REAL NOT NULL,
     outcome      TEXT NOT NULL DEFAULT 'open' CHECK (outcome IN
@@ -68,6 +71,7 @@ CREATE TABLE delivery (
     work_id   INTEGER NOT NULL REFERENCES work,
     path      TEXT NOT NULL UNIQUE,     -- relative to the output folder
     delivered INTEGER NOT NULL DEFAULT 0,
+    stem      TEXT NOT NULL,            -- the naming template with this row's columns put in
     PRIMARY KEY (id_folded, version),
     UNIQUE (id_folded, work_id)
 ) STRICT;
@@ -80,6 +84,13 @@ CREATE TABLE manifest_row (
     job_key TEXT,
     status  TEXT,                       -- held | invalid where there is no work
     fields  TEXT NOT NULL               -- JSON: the row's fields and the user's own columns
+) STRICT;
+
+-- A row's `review: redo` is an event: spent on a version, and counted again only after it was seen gone.
+CREATE TABLE review (
+    id_folded TEXT PRIMARY KEY,
+    spent_on  INTEGER NOT NULL,
+    armed     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Files already at a provider, so that one clip is sent up once.

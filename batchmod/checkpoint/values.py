@@ -6,12 +6,12 @@ from dataclasses import asdict
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from batchmod.model import Attempt, Job, Source, Status, VideoFacts, Work
+from batchmod.model import Attempt, Delivery, Job, Source, Status, VideoFacts, Work
 
 WORK_COLUMNS: Final = (
     "work_id, job_key, provider, model, origin, options, inputs, status, attempts, request_id, state, output_location, "
     "error_code, error, billed, cost_usd, cost_source, reserved_usd, facts, sha256, warnings, flag_reason, "
-    "submitted_at, finished_at, run_id"
+    "submitted_at, finished_at, run_id, again"
 )
 
 
@@ -55,6 +55,7 @@ def work_of(row: Sequence[Any]) -> Work:
         values[name] = None if values[name] is None else json.loads(values[name])
     values["status"] = Status(values["status"])
     values["billed"] = None if values["billed"] is None else bool(values["billed"])
+    values["again"] = bool(values["again"])
     values["warnings"] = tuple(values["warnings"])
     values["facts"] = _facts_from_json(values["facts"])
     return Work(**values)
@@ -71,7 +72,13 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
         sent_at=row[5],
         seen_dead_at=row[6],
         request_id=row[7],
+        account=row[8],
     )
+
+
+def delivery_of(row: Sequence[Any]) -> Delivery:
+    """A row of `delivery`: id, version, work_id, path, delivered, stem."""
+    return Delivery(id=row[0], version=row[1], work_id=row[2], path=row[3], delivered=bool(row[4]), stem=row[5])
 
 
 def facts_as_json(facts: VideoFacts) -> dict[str, Any]:

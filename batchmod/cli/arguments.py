@@ -30,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
         "--resend", nargs="+", default=[], metavar="ID", help="plan them again: the next run sends them"
     )
     resolve.add_argument("--give-up", nargs="+", default=[], metavar="ID", help="take them for failed")
+    resolve.add_argument("--rebuild", action="store_true", help="make a lost, cut or older record anew")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
+    _add_rescue(commands)
     _add(commands, "report", "write results.csv and report.html anew", _path)
     _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
@@ -55,8 +57,21 @@ def _add_run(commands: Any) -> None:
     run = _add(commands, "run", text, _manifests, _selection, _pace, _json, _quiet)
     run.add_argument("--dry-run", action="store_true", help="the same as `batchmod plan`")
     run.add_argument("--yes", action="store_true", help="spend without asking")
+    run.add_argument("--until", metavar="TIME", help="send nothing new after 06:00, or after 2h30m")
+    run.add_argument("--no-wait", action="store_true", help="send and leave; a later run collects")
+    run.add_argument("--accept-expiry", action="store_true", help="--no-wait although outputs expire within a day")
     run.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
     run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
+
+
+def _add_rescue(commands: Any) -> None:
+    text = "find, book and fetch what was paid for elsewhere; sends nothing"
+    rescue = _add(commands, "rescue", text, _manifests, _selection, _state, _json)
+    rescue.add_argument("--pair", action="append", default=[], metavar="ID=REQUEST", help="this request is that row's")
+    rescue.add_argument("--days", type=_rate, default=7.0, metavar="N", help="how far to look back (outputs live 7)")
+    rescue.add_argument("--polls-per-minute", type=_rate, metavar="N")
+    rescue.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
+    rescue.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
 
 
 def _manifests(command: argparse.ArgumentParser) -> None:
@@ -90,6 +105,13 @@ def _pace(command: argparse.ArgumentParser) -> None:
     group.add_argument("--polls-per-minute", type=_rate, metavar="N")
     group.add_argument("--max-cost-usd", type=_money, metavar="X", help="never commit more than this in this folder")
     group.add_argument("--retry-failed", action="store_true", help="try rows again that failed without being billed")
+    group.add_argument(
+        "--pay-again",
+        action="append",
+        default=[],
+        metavar="ID-GLOB",
+        help="one more version of finished rows, paid anew",
+    )
     group.add_argument("--no-reuse", action="store_true", help="pay again for what another folder has paid for")
     group.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from batchmod.cli import about, look, run
+from batchmod.cli import about, look, rescue, run
 from batchmod.cli.loading import Environ
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
@@ -13,6 +13,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "check": look.check,
     "status": look.status,
     "resolve": look.resolve,
+    "rescue": rescue.rescue,
     "report": look.report,
     "providers": about.list_providers,
     "looks": about.list_looks,

@@ -129,6 +129,9 @@ def status(args: argparse.Namespace, environ: Environ) -> int:
 
 def resolve(args: argparse.Namespace, environ: Environ) -> int:
     """List the uncertain, look them up, or do as told; 1 while any is left."""
+    rebuilt = app.rebuild(folder_of(args), Services(environ=environ)) if args.rebuild else None
+    if args.rebuild and not args.json:
+        _say_rebuilt(rebuilt)
     doubts = asyncio.run(
         app.resolve(
             folder_of(args),
@@ -142,7 +145,8 @@ def resolve(args: argparse.Namespace, environ: Environ) -> int:
         )
     )
     if args.json:
-        print(json.dumps({"uncertain": [asdict(doubt) for doubt in doubts]}, ensure_ascii=False))
+        anew = {"rebuilt": None if rebuilt is None else asdict(rebuilt)} if args.rebuild else {}
+        print(json.dumps({**anew, "uncertain": [asdict(doubt) for doubt in doubts]}, default=str, ensure_ascii=False))
         return 1 if doubts else 0
     for doubt in doubts:
         print(f"{', '.join(doubt.ids)}: sent to {doubt.provider} at {doubt.sent_at}: {doubt.reason}")
@@ -152,6 +156,21 @@ def resolve(args: argparse.Namespace, environ: Environ) -> int:
     else:
         print("Nothing is uncertain.")
     return 1 if doubts else 0
+
+
+def _say_rebuilt(rebuilt: app.Rebuilt | None) -> None:
+    """What the new record holds, and what cannot be known."""
+    if rebuilt is None:
+        print("The record is whole and knows everything the event log tells: it was left as it is.")
+        return
+    kept = f"; the old one is kept as {rebuilt.kept.name}" if rebuilt.kept else ""
+    print(f"{rebuilt.record} was made anew{kept}: {counts(rebuilt.counts)}.")
+    if rebuilt.strangers:
+        print(
+            f"{counted(rebuilt.strangers, 'file')} in videos/ came from no request that is known; the names stay taken."
+        )
+    for note in rebuilt.notes:
+        print(f"What cannot be known: {note}.")
 
 
 def report(args: argparse.Namespace, environ: Environ) -> int:

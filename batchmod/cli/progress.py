@@ -14,7 +14,7 @@ from batchmod.model import Event
 
 _EVERY_S: Final = 15.0
 _ENDS: Final = {"succeeded": "done", "copied": "done", "failed": "failed", "uncertain": "uncertain"}
-_TROUBLE: Final = ("failed", "uncertain", "stopping")
+_TROUBLE: Final = ("failed", "uncertain", "stopping", "left", "taken_over")
 
 
 class Watcher(Protocol):
@@ -82,6 +82,8 @@ def trouble(event: Event, label: str) -> str | None:
     if event.kind not in _TROUBLE:
         return None
     why = event.facts.get("message") or event.facts.get("reason") or ""
+    if event.kind == "left":
+        return f"{event.id or label}: sent; collect it before {event.facts.get('collect_by') or 'it expires'}"
     return f"{event.id or label}: {event.kind}: {why}"
 
 

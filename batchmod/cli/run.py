@@ -23,7 +23,11 @@ def run(args: argparse.Namespace, environ: Environ) -> int:
     if args.dry_run:
         return plan(args, environ)
     loaded = load_all(args, environ)
-    codes = [_run_one(item, args) for item in loaded]
+    codes: list[int] = []
+    for item in loaded:
+        codes.append(_run_one(item, args))
+        if codes[-1] in SIGNALLED.values():
+            break
     return max(codes, key=_gravity)
 
 
@@ -102,7 +106,12 @@ def _confirm(plan_: Plan, loaded: app.Loaded) -> bool:
     for item in sends[:_ASKED_ABOUT]:
         print(f"  {item.job.id}: {item.job.provider}, {item.job.mode}", file=sys.stderr)
     print("Send them? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    # While it is asked, Ctrl-C must end the question; the run's own handler only sets a mark.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:

@@ -19,12 +19,12 @@ def facts(name: str) -> ProviderFacts:
     return cast(ProviderFacts, import_module(f"batchmod.providers.{name}").FACTS)
 
 
-def open_hosted(name: str, *, endpoints: Endpoints, key: str, shelf: UploadShelf) -> Provider:
-    """A hosted provider at these endpoints."""
+def open_hosted(name: str, *, endpoints: Endpoints, key: str, salt: str, shelf: UploadShelf) -> Provider:
+    """A hosted provider at these endpoints; `salt` keeps what is written down of the key from being compared."""
     from batchmod.providers.hosted import Dialect, Hosted
 
     dialect = cast(Dialect, import_module(f"batchmod.providers.{name}"))
-    return Hosted(dialect, endpoints=endpoints, key=key, shelf=shelf)
+    return Hosted(dialect, endpoints=endpoints, key=key, salt=salt, shelf=shelf)
 
 
 def open_local(*, executor: Executor, scratch: Path) -> Provider:

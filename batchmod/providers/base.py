@@ -54,6 +54,8 @@ class Provider(Protocol):
 
     facts: ProviderFacts
     origin: str
+    account: str
+    """Tells one account from another without telling the key; empty where there is none."""
 
     def begin(self, work: Work) -> Step:
         """The first step of a work that is to be sent."""
@@ -89,6 +91,10 @@ class Provider(Protocol):
 
     async def history(self, *, since: float, now: float) -> Walk | None:
         """The requests the provider lists since a moment; None where it has no history."""
+        ...
+
+    async def balance(self) -> float | None:
+        """What is left on the account in US dollars, if it can be had at once."""
         ...
 
     async def close(self) -> None:

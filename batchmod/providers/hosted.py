@@ -1,7 +1,9 @@
 """Drives any hosted dialect: sends its requests with the key, downloads, walks the history."""
 
 import asyncio
+import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -68,6 +70,14 @@ class Dialect(Protocol):
         """The rows of a history page; None where the answer is no such page."""
         ...
 
+    def balance_request(self, endpoints: Endpoints) -> Request | None:
+        """The question for the balance; None where there is none to ask."""
+        ...
+
+    def balance_of(self, reply: Reply) -> float | None:
+        """The balance in US dollars."""
+        ...
+
     def http_date(self, text: str | None) -> float | None:
         """Unix seconds of a `Date` header."""
         ...
@@ -76,11 +86,13 @@ class Dialect(Protocol):
 class Hosted:
     """A hosted provider at given endpoints, with a key that goes to those origins only."""
 
-    def __init__(self, dialect: Dialect, *, endpoints: Endpoints, key: str, shelf: UploadShelf) -> None:
+    def __init__(self, dialect: Dialect, *, endpoints: Endpoints, key: str, salt: str, shelf: UploadShelf) -> None:
         self.facts = dialect.FACTS
         self.origin = origin_of(endpoints.api)
         self._dialect = dialect
         self._endpoints = endpoints
+        self.account = hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()[:16]
+        self._key = key
         self._secret = dialect.key_headers(key)
         self._origins = {origin_of(url) for url in (endpoints.api, endpoints.upload, endpoints.history) if url}
         self._shelf = shelf
@@ -141,7 +153,19 @@ class Hosted:
 
     async def _send(self, call: Call) -> Reply:
         own = origin_of(call.request.url) in self._origins
-        return await self._transport.send(call.request, secret_headers=self._secret if own else {}, fresh=call.paying)
+        secret = self._secret if own else {}
+        return self._without_key(await self._transport.send(call.request, secret_headers=secret, fresh=call.paying))
+
+    def _without_key(self, reply: Reply) -> Reply:
+        """A service may repeat the key in its answer; it goes no further than here."""
+        if self._key.encode() not in reply.body and self._key not in str(reply.headers) + reply.problem:
+            return reply
+        return replace(
+            reply,
+            body=reply.body.replace(self._key.encode(), b"[key]"),
+            headers={name: value.replace(self._key, "[key]") for name, value in reply.headers.items()},
+            problem=reply.problem.replace(self._key, "[key]"),
+        )
 
     async def collect(self, done: Done, part: Path) -> Fetched:
         """Download the output to `part`; the key does not go along."""
@@ -159,7 +183,7 @@ class Hosted:
             for page in range(1, _MOST_PAGES + 1):
                 request = self._dialect.history_request(self._endpoints, page=page, since=start, until=end)
                 assert request is not None
-                reply = await self._transport.send(request, secret_headers=self._secret)
+                reply = self._without_key(await self._transport.send(request, secret_headers=self._secret))
                 found = self._dialect.history_rows(reply)
                 if found is None:
                     problem = reply.problem or f"HTTP {reply.status}, and no list of requests"
@@ -168,11 +192,25 @@ class Hosted:
                 skew = skew if stamp is None else max(skew, abs(clock.now() - stamp) - 1.0)
                 new = {row.request_id for row in found} - {row.request_id for row in rows}
                 rows += found
-                if not new:
+                if not found:
                     break
-                if any(row.at is not None and row.at < since for row in found):
+                if not new:
+                    problem = "the history cannot be read: it gives the same page again"
+                    return Walk(rows=tuple(rows), complete=False, problem=problem)
+                if any(row.at is not None and row.at < since - skew for row in found):
                     return Walk(rows=tuple(rows), complete=True, skew_s=skew)
+            else:
+                problem = "the history cannot be read: it has no end"
+                return Walk(rows=tuple(rows), complete=False, problem=problem)
         return Walk(rows=tuple(rows), complete=True, skew_s=skew)
+
+    async def balance(self) -> float | None:
+        """What is left on the account, if the service says so within two seconds."""
+        request = self._dialect.balance_request(self._endpoints)
+        if request is None:
+            return None
+        reply = await self._transport.send(request, secret_headers=self._secret)
+        return self._dialect.balance_of(reply)
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -43,6 +43,7 @@ class Local:
     def __init__(self, *, executor: Executor, scratch: Path) -> None:
         self.facts = FACTS
         self.origin = ""
+        self.account = ""
         self._executor = executor
         self._scratch = scratch
         self._transport: Transport | None = None
@@ -122,6 +123,10 @@ class Local:
 
     async def history(self, *, since: float, now: float) -> Walk | None:
         """None: the record is all there is."""
+        return None
+
+    async def balance(self) -> float | None:
+        """The engine is free."""
         return None
 
     async def close(self) -> None:

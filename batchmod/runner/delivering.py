@@ -1,11 +1,12 @@
 """The output: brought home, checked, given its final name, and only then written down as done."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from batchmod import clock, files
-from batchmod.model import Done, Status, VideoFacts
+from batchmod.model import Delivery, Done, Job, Status, VideoFacts
 from batchmod.planning import Action, Item, Plan
 from batchmod.runner.desk import Desk
 from batchmod.runner.lanes import Task
@@ -18,104 +19,185 @@ _RATE_TOLERANCE: Final = 0.01
 
 
 async def deliver(desk: Desk, task: Task, done: Done) -> None:
-    """Take a finished output to every id it is for."""
-    record, work_id, hosted = desk.record, task.work.work_id, task.lane.provider.facts.hosted
-    if hosted:
-        record.output_known(work_id, location=done.location, cost_usd=done.cost_usd)
+    """Take a finished output to every id it is for; raises Left where it cannot be had now."""
+    if task.lane.provider.facts.hosted:
+        desk.record.output_known(task.work.work_id, location=done.location, cost_usd=done.cost_usd)
         desk.tell("output_known", task.work, task.jobs, cost_usd=done.cost_usd)
+    missed = await _deliver(desk, task, done)
+    if missed is not None:
+        _not_brought_home(desk, task, missed)
+        raise Left
+
+
+async def deliver_known(desk: Desk, task: Task) -> bool:
+    """Deliver from where the record says the output is; False where the provider must be asked again."""
+    location = task.work.output_location
+    if location is None or not task.lane.provider.facts.hosted:
+        return False
+    missed = await _deliver(desk, task, Done(state=None, location=location, cost_usd=None))
+    if missed is not None and not missed.gone:
+        _not_brought_home(desk, task, missed)
+        raise Left
+    return missed is None
+
+
+async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
+    record, work_id, hosted = desk.record, task.work.work_id, task.lane.provider.facts.hosted
     for job in task.jobs:
         record.add_delivery(job, work_id)
-    targets = [desk.tools.folder / delivery.path for delivery in record.deliveries_of(work_id)]
-    facts = await _bring_home(desk, task, done, targets[0])
-    for target in targets[1:]:
-        await asyncio.to_thread(_copy, targets[0], target)
+    home = await _bring_home(desk, task, done)
+    if isinstance(home, Missed):
+        return home
     work = record.work(work_id)
+    fetched = task.action is Action.FETCH
     estimated = task.estimate_usd if hosted and work.cost_usd is None else None
     record.succeed(
         work_id,
-        facts=facts,
-        sha256=await asyncio.to_thread(files.sha256_of, targets[0]),
+        facts=home.facts,
+        sha256=home.sha256,
         at=clock.now(),
-        flag_reason=doubt(desk.tools.clip(work.inputs["video"]["identity"]), facts),
+        flag_reason=doubt(desk.tools.clip(work.inputs["video"]["identity"]), home.facts),
         warnings=done.warnings,
         estimated_usd=estimated,
     )
     cost = work.cost_usd if work.cost_usd is not None else estimated
-    desk.purse.settle(work_id, cost=cost or 0.0)
+    if not fetched:
+        desk.purse.settle(work_id, cost=cost or 0.0)
     task.lane.succeeded()
     desk.keep_claim(work_id)
-    desk.tell("succeeded", task.work, task.jobs, cost_usd=cost, output=f"videos/{targets[0].name}")
+    desk.tell("succeeded", task.work, task.jobs, cost_usd=0.0 if fetched else cost, output=home.path)
+    return None
 
 
-async def _bring_home(desk: Desk, task: Task, done: Done, target: Path) -> VideoFacts:
-    """The checked file under its final name; a cut or wrong file is fetched again, never paid for again."""
-    if await asyncio.to_thread(target.exists):
-        there = await desk.tools.verify(target)
-        if isinstance(there, VideoFacts):
-            return there
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missed:
+    """An output that could not be had now. `gone`: the provider says that it is not there any more."""
+
+    problem: str
+    gone: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Home:
+    """A checked output under its final names."""
+
+    facts: VideoFacts
+    sha256: str
+    path: str
+
+
+async def _bring_home(desk: Desk, task: Task, done: Done) -> Home | Missed:
+    """The checked file under its final names; a cut or wrong file is fetched again, never paid for again."""
+    there = await _placed_before(desk, task)
+    if there is not None:
+        return there
     # Named by the request: what is half here of it is gone on with, also by a later run.
     name = files.safe_name(desk.record.work(task.work.work_id).request_id or "made")
     part = desk.tools.scratch / f"{task.work.work_id}-{name}.part"
-    problem = ""
+    missed = Missed(problem="")
     for number in range(_TRIES):
         await clock.sleep(0.25 * 2.0**number if number else 0.0)
         got = await task.lane.provider.collect(done, part)
-        problem = got.problem
+        missed = Missed(problem=got.problem, gone=got.gone)
         if got.ok:
             found = await desk.tools.verify(part)
             if isinstance(found, VideoFacts):
-                await asyncio.to_thread(_place, part, target)
-                return found
-            problem = found.message
+                return await _place(desk, task, part, found)
+            missed = Missed(problem=f"the file is not whole: {found.message}")
             await asyncio.to_thread(part.unlink, missing_ok=True)
         elif not got.retry and not got.gone:
             break
-    _not_brought_home(desk, task, problem)
-    raise Left
+    return missed
 
 
-def _place(part: Path, target: Path) -> None:
-    """A file that is there already, under this work's own version, was found not to be whole."""
-    target.unlink(missing_ok=True)
-    files.put_in_place(part, target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    if not target.exists():
-        files.copy_into_place(source, target)
-
-
-def _not_brought_home(desk: Desk, task: Task, problem: str) -> None:
-    """A paid output stays to be fetched by the next run, until the provider has surely deleted it."""
+async def _placed_before(desk: Desk, task: Task) -> Home | None:
+    """A file that this work put in place before it could be written down: known by its hash."""
     work = desk.record.work(task.work.work_id)
-    message = f"the output could not be fetched: {problem}"
-    old = clock.now() - (work.submitted_at or clock.now()) > _KEPT_BY_PROVIDER_S
-    if not task.lane.provider.facts.hosted:
+    for delivery in desk.record.deliveries_of(work.work_id):
+        target = desk.tools.folder / delivery.path
+        if work.sha256 is None:
+            return None
+        if await asyncio.to_thread(_has, target, work.sha256):
+            found = await desk.tools.verify(target)
+            if isinstance(found, VideoFacts):
+                await _copies(desk, work.work_id, target, work.sha256)
+                return Home(facts=found, sha256=work.sha256, path=delivery.path)
+    return None
+
+
+async def _place(desk: Desk, task: Task, part: Path, facts: VideoFacts) -> Home:
+    """Give a checked file its final names; its hash is written down first."""
+    work_id = task.work.work_id
+    sha256 = await asyncio.to_thread(files.sha256_of, part)
+    desk.record.arrived(work_id, sha256=sha256)
+    first = _free(desk, desk.record.deliveries_of(work_id)[0], sha256)
+    target = desk.tools.folder / first.path
+    await asyncio.to_thread(files.put_in_place, part, target)
+    await _copies(desk, work_id, target, sha256)
+    return Home(facts=facts, sha256=sha256, path=first.path)
+
+
+async def _copies(desk: Desk, work_id: int, source: Path, sha256: str) -> None:
+    """The same output for every other id it is for."""
+    for delivery in desk.record.deliveries_of(work_id):
+        target = desk.tools.folder / delivery.path
+        if target != source and not await asyncio.to_thread(_has, target, sha256):
+            free = _free(desk, delivery, sha256)
+            await asyncio.to_thread(files.copy_into_place, source, desk.tools.folder / free.path)
+
+
+def _free(desk: Desk, delivery: Delivery, sha256: str) -> Delivery:
+    """The delivery under a name that is free: a file of somebody else's is never touched."""
+    while (desk.tools.folder / delivery.path).exists() and not _has(desk.tools.folder / delivery.path, sha256):
+        delivery = desk.record.step_aside(delivery)
+    return delivery
+
+
+def _has(path: Path, sha256: str) -> bool:
+    return path.is_file() and files.sha256_of(path) == sha256
+
+
+def _not_brought_home(desk: Desk, task: Task, missed: Missed) -> None:
+    """A paid output stays to be fetched by the next run, until the provider has surely deleted it."""
+    work, facts = desk.record.work(task.work.work_id), task.lane.provider.facts
+    message = f"the output could not be fetched: {missed.problem}"
+    old = clock.now() - (work.submitted_at or clock.now()) > (facts.output_life_s or _KEPT_BY_PROVIDER_S)
+    if not facts.hosted:
         desk.record.fail(work.work_id, code="broken_output", message=message, billed=False, at=clock.now())
         desk.tell("failed", task.work, task.jobs, code="broken_output", message=message)
-    elif old or task.action is Action.FETCH:
+    elif missed.gone and (old or task.action is Action.FETCH):
         desk.record.fail(work.work_id, code="output_expired", message=message, billed=True, at=clock.now())
         desk.purse.settle(work.work_id, cost=work.cost_usd or 0.0)
         desk.tell("failed", task.work, task.jobs, code="output_expired", message=message)
     else:
-        desk.stop("download_failed", f"{message}; it is paid: run again to fetch it")
+        not_fetched(desk, task, missed.problem)
 
 
-async def reuse(desk: Desk, item: Item) -> None:
-    """Take over what another output folder has paid for: a copy of its file, checked by its hash."""
+def not_fetched(desk: Desk, task: Task, problem: str) -> None:
+    """What is paid and could not be fetched now stays as it is: the next run fetches it."""
+    ids = ", ".join(job.id for job in task.jobs) or f"request {task.work.request_id}"
+    desk.warnings.append(f"{ids}: the output could not be fetched: {problem}; it is paid: run again to fetch it")
+    desk.unfetched += 1
+    task.lane.failed(desk, "download_failed")
+
+
+async def reuse(desk: Desk, item: Item, jobs: tuple[Job, ...]) -> None:
+    """Take over what another output folder has paid for: copies of its file, checked by its hash."""
     claim = item.claim
     assert claim is not None
     source = Path(claim.folder) / (claim.output or "")
     found = await desk.tools.verify(source)
-    same = isinstance(found, VideoFacts) and await asyncio.to_thread(files.sha256_of, source) == claim.sha256
-    if not same or not isinstance(found, VideoFacts):
+    same = claim.sha256 is not None and await asyncio.to_thread(_has, source, claim.sha256)
+    if not isinstance(found, VideoFacts) or not same or claim.sha256 is None:
         desk.warnings.append(f"{item.job.id}: {source} is not the file that was paid for; the row is left as it is")
         return
     work = desk.record.open_work(item.job, run_id=desk.settings.run_id)
-    delivery = desk.record.add_delivery(item.job, work.work_id)
-    await asyncio.to_thread(_copy, source, desk.tools.folder / delivery.path)
-    desk.record.reuse(work.work_id, facts=found, sha256=claim.sha256 or "", at=clock.now())
-    desk.tell("copied", work, (item.job,), output=delivery.path, reused_from=claim.folder)
+    desk.record.arrived(work.work_id, sha256=claim.sha256)
+    for job in jobs:
+        desk.record.add_delivery(job, work.work_id)
+    await _copies(desk, work.work_id, source, claim.sha256)
+    desk.record.reuse(work.work_id, facts=found, sha256=claim.sha256, at=clock.now())
+    desk.tell("copied", work, jobs, reused_from=claim.folder)
 
 
 def copy_existing(desk: Desk, plan: Plan) -> None:
@@ -136,7 +218,10 @@ def _copy_for(desk: Desk, item: Item) -> None:
     delivery = desk.record.add_delivery(item.job, work.work_id)
     if delivery.path == source.path:
         return
-    _copy(desk.tools.folder / source.path, desk.tools.folder / delivery.path)
+    sha256 = files.sha256_of(desk.tools.folder / source.path)
+    delivery = _free(desk, delivery, sha256)
+    if not _has(desk.tools.folder / delivery.path, sha256):
+        files.copy_into_place(desk.tools.folder / source.path, desk.tools.folder / delivery.path)
     desk.record.delivered(delivery)
     desk.tell("copied", work, (item.job,), output=delivery.path)
 

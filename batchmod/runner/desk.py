@@ -1,6 +1,8 @@
 """What all parts of one run share: its tools and settings, its money, and whether it has been told to stop."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +11,7 @@ from batchmod import clock, retry
 from batchmod.checkpoint import Checkpoint
 from batchmod.model import Event, Job, VideoFacts, Work
 from batchmod.providers.base import Provider
+from batchmod.runner import telling
 from batchmod.runner.money import Purse
 from batchmod.work import Refusal
 
@@ -26,8 +29,18 @@ class Settings:
     stop_after_failures: int = 5
     poll_deadline_s: float = 3600.0
     history_grace_s: float = 600.0
+    until_s: float | None = None
+    """Seconds from the start after which nothing new is sent."""
+    no_wait: bool = False
+    """Send and leave; a later run collects."""
+    redo: Mapping[str, int] = field(default_factory=dict)
+    """id in casefold → the version its review asks to redo."""
     reuse: bool = True
     """Whether a request that another folder holds may not be sent."""
+
+
+def _nothing_against() -> None:
+    """For runs that nothing can stand against."""
 
 
 class Claims(Protocol):
@@ -58,6 +71,10 @@ class Tools:
     observe: Callable[[Event], None]
     dice: Callable[[], float]
     claims: Claims
+    check_owner: Callable[[], None] = _nothing_against
+    """Raises StoppedEarly where another run has taken the folder over."""
+    check_room: Callable[[], None] = _nothing_against
+    """Raises StoppedEarly where what would be paid for could not be kept."""
 
 
 class Desk:
@@ -71,9 +88,12 @@ class Desk:
         self.stop_slug: str | None = None
         self.stop_message: str | None = None
         self.warnings: list[str] = []
+        self.left = 0
+        """Requests that were sent and left, as --no-wait asks."""
+        self.unfetched = 0
+        """Paid outputs that could not be fetched now."""
         self.draining = False
-        self.may_spend = True
-        """Whether a request that costs money may be sent: no, until the user has said so."""
+        self._stopped = asyncio.Event()
 
     @property
     def sends(self) -> bool:
@@ -85,7 +105,17 @@ class Desk:
         if self.stop_slug is None:
             self.stop_slug, self.stop_message = slug, message
             self.tell("stopping", None, code=slug, message=message)
+        self.end_sends()
+
+    def end_sends(self) -> None:
+        """Whoever waits to send something new waits no longer."""
+        self._stopped.set()
         self.purse.close()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before something new is sent, or until nothing new is."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), max(0.0, seconds))
 
     def claim(self, task_work: Work, *, hosted: bool) -> bool:
         """Claim a request for this folder; False where another one holds it. Free work needs no claim."""
@@ -96,8 +126,9 @@ class Desk:
     def keep_claim(self, work_id: int) -> None:
         """Let the index know what has become of a work; the record is the truth, so a failure here is none."""
         work = self.record.work(work_id)
+        work = self.record.held_work(work.job_key) or work
         if work.origin:
-            output = next((d.path for d in self.record.deliveries_of(work_id) if d.delivered), None)
+            output = next((d.path for d in self.record.deliveries_of(work.work_id) if d.delivered), None)
             self.tools.claims.keep(work, output)
 
     def tell(self, kind: str, work: Work | None, jobs: Sequence[Job] = (), **facts: Any) -> None:
@@ -105,6 +136,8 @@ class Desk:
         ids = [job.id for job in jobs]
         if not ids and work is not None:
             ids = [delivery.id for delivery in self.record.deliveries_of(work.work_id)]
+        if work is not None:
+            facts = {**telling.kept(self.record, kind, work), **facts}
         event = Event(
             kind=kind,
             at=clock.iso(clock.now()),

@@ -29,11 +29,11 @@ class Lane:
         """Whether the provider has answered a request by now."""
         return self.answered
 
-    async def submit_turn(self) -> None:
-        """Wait until the limiter lets a request leave."""
+    async def submit_turn(self, desk: Desk) -> None:
+        """Wait until the limiter lets a request leave, or until none leaves any more."""
         if self.submits is not None:
             self.submits, wait = self.submits.take(clock.ticks())
-            await clock.sleep(wait)
+            await desk.pause(wait)
 
     async def poll_turn(self, polls: int) -> None:
         """Wait until a job that was polled `polls` times is to be polled again, and the budget allows."""
@@ -76,6 +76,8 @@ class Task:
     sends: int = 0
     polls: int = 0
     began: float = 0.0
+    turn_taken: bool = False
+    """Whether the poll budget was asked for the next request already."""
     in_the_air: bool = False
     """Between intent and receipt of a paid request: not to be broken off."""
 

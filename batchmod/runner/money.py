@@ -10,9 +10,11 @@ from batchmod.limits import Budget
 class Purse:
     """Holds the upper estimate of each request that may be paid, until its true cost is known."""
 
-    def __init__(self, *caps: Budget, held: Mapping[int, float] | None = None) -> None:
-        self._caps = caps
-        self._held = dict(held or {})
+    def __init__(self, *caps: tuple[Budget, Mapping[int, float]]) -> None:
+        """Each cap comes with what it holds already: work_id → US dollars."""
+        self._caps = [budget for budget, _ in caps]
+        self._holds = [dict(held) for _, held in caps]
+        self._held: dict[int, float] = {}
         self._carried: set[int] = set()
         self._closed = False
         self._moved = asyncio.Event()
@@ -29,13 +31,15 @@ class Purse:
 
     async def hold(self, work_id: int, usd: float) -> bool:
         """Reserve, waiting for money that others may give back; False where none will come in this run."""
-        while not all(cap.allows(usd) for cap in self._caps):
-            if self._closed or not any(self._held.get(other) for other in self._carried):
+        while usd > 0 and not all(cap.allows(usd) for cap in self._caps):
+            if self._closed or not any(held.get(other) for other in self._carried for held in self._holds):
                 return False
             self._moved.clear()
             await self._moved.wait()
         self._held[work_id] = usd
-        self._caps = tuple(cap.reserve(usd) for cap in self._caps)
+        for number, cap in enumerate(self._caps):
+            self._caps[number] = cap.reserve(usd)
+            self._holds[number][work_id] = self._holds[number].get(work_id, 0.0) + usd
         return True
 
     def held(self, work_id: int) -> float:
@@ -44,8 +48,10 @@ class Purse:
 
     def settle(self, work_id: int, *, cost: float = 0.0) -> None:
         """Turn a work's reservation into its true cost (0 where nothing was billed)."""
-        reserved = self._held.pop(work_id, 0.0)
-        self._caps = tuple(cap.settle(reserved=reserved, cost=cost) for cap in self._caps)
+        self._held.pop(work_id, None)
+        for number, cap in enumerate(self._caps):
+            reserved = self._holds[number].pop(work_id, 0.0)
+            self._caps[number] = cap.settle(reserved=reserved, cost=cost)
         self.wake()
 
     def close(self) -> None:

@@ -24,23 +24,52 @@ async def resolve(desk: Desk, lane_of: Callable[[str, str], Lane | None]) -> lis
 
 
 async def ask(desk: Desk, lane: Lane, attempts: Sequence[Attempt]) -> list[reconcile.Verdict]:
-    """One walk through a history, and what it says of each attempt; empty where there is no history."""
-    name, origin = lane.provider.facts.name, lane.provider.origin
-    accepted = desk.record.accepted_attempts(name, origin)
+    """One walk through a history, and what it says of each attempt; empty where there is no history.
+
+    Another account's history says nothing of an attempt: neither that it is not there, nor that the walk is whole.
+    """
+    provider = lane.provider
+    own = [attempt for attempt in attempts if attempt.account in (None, provider.account)]
+    others = [attempt for attempt in attempts if attempt.account not in (None, provider.account)]
+    open_still: list[reconcile.Verdict] = [
+        reconcile.StillOpen(attempt=attempt, reason="it was sent with another key") for attempt in others
+    ]
+    if not own:
+        return open_still
+    accepted = desk.record.accepted_attempts(provider.facts.name, provider.origin)
+    proofs = [attempt for attempt in accepted if attempt.account == provider.account]
     now = clock.now()
-    since = min(reconcile.window_start(attempt, 0.0) for attempt in attempts)
-    if accepted:
+    since = min(reconcile.window_start(attempt, 0.0) for attempt in own)
+    if proofs:
         # The walk must pass a request we know was accepted: only that proves what it does not show.
-        since = min(since, max(attempt.sent_at for attempt in accepted) - reconcile.WINDOW_BEFORE_S)
-    walk = await lane.provider.history(since=since, now=now)
+        since = min(since, max(attempt.sent_at for attempt in proofs) - reconcile.WINDOW_BEFORE_S)
+    walk = await provider.history(since=since, now=now)
     if walk is None:
-        return []
-    known = [reconcile.Known(request_id=a.request_id, body=a.body) for a in accepted if a.request_id]
-    return reconcile.resolve(attempts, walk=walk, known=known, now=now, grace_s=desk.settings.history_grace_s)
+        return open_still
+    verdicts = reconcile.resolve(
+        own,
+        walk=walk,
+        known=[reconcile.Known(request_id=a.request_id, body=a.body) for a in proofs if a.request_id],
+        taken={attempt.request_id for attempt in accepted if attempt.request_id},
+        now=now,
+        grace_s=desk.settings.history_grace_s,
+    )
+    return [*open_still, *(_careful(verdict) for verdict in verdicts)]
+
+
+def _careful(verdict: reconcile.Verdict) -> reconcile.Verdict:
+    """An attempt whose key is not known may be missing because it was another one."""
+    if isinstance(verdict, reconcile.NeverAccepted) and verdict.attempt.account is None:
+        return reconcile.StillOpen(attempt=verdict.attempt, reason="it is not known which key it was sent with")
+    return verdict
 
 
 def settle(desk: Desk, verdict: reconcile.Verdict) -> Work | None:
-    """Write a verdict down; the work, if it can go on now."""
+    """Write a verdict down; the work, if it can be collected now.
+
+    What was never accepted is planned again, and left to the next plan: there its row may be held, edited or gone,
+    and the cap and the user have their say.
+    """
     attempt = verdict.attempt
     match verdict:
         case reconcile.Found():
@@ -55,9 +84,8 @@ def settle(desk: Desk, verdict: reconcile.Verdict) -> Work | None:
             desk.record.never_accepted(attempt)
             desk.purse.settle(attempt.work_id)
             desk.keep_claim(attempt.work_id)
-            work = desk.record.work(attempt.work_id)
-            desk.tell("resolved", work, how="never accepted: planned again")
-            return work if desk.may_spend and desk.sends else None
+            desk.tell("resolved", desk.record.work(attempt.work_id), how="never accepted: planned again")
+            return None
         case reconcile.StillOpen():
             return None
 

@@ -1,10 +1,13 @@
 """One run into one output folder: which works are carried on, how many at a time, and how each ends."""
 
 import asyncio
+import errno
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import Final
 
 from batchmod import clock, retry
+from batchmod.errors import StoppedEarly
 from batchmod.model import Again, Blocked, Call, Done, Failed, Job, Status, Step, Uncertain, Wait, Work
 from batchmod.planning import Action, Item, Plan
 from batchmod.runner import delivering, resolving
@@ -12,6 +15,8 @@ from batchmod.runner.desk import Desk, Settings, Tools
 from batchmod.runner.lanes import Lane, Task, new_lane
 from batchmod.runner.money import Purse
 from batchmod.runner.submitting import Left, submit
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Runner:
@@ -30,22 +35,44 @@ class Runner:
     async def run(self, plan: Plan) -> None:
         """Carry out a plan; afterwards ask about what has become uncertain, and go on with what is found."""
         self._fail_flawed(plan)
+        self.desk.record.open_again([item.job for item in plan.items if item.again], run_id=self.desk.settings.run_id)
+        groups = _jobs_by_key(plan)
         for item in plan.items:
             if item.action is Action.REUSE:
-                await delivering.reuse(self.desk, item)
-        await self._carry_all([*self._orphans(plan), *self._tasks(plan)])
+                await delivering.reuse(self.desk, item, groups[item.job.key])
+        await self._warn_of_balance(plan)
+        timer = asyncio.ensure_future(self._end_in_time())
+        try:
+            await self._carry_all([*self._orphans(plan), *self._tasks(plan)])
+        finally:
+            timer.cancel()
         delivering.copy_existing(self.desk, plan)
-        jobs = _jobs_by_key(plan)
         while not self.desk.draining and (found := await self.resolve()):
-            tasks = (self._task(work, jobs.get(work.job_key, ()), action=_next_for(work)) for work in found)
+            tasks = (self._task(work, groups.get(work.job_key, ())) for work in found)
             await self._carry_all([task for task in tasks if task is not None])
         if self._broken is not None:
             raise self._broken
+
+    async def _end_in_time(self) -> None:
+        """Nothing new is sent after the time that was given; what was sent is collected."""
+        if self.desk.settings.until_s is not None:
+            await clock.sleep(self.desk.settings.until_s)
+            self.desk.stop("until", "the time that was given is over; nothing more is sent")
+
+    async def _warn_of_balance(self, plan: Plan) -> None:
+        """A balance below the plan is worth a warning; the provider's own refusal comes when it comes."""
+        for name, origin in {(item.job.provider, item.job.origin) for item in plan.paid_sends}:
+            lane = self._lane(name, origin)
+            balance = await lane.provider.balance() if lane is not None else None
+            if balance is not None and balance < plan.cost.likely:
+                text = f"the balance at {name} is ${balance:.2f}, the plan may cost ${plan.cost.likely:.2f}"
+                self.desk.warnings.append(text)
 
     def drain(self, slug: str) -> None:
         """Stop soon: no new requests, ids of those in the air recorded, everything else left as it is."""
         self.desk.draining = True
         self.desk.stop_slug = self.desk.stop_slug or slug
+        self.desk.end_sends()
         for running, task in self._running.items():
             if not task.in_the_air:
                 running.cancel()
@@ -79,16 +106,23 @@ class Runner:
     def _orphans(self, plan: Plan) -> Iterator[Task]:
         """Unfinished works that no chosen row names: paid all the same."""
         for work in plan.orphans:
-            if work.request_id is not None and (task := self._task(work, ())):
+            if work.request_id is None:
+                text = f"a request to {work.provider} that no row names any more is uncertain: {work.error}"
+                self.desk.warnings.append(f"{text}; see `batchmod resolve`")
+            elif task := self._task(work, ()):
                 yield task
 
     def _task(self, work: Work, jobs: tuple[Job, ...], *, action: Action = Action.RESUME) -> Task | None:
         lane = self._lane(work.provider, work.origin)
         if lane is None:
             name = work.request_id or "an uncertain request"
-            self.desk.warnings.append(f"{name} at {work.provider} cannot be collected: its key is not set")
+            self.desk.warnings.append(f"{name} at {work.provider} cannot be collected: {self._unreachable(work)}")
             return None
         return Task(work=work, jobs=jobs, lane=lane, action=action, estimate_usd=work.reserved_usd)
+
+    def _unreachable(self, work: Work) -> str:
+        """Why a work's provider cannot be asked: no key, or another origin than the one it was sent to."""
+        return f"its key is not set, or {work.origin} is no origin that a key may go to"
 
     def _lane(self, name: str, origin: str) -> Lane | None:
         lane = self._lanes.get((name, origin))
@@ -126,6 +160,8 @@ class Runner:
         for task in waiting:
             if self.desk.draining:
                 return
+            if task.action is Action.SEND and not self.desk.sends:
+                continue
             running = asyncio.create_task(self._carry(task))
             self._running[running] = task
             try:
@@ -140,9 +176,14 @@ class Runner:
     def _look_at(self, ended: asyncio.Task[None]) -> None:
         """A broken job ends the run in good order: the others are left as the record has them."""
         error = None if ended.cancelled() else ended.exception()
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            error = StoppedEarly(f"the disk is full: {error}", slug="disk_full")
         if isinstance(error, Exception):
             self._broken = self._broken or error
-            self.drain("broken")
+            if isinstance(error, StoppedEarly):
+                self.drain(error.slug)
+            else:
+                self.drain("broken")
 
     # --- one work ---
 
@@ -151,6 +192,8 @@ class Runner:
         provider = task.lane.provider
         task.began = clock.ticks()
         with suppress(Left), self.desk.purse.carried(task.work.work_id):
+            if task.action is not Action.SEND and await delivering.deliver_known(self.desk, task):
+                return
             step = provider.begin(task.work) if task.action is Action.SEND else provider.resume(task.work)
             while not isinstance(step, Done):
                 step = await self._advance(task, step)
@@ -158,9 +201,10 @@ class Runner:
 
     async def _advance(self, task: Task, step: Step) -> Step:
         """One step; raises Left where the job ends without an output."""
+        self.desk.tools.check_owner()
         match step:
             case Call(paying=True):
-                return await submit(self.desk, task, step)
+                return await self._sent(task, await submit(self.desk, task, step))
             case Call():
                 return await self._call(task, step)
             case Wait():
@@ -175,8 +219,9 @@ class Runner:
 
     async def _call(self, task: Task, call: Call) -> Step:
         """A request that costs nothing: an upload, a poll, a result."""
-        if call.request.method == "GET":
+        if call.request.method == "GET" and not task.turn_taken:
             task.lane.spend_poll()
+        task.turn_taken = False
         reply = await task.lane.provider.send(call)
         return task.lane.provider.next(call.state, reply)
 
@@ -184,13 +229,33 @@ class Runner:
         """Wait for the next poll's turn; a deadline is no failure, the id stays in the record."""
         if self.desk.draining:  # the request was in the air when the stop came, and was not broken off
             raise Left
+        if self.desk.settings.no_wait:
+            self._leave(task)
+            raise Left
         if clock.ticks() - task.began > self.desk.settings.poll_deadline_s:
             self.desk.stop("poll_deadline", "a job did not finish in time; run again to go on waiting for it")
             raise Left
         await task.lane.poll_turn(task.polls)
         task.polls += 1
+        task.turn_taken = True
         self.desk.tell("polled", task.work, task.jobs, phase=step.phase)
         return task.lane.provider.next(step.state, None)
+
+    async def _sent(self, task: Task, step: Step) -> Step:
+        """After the paid request: a drain ends the job here, and waiting is counted from here."""
+        task.began = clock.ticks()
+        if self.desk.record.starved:
+            self.desk.stop("disk_full", "the disk is full; nothing more is sent, what was accepted is written down")
+        if self.desk.draining and not isinstance(step, Failed | Blocked | Uncertain):
+            raise Left
+        return step
+
+    def _leave(self, task: Task) -> None:
+        """Sent and left: say until when it must be collected."""
+        life = task.lane.provider.facts.output_life_s
+        until = None if life is None else clock.iso((self.desk.record.work(task.work.work_id).submitted_at or 0) + life)
+        self.desk.left += 1
+        self.desk.tell("left", task.work, task.jobs, collect_by=until)
 
     async def _prepare_again(self, task: Task, step: Failed) -> Step:
         """An upload did not get through: nothing was asked for yet."""
@@ -199,7 +264,9 @@ class Runner:
         if not isinstance(decision, retry.SendAgain):
             return Blocked(state=step.state, slug=step.slug, message=step.message)
         self.desk.tell("retrying", task.work, task.jobs, why=step.message, after_s=round(decision.after_s, 3))
-        await clock.sleep(decision.after_s)
+        await self.desk.pause(decision.after_s)
+        if not self.desk.sends:
+            raise Left
         return task.lane.provider.begin(task.work)
 
     def _end(self, task: Task, step: Failed | Blocked | Uncertain) -> None:
@@ -209,13 +276,13 @@ class Runner:
             case Blocked():
                 if task.attempt_id is not None and record.work(work_id).status is Status.SUBMITTING:
                     record.refuse(work_id, task.attempt_id, outcome="refused", note=step.message)
+                    self.desk.tell("refused", task.work, task.jobs, attempt=task.attempt_id, outcome="refused")
                     self.desk.purse.settle(work_id)
                 self.desk.keep_claim(work_id)
                 self.desk.stop(step.slug, step.message)
             case _ if task.action is Action.FETCH:
                 reason = step.message if isinstance(step, Failed) else step.reason
-                message = f"the file is missing and the provider no longer gives it: {reason}"
-                self._fail(task, "output_expired", message, billed=True)
+                delivering.not_fetched(self.desk, task, reason)
             case Failed():
                 self._fail(task, step.slug, step.message, billed=step.billed)
                 self.desk.purse.settle(work_id)
@@ -231,11 +298,6 @@ class Runner:
         self.desk.record.fail(task.work.work_id, code=code, message=message, billed=billed, at=clock.now())
         self.desk.keep_claim(task.work.work_id)
         self.desk.tell("failed", task.work, task.jobs, code=code, message=message)
-
-
-def _next_for(work: Work) -> Action:
-    """A work that was never accepted is sent; one that was found is collected."""
-    return Action.SEND if work.status is Status.PLANNED else Action.RESUME
 
 
 def _jobs_by_key(plan: Plan) -> Mapping[str, tuple[Job, ...]]:

@@ -3,7 +3,8 @@
 from contextlib import AsyncExitStack
 
 from batchmod import clock, reconcile, retry
-from batchmod.model import Blocked, Call, Failed, Reply, Sent, Step, Uncertain
+from batchmod.errors import StoppedEarly
+from batchmod.model import Again, Blocked, Call, Failed, Reply, Sent, Step, Uncertain
 from batchmod.runner import resolving
 from batchmod.runner.desk import Desk
 from batchmod.runner.lanes import Lane, Task
@@ -20,12 +21,39 @@ async def submit(desk: Desk, task: Task, call: Call) -> Step:
         raise Left
     async with AsyncExitStack() as stack:
         await _lead(task.lane, stack)
-        await task.lane.submit_turn()
-        if not desk.sends or not desk.claim(task.work, hosted=task.lane.provider.facts.hosted):
+        await task.lane.submit_turn(desk)
+        if not desk.sends or not _can_be_kept(desk, task) or not _claimed(desk, task):
             desk.purse.settle(task.work.work_id)
             raise Left
         step, reply = await _send(desk, task, call)
     return await _after_refusal(desk, task, step, reply) if isinstance(step, Failed) else step
+
+
+def _can_be_kept(desk: Desk, task: Task) -> bool:
+    """Whether there is room for what would be paid for; where there is none, nothing more is sent."""
+    desk.tools.check_owner()
+    try:
+        if task.lane.provider.facts.hosted:
+            desk.tools.check_room()
+    except StoppedEarly as error:
+        desk.stop(error.slug, str(error))
+        return False
+    return True
+
+
+def _claimed(desk: Desk, task: Task) -> bool:
+    """Whether the request is this folder's; another one may have claimed it since the plan was made."""
+    if desk.claim(task.work, hosted=task.lane.provider.facts.hosted):
+        return True
+    ids = ", ".join(job.id for job in task.jobs)
+    desk.warnings.append(f"{ids}: another output folder is paying for this very request; run again to reuse it")
+    return False
+
+
+def _redone(desk: Desk, task: Task) -> dict[str, int]:
+    """The reviews that are spent with this request."""
+    asked = desk.settings.redo
+    return {job.id.casefold(): asked[job.id.casefold()] for job in task.jobs if job.id.casefold() in asked}
 
 
 async def _lead(lane: Lane, stack: AsyncExitStack) -> None:
@@ -49,6 +77,8 @@ async def _send(desk: Desk, task: Task, call: Call) -> tuple[Step, Reply]:
             reserved_usd=desk.purse.held(work_id),
             jobs=task.jobs,
             state=provider.saved(call.state),
+            account=provider.account,
+            redo=_redone(desk, task),
         )
         desk.tell("intended", task.work, task.jobs, attempt=task.attempt_id)
         reply = await provider.send(call)
@@ -72,7 +102,7 @@ async def _after_refusal(desk: Desk, task: Task, step: Failed, reply: Reply) -> 
     decision = retry.decide(step, sends=task.sends, policy=desk.settings.policy, jitter=desk.tools.dice())
     match decision:
         case retry.SendAgain(ask_first=True):
-            return await _ask_then_send(desk, task, step, decision)
+            return await _ask(desk, task, step, wait_s=decision.after_s) or _once_more(desk, task, step)
         case retry.SendAgain():
             outcome = "never_sent" if reply.sent is Sent.NEVER_SENT else "refused"
             _nothing_created(desk, task, outcome=outcome, note=step.message)
@@ -84,15 +114,17 @@ async def _after_refusal(desk: Desk, task: Task, step: Failed, reply: Reply) -> 
             return task.lane.provider.begin(desk.record.work(task.work.work_id))
         case retry.StopBatch():
             return Blocked(state=step.state, slug=decision.slug, message=step.message)
+        case retry.GiveUp() if step.again is Again.ASK_FIRST:
+            return await _ask(desk, task, step, wait_s=desk.settings.policy.first_s) or _refused(desk, task, step)
         case _:
             return step
 
 
-async def _ask_then_send(desk: Desk, task: Task, step: Failed, decision: retry.SendAgain) -> Step:
-    """A documented 500 creates nothing; it is sent again only if the history, asked first, agrees."""
+async def _ask(desk: Desk, task: Task, step: Failed, *, wait_s: float) -> Step | None:
+    """A documented 500 creates nothing; the history is asked whether it agrees. None where it does."""
     work_id = task.work.work_id
     desk.record.doubt(work_id, task.attempt_id, reason=step.message, at=clock.now())
-    await _pause(desk, task, step, decision.after_s)
+    await _pause(desk, task, step, wait_s)
     mine = [attempt for attempt in desk.record.uncertain_attempts() if attempt.work_id == work_id]
     verdicts = await resolving.ask(desk, task.lane, mine)
     found = next((verdict for verdict in verdicts if isinstance(verdict, reconcile.Found)), None)
@@ -100,15 +132,25 @@ async def _ask_then_send(desk: Desk, task: Task, step: Failed, decision: retry.S
         work = resolving.settle(desk, found)
         if work is not None:
             return task.lane.provider.resume(work)
-    if found is not None or not verdicts or not all(reconcile.readable(verdict) for verdict in verdicts):
-        return Uncertain(state=step.state, reason=f"{step.message}; the history could not say whether it was accepted")
+    if found is None and verdicts and all(reconcile.readable(verdict) for verdict in verdicts):
+        return None
+    return Uncertain(state=step.state, reason=f"{step.message}; the history could not say whether it was accepted")
+
+
+def _refused(desk: Desk, task: Task, step: Failed) -> Step:
     _nothing_created(desk, task, outcome="refused", note=step.message)
-    return task.lane.provider.begin(desk.record.work(work_id))
+    return step
+
+
+def _once_more(desk: Desk, task: Task, step: Failed) -> Step:
+    _nothing_created(desk, task, outcome="refused", note=step.message)
+    return task.lane.provider.begin(desk.record.work(task.work.work_id))
 
 
 def _nothing_created(desk: Desk, task: Task, *, outcome: str, note: str) -> None:
     assert task.attempt_id is not None
     desk.record.refuse(task.work.work_id, task.attempt_id, outcome=outcome, note=note)
+    desk.tell("refused", task.work, task.jobs, attempt=task.attempt_id, outcome=outcome)
     desk.purse.settle(task.work.work_id)
     desk.keep_claim(task.work.work_id)
 
@@ -116,4 +158,4 @@ def _nothing_created(desk: Desk, task: Task, *, outcome: str, note: str) -> None
 async def _pause(desk: Desk, task: Task, step: Failed, seconds: float) -> None:
     if desk.sends:
         desk.tell("retrying", task.work, task.jobs, why=step.message, after_s=round(seconds, 3))
-        await clock.sleep(seconds)
+        await desk.pause(seconds)

@@ -58,6 +58,12 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def price(value: object) -> float | None:
+    """A cost in US dollars; one below zero is none."""
+    found = number(value)
+    return found if found is not None and found >= 0 else None
+
+
 def http_date(text: str | None) -> float | None:
     """Unix seconds of an HTTP date (RFC 9110, 5.6.7)."""
     if not text:

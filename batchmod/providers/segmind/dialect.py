@@ -19,7 +19,7 @@ from batchmod.model import (
     Wait,
     Work,
 )
-from batchmod.providers.segmind.answers import as_object, number, output_url, shown, words_of
+from batchmod.providers.segmind.answers import as_object, output_url, price, shown, words_of
 from batchmod.providers.segmind.history import history_rows
 from batchmod.providers.segmind.refusals import blocked, failure_slug, refusal
 from batchmod.providers.segmind.state import State
@@ -185,7 +185,8 @@ def _after_status(state: State, reply: Reply) -> Step:
     body = as_object(reply)
     status = body.get("status")
     if isinstance(status, str) and status:
-        return _by_status(replace(state, seen=True, misses=0), status, body)
+        misses = state.misses if status.upper() == "COMPLETED" else 0
+        return _by_status(replace(state, seen=True, misses=misses), status, body)
     if reply.sent is Sent.ANSWERED and reply.status == 404:
         return _not_found(state)
     return blocked(state, reply) or Wait(state=state, phase="unreachable")
@@ -208,7 +209,7 @@ def _after_result(state: State, reply: Reply) -> Step:
     url = output_url(body)
     if url:
         metrics = body.get("metrics")
-        cost = number(metrics.get("cost")) if isinstance(metrics, Mapping) else None
+        cost = price(metrics.get("cost")) if isinstance(metrics, Mapping) else None
         return Done(state=state, location=url, cost_usd=cost)
     if str(body.get("status", "")).upper() == "FAILED":
         return _failed(state, str(body.get("error") or "the service gives no reason"))
@@ -230,16 +231,20 @@ def _not_found(state: State) -> Step:
 
 
 def _after_history(state: State, reply: Reply) -> Step:
-    row = next((r for r in history_rows(reply) or () if r.request_id == state.request_id), None)
+    rows = history_rows(reply)
+    row = next((row for row in rows or () if row.request_id == state.request_id), None)
+    if row is None and (rows is not None or reply.status == 404):
+        return Uncertain(state=state, reason="neither the service nor its history knows the request")
     if row is None:
-        return blocked(state, reply) or Uncertain(
-            state=state, reason="neither the service nor its history knows the request"
+        unreadable = Uncertain(
+            state=state, reason="the service no longer lists the request, its history is not readable"
         )
+        return blocked(state, reply) or unreadable
     if row.output_url:
         return Done(state=state, location=row.output_url, cost_usd=row.cost_usd)
     if row.status.upper() == "FAILED":
         return _failed(state, row.error or "the history gives no reason")
-    return Uncertain(state=state, reason=f"the history lists the request as {row.status.lower()}, without an output")
+    return Wait(state=replace(state, seen=True), phase=row.status.lower())
 
 
 def _failed(state: State, message: str) -> Failed:

@@ -26,6 +26,7 @@ FACTS: Final = ProviderFacts(
     uploads=True,
     history=True,
     output_lives="7 days",
+    output_life_s=7 * 86400.0,
     privacy="local clips go to a public upload URL; how long it lives and how to delete it is not published",
     contract="docs.segmind.com and the vendor's Python SDK 1.3.0",
     options_schema={"type": "object", "properties": {}, "additionalProperties": False},

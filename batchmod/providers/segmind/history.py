@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from batchmod.model import Endpoints, HistoryRow, Reply, Request, Sent
-from batchmod.providers.segmind.answers import moment, number
+from batchmod.providers.segmind.answers import moment, price
 
 _PAGE: Final = 100
 _SPAN_DAYS: Final = 31
@@ -43,13 +43,25 @@ def history_rows(reply: Reply) -> list[HistoryRow] | None:
     except ValueError:
         return None
     rows = _rows_in(document)
-    return [_history_row(item) for item in rows] if rows or _lists_something(document) else None
+    if _has_nameless(document) or not (rows or _lists_something(document)):
+        return None
+    return [_history_row(item) for item in rows]
 
 
 def _lists_something(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(_lists_something(item) for item in value.values())
     return isinstance(value, list)
+
+
+def _has_nameless(value: Any) -> bool:
+    """Whether a request stands among the others without its id: it could be the one that is looked for."""
+    if isinstance(value, Mapping):
+        return any(_has_nameless(item) for item in value.values())
+    if not isinstance(value, list):
+        return False
+    named = [isinstance(item, Mapping) and isinstance(item.get("request_id"), str) for item in value]
+    return (any(named) and not all(named)) or any(_has_nameless(item) for item in value)
 
 
 def _rows_in(value: Any) -> list[Mapping[str, Any]]:
@@ -72,7 +84,7 @@ def _history_row(item: Mapping[str, Any]) -> HistoryRow:
         status=str(item.get("model_status") or item.get("status") or ""),
         inputs=_inputs(item.get("request_body")),
         output_url=url if isinstance(url, str) and url else None,
-        cost_usd=number(item.get("credits_deduction")),
+        cost_usd=price(item.get("credits_deduction")),
         error=error if isinstance(error, str) and error else None,
     )
 

@@ -34,7 +34,7 @@ def blocked(state: State, reply: Reply) -> Blocked | None:
         slug = "model_unknown"
     if reply.status == 406 and any(word in words for word in ("credit", "balance")):
         slug = "no_credits"
-    if reply.status == 406 and any(word in words for word in ("spend", "cap ", "limit")):
+    if reply.status == 406 and "spend" in words:
         slug = "spend_cap"
     if slug is None or reply.sent is not Sent.ANSWERED:
         return None
