@@ -26,7 +26,7 @@ _THREADS: Final = 4
 
 
 class VideoWriter:
-    """Writes frames to `target` with the clock, the sound and the colour primaries of the clip `like`.
+    """Writes frames to `target` with the clock, the sound, the pixel shape and the colour primaries of the clip `like`.
 
     H.264 (libx264, crf 16) in MP4 whatever `target` is called, index first, so that it plays while it loads.
     `pts` count in `like`'s time base and survive exactly; an MPEG-TS clock, which starts anywhere, is moved
@@ -92,6 +92,8 @@ class VideoWriter:
         video.codec_context.colorspace = matrix_for(width, height)
         video.codec_context.color_primaries = source.codec_context.color_primaries
         video.codec_context.color_trc = source.codec_context.color_trc
+        if source.sample_aspect_ratio:
+            video.codec_context.sample_aspect_ratio = _pixel_shape(source, width, height)
         return video, Sound(self._source, self._output, self._origin_s)
 
 
@@ -103,6 +105,13 @@ def _yuv(rgb: NDArray[np.uint8], pixel_format: str) -> av.VideoFrame:
         dst_color_range=ColorRange.MPEG,
         interpolation=_ACCURATE,
     )
+
+
+def _pixel_shape(source: VideoStream, width: int, height: int) -> Fraction:
+    """A pixel's width by its height; a clip that was turned upright has its pixels turned too."""
+    shape = Fraction(source.sample_aspect_ratio or 1)
+    turned = (width, height) == (source.height, source.width) and width != height
+    return 1 / shape if turned else shape
 
 
 def _origin_s(source: OpenVideo) -> Fraction:
