@@ -2,10 +2,9 @@
 
 import secrets
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from batchmod import clock, files, reconcile
 from batchmod.app import folder as folders
@@ -16,14 +15,14 @@ from batchmod.app.options import Options
 from batchmod.app.running import Log, make_plan, opener, verifier
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import StoppedEarly, UsageError
-from batchmod.model import Event, HistoryRow, Job, Price, Status
+from batchmod.model import Attempt, Event, HistoryRow, Job, Price, Status
 from batchmod.planning import Action, Item, Plan
 from batchmod.providers.base import Provider
-from batchmod.runner import Runner, Settings, Tools, recover, telling
+from batchmod.runner import Runner, Settings, Tools, recover
 from batchmod.runner.money import Purse
 from batchmod.urls import origin_of
 
-_OPEN_TO_RESCUE: Final = (Action.SEND, Action.LEAVE, Action.FAIL, Action.HOLD)
+_OPEN_TO_RESCUE: Final = (Action.SEND, Action.LEAVE, Action.FAIL)
 _DAY_S: Final = 86400.0
 
 
@@ -66,7 +65,10 @@ class _Field:
 async def rescue(
     loaded: Loaded, options: Options, *, by_hand: Mapping[str, str], days: float, observe: Callable[[Event], None]
 ) -> Rescued:
-    """Match, book, collect; nothing is sent. `by_hand`: id → request id. Raises UsageError for a pair that cannot be."""
+    """Match, book, collect; nothing is sent. `by_hand`: id → request id.
+
+    Raises UsageError for a pair by hand that cannot be, before anything is booked.
+    """
     places = _places(loaded)
     files.make_folder(loaded.folder)
     with (
@@ -136,7 +138,8 @@ class _Rescuer:
         fields = [await self._survey(plan, name, origin, since=since) for name, origin in places]
         try:
             chosen = self._chosen(plan, fields, by_hand)
-            booked, choices = list(chosen), []
+            booked = list(chosen)
+            choices: list[Choice] = []
             for field in fields:
                 pairs, open_ = self._match(field, chosen)
                 booked += pairs
@@ -172,10 +175,11 @@ class _Rescuer:
         )
 
     def _is_open(self, item: Item) -> bool:
-        """Whether a row lacks an output and nothing of ours is under way for it."""
+        """Whether a row lacks an output and nothing is under way for it, here or in another folder."""
         if item.job.number in self._loaded.held or item.again:
             return False
-        return item.action in _OPEN_TO_RESCUE
+        lost = item.action is Action.HOLD and item.claim is not None and item.claim.status is Status.SUCCEEDED
+        return lost or item.action in _OPEN_TO_RESCUE
 
     def _match(self, field: _Field, chosen: Iterable[Pair]) -> tuple[tuple[Pair, ...], tuple[Choice, ...]]:
         done, used = {pair.job.key for pair in chosen}, {pair.row.request_id for pair in chosen}
@@ -188,30 +192,44 @@ class _Rescuer:
     def _chosen(self, plan: Plan, fields: Sequence[_Field], by_hand: Mapping[str, str]) -> tuple[Pair, ...]:
         """The pairs somebody has named. Raises UsageError for the first that cannot be, before anything is booked."""
         items = {item.job.id.casefold(): item for item in plan.items}
+        open_keys = {item.job.key for field in fields for item in field.items} | set(self._doubted())
         if len(set(by_hand.values())) < len(by_hand):
             raise UsageError("--pair names one request twice: it has one output, for one row")
-        found = [self._by_hand(items.get(name.casefold()), name, request, fields) for name, request in by_hand.items()]
+        for name, request_id in by_hand.items():
+            self._refuse_by_hand(items.get(name.casefold()), open_keys, f"--pair {name}={request_id}", request_id)
+        found = [self._by_hand(items[name.casefold()], request, fields) for name, request in by_hand.items()]
         if len({pair.job.key for pair in found}) < len(found):
             raise UsageError("--pair names two requests for rows that are the same request; one is enough")
         return tuple(found)
 
-    def _by_hand(self, item: Item | None, name: str, request_id: str, fields: Sequence[_Field]) -> Pair:
+    def _refuse_by_hand(self, item: Item | None, open_keys: Collection[str], said: str, request_id: str) -> None:
         if item is None:
-            raise UsageError(f"--pair {name}={request_id}: there is no such row among those that are asked for")
-        if not (self._is_open(item) or item.action in (Action.ASK, Action.COPY)):
-            raise UsageError(f"--pair {name}={request_id}: the row needs no request ({item.action.value}: {item.why})")
+            raise UsageError(f"{said}: there is no such row among those that are asked for")
+        if item.job.key not in open_keys or item.job.number in self._loaded.held:
+            raise UsageError(f"{said}: the row needs no request ({item.action.value}: {item.why})")
         if self._record.knows_request(request_id):
-            raise UsageError(f"--pair {name}={request_id}: that request belongs to another row already")
+            raise UsageError(f"{said}: that request belongs to another row already")
+
+    def _by_hand(self, item: Item, request_id: str, fields: Sequence[_Field]) -> Pair:
+        job = item.job
         for field in fields:
             for row in field.rows:
-                if row.request_id == request_id and field.provider.origin == item.job.origin:
-                    unlike = matching.differences(item.job, row, field.uploaded)
-                    if unlike:
-                        text = f"{name}: request {request_id} is not what the row asks for ({', '.join(unlike)})"
-                        self._desk.warnings.append(f"{text}; booked as you said")
-                    return Pair(job=item.job, row=row)
-        text = "the history does not show such a request with an output, or one under way; --days looks further back"
-        raise UsageError(f"--pair {name}={request_id}: {text}")
+                if row.request_id != request_id or field.provider.origin != job.origin:
+                    continue
+                unlike = matching.differences(job, row, field.uploaded)
+                if unlike:
+                    text = (
+                        f"request {request_id} is not what {job.id} asks for ({', '.join(unlike)}); booked as you said"
+                    )
+                    self._desk.warnings.append(text)
+                return Pair(job=job, row=row)
+        text = "the history does not show it with an output, or under way; --days looks further back"
+        raise UsageError(f"--pair {job.id}={request_id}: {text}")
+
+    def _doubted(self) -> dict[str, Attempt]:
+        """job_key → the attempt that nobody is sure of, and that has no id."""
+        found = (attempt for attempt in self._record.uncertain_attempts() if attempt.request_id is None)
+        return {self._record.work(attempt.work_id).job_key: attempt for attempt in found}
 
     # --- booking ---
 
@@ -219,7 +237,7 @@ class _Rescuer:
         """Write a request down as its row's own; False where it is another's after all."""
         job, row = pair.job, pair.row
         jobs = [item.job for item in plan.items if item.job.key == job.key and item.job.number not in self._loaded.held]
-        doubted = next((a for a in self._record.uncertain_attempts() if self._key_of(a.work_id) == job.key), None)
+        doubted = self._doubted().get(job.key)
         if doubted is not None:
             work_id = doubted.work_id
             done = self._record.accept(work_id, doubted.attempt_id, request_id=row.request_id, state={})
@@ -240,9 +258,6 @@ class _Rescuer:
             work = self._record.work(work_id)
             self._desk.tell("resolved", work, jobs, request_id=row.request_id, how=how)
         return done
-
-    def _key_of(self, work_id: int) -> str:
-        return self._record.work(work_id).job_key
 
     def _estimate(self, job: Job) -> float:
         """What the request may have cost, until the provider says it."""
