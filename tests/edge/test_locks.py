@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -292,13 +292,44 @@ def test_a_lost_lease_stays_lost_when_its_successor_has_gone(tmp_path: Path) -> 
     assert leases(tmp_path) == [".batchmod.lease.000002"]
 
 
-def test_a_number_that_was_cleared_away_is_not_given_again(tmp_path: Path) -> None:
-    """Who looked before others came and went must not own the folder beside the last of them."""
+def test_numbers_are_not_given_again(tmp_path: Path) -> None:
     for _ in range(3):
         with lease.held(tmp_path, me=ME):
             pass
 
     assert leases(tmp_path) == [".batchmod.lease.000003"]
+
+
+def test_who_looked_before_others_came_and_went_does_not_own_the_folder_beside_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = lease._make
+    with ExitStack() as stack:
+        first = stack.enter_context(lease.held(tmp_path, me=ME))
+        aged(tmp_path, 3600)
+
+        def slowly(path: Path, about: dict[str, object]) -> bool:
+            """Between the look at the dead lease and the making of the next one, two others take the folder."""
+            monkeypatch.setattr(lease, "_make", make)
+            with lease.held(tmp_path, me=OTHER_HOST):
+                pass
+            stack.enter_context(lease.held(tmp_path, me=OTHER_HOST))
+            return make(path, about)
+
+        monkeypatch.setattr(lease, "_make", slowly)
+        with pytest.raises(FolderInUse, match="render-2"), lease.held(tmp_path, me=replace(ME, host="render-3")):
+            pass
+        with pytest.raises(StoppedEarly):
+            first.check()
+
+        assert leases(tmp_path) == [".batchmod.lease.000003"]
+
+
+def test_a_lease_in_anothers_name_is_lost(tmp_path: Path) -> None:
+    with lease.held(tmp_path, me=ME) as mine:
+        mine.path.write_text('{"token": "another"}')
+        with pytest.raises(StoppedEarly, match="is another's"):
+            mine.check()
 
 
 @pytest.mark.parametrize("content", [b"", b'{"host": "ren', b"[1]", b'{"pid": "?"}'])
