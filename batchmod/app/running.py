@@ -313,8 +313,8 @@ def _ended(
     for line in lines:
         if line["row"] in loaded.chosen:
             counts[line["status"]] = counts.get(line["status"], 0) + 1
-    stop = "declined" if declined else runner.desk.stop_slug or _left_over(runner)
-    code = exit_code(counts, stop=stop, warned=bool(runner.desk.warnings))
+    stop = "declined" if declined else runner.desk.stop_slug or _unfinished_slug(runner)
+    code = exit_code(counts, stop=stop, warned=runner.desk.uncollected > 0)
     table, page = loaded.folder / "results.csv", loaded.folder / "report.html"
     if new_rows or log.changes or not (table.exists() and page.exists()):
         table, page = folders.write_results(record, loaded.folder)
@@ -339,11 +339,11 @@ def _ended(
     return summary
 
 
-def _left_over(runner: Runner) -> str | None:
+def _unfinished_slug(runner: Runner) -> str | None:
     """Why a run that stopped by itself has not ended: paid outputs wait to be fetched, or were left on purpose."""
     if runner.desk.unfetched:
         return "download_failed"
-    return "left" if runner.desk.left else None
+    return "not_waited_for" if runner.desk.left else None
 
 
 def exit_code(counts: Mapping[str, int], *, stop: str | None, warned: bool = False) -> int:

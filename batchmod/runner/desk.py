@@ -88,6 +88,8 @@ class Desk:
         self.stop_slug: str | None = None
         self.stop_message: str | None = None
         self.warnings: list[str] = []
+        self.uncollected = 0
+        """Requests of an earlier run that cannot be collected: no key, or uncertain for good."""
         self.left = 0
         """Requests that were sent and left, as --no-wait asks."""
         self.unfetched = 0

@@ -109,6 +109,7 @@ class Runner:
             if work.request_id is None:
                 text = f"a request to {work.provider} that no row names any more is uncertain: {work.error}"
                 self.desk.warnings.append(f"{text}; see `batchmod resolve`")
+                self.desk.uncollected += 1
             elif task := self._task(work, ()):
                 yield task
 
@@ -117,6 +118,7 @@ class Runner:
         if lane is None:
             name = work.request_id or "an uncertain request"
             self.desk.warnings.append(f"{name} at {work.provider} cannot be collected: {self._unreachable(work)}")
+            self.desk.uncollected += 1
             return None
         return Task(work=work, jobs=jobs, lane=lane, action=action, estimate_usd=work.reserved_usd)
 
