@@ -23,6 +23,8 @@ class Edited:
 
     picture: Rgb
     name: str
+    drawn: bool = False
+    """Drawn by ourselves on the very frame, so that it need not be looked at whether it lies on it."""
     patch: int = 5
     """Side, in pixels, of the patches it is taken apart into: 7 for looks made of larger cells."""
 
@@ -53,7 +55,7 @@ class Painted:
         """The frame with the look, wherever a keyframe is needed."""
         if moment.reason is Reason.PASSING:
             return None
-        return Edited(picture=self._paint(frame, self._strength), name=self._name, patch=self._patch)
+        return Edited(picture=self._paint(frame, self._strength), name=self._name, drawn=True, patch=self._patch)
 
 
 class Given:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from batchmod.engine.ahead import Ahead
-from batchmod.engine.fitting import fitted
+from batchmod.engine.fitting import astray, fitted
 from batchmod.engine.keyframes import Edited, Keyframes, Paint
 from batchmod.engine.modes import Mode
 from batchmod.engine.moments import Moment, Reason
@@ -171,7 +171,10 @@ class ShotByShot:
         clip = self._makers.clip_size or (width, height)
         given = (edited.picture.shape[1], edited.picture.shape[0])
         if given == clip:
-            return resized(edited.picture, width, height)
+            picture = resized(edited.picture, width, height)
+            if not edited.drawn and (beside := astray(picture, frame) * clip[0] / width):
+                self._notes.misplaced(edited.name, beside)
+            return picture
         fit = fitted(edited.picture, frame)
         if fit.how:
             self._notes.fitted(edited.name, given, clip, fit.how)
@@ -190,6 +193,13 @@ class Notes:
         """An edited frame was not of the clip's size."""
         sizes = f"{name} is {given[0]}x{given[1]}, the clip {clip[0]}x{clip[1]}"
         self._fitted[name] = f"{sizes}: it was {how}"
+
+    def misplaced(self, name: str, beside: float) -> None:
+        """An edited frame of the clip's size does not lie on its frame."""
+        self._fitted[name] = (
+            f"{name} seems to lie up to {beside:.0f} px beside the clip's; as it has the clip's size, it was used as it is: "
+            "move it in a picture editor if that is not meant"
+        )
 
     def borrowed(self, shot: int, moment: Moment) -> None:
         """A shot was styled after another one's keyframe."""

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from batchmod.engine import metrics
-from batchmod.engine.fitting import fitted
+from batchmod.engine import looks, metrics
+from batchmod.engine.fitting import astray, fitted
 from tests.engine.pictures import Rgb, demo_frames, noise
 
 
@@ -70,3 +70,17 @@ def test_an_unrelated_or_empty_picture_only_fits(size: tuple[int, int]) -> None:
     for picture in (noise(*size), np.zeros((size[1], size[0], 3), np.uint8)):
         for key in (_key(), np.zeros((11, 17, 3), np.uint8)):
             assert fitted(picture, key).picture.shape == key.shape
+
+
+@pytest.mark.parametrize("look", ["oil", "clay", "stained_glass", "pencil", "sepia", "cel"])
+def test_a_picture_beside_its_frame_is_seen_and_a_look_is_not_taken_for_it(look: str) -> None:
+    style = next(one for one in looks.LOOKS if one.name == look).apply(_key(), 0.9)
+
+    assert astray(style, _key()) == 0
+    if look != "stained_glass":  # its lead hides where things are
+        assert 12 < astray(np.roll(style, 14, axis=1), _key()) < 18
+
+
+def test_nobody_can_say_where_an_unrelated_picture_lies() -> None:
+    assert astray(noise(480, 270), _key()) == 0
+    assert astray(np.zeros((270, 480, 3), np.uint8), _key()) == 0
