@@ -10,7 +10,7 @@ from batchmod import files, report, results
 from batchmod.app import pointer, trail
 from batchmod.app.loading import Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
-from batchmod.errors import OtherManifest, RecordRefused
+from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
 from batchmod.model import Claim, Delivery, Job, Row, Status, Work
 from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts
 
@@ -60,16 +60,45 @@ def standing_facts(record: Checkpoint) -> dict[str, str]:
     return {name: value for name in names if (value := record.fact(name)) is not None}
 
 
-def claim(record: Checkpoint, loaded: Loaded) -> None:
-    """Bind the folder to its manifest by name. Raises OtherManifest for another one."""
-    name = record.fact("manifest_name")
-    if name is not None and name != loaded.manifest.name:
+def claim(record: Checkpoint, loaded: Loaded, *, add: bool = False) -> None:
+    """Bind the folder to its manifest by name. Raises OtherManifest for another one, unless it is to be added."""
+    name, place = loaded.manifest.name, where(loaded)
+    first = record.fact("manifest_name")
+    added = record.fact(f"added_manifest {name}")
+    if first is None or first == name:
+        if first is None or record.fact("manifest_file") != place:
+            record.set_facts({"manifest_name": name, "manifest_file": place})
+    elif add or added is not None:
+        _refuse_same_ids(record, loaded, own={place, added or place})
+        record.set_facts({f"added_manifest {name}": place})
+    else:
         raise OtherManifest(
-            f"{loaded.folder} belongs to the manifest '{name}', not '{loaded.manifest.name}': choose another --output"
+            f"{loaded.folder} belongs to the manifest '{first}', not '{name}': choose another --output, "
+            "or say --add to keep both manifests' rows there"
         )
-    where = files.relative(loaded.path.resolve(), loaded.folder)
-    if record.fact("manifest_file") != where or name is None:
-        record.set_facts({"manifest_name": loaded.manifest.name, "manifest_file": where})
+
+
+def where(loaded: Loaded) -> str:
+    """The manifest's file as seen from its output folder."""
+    return files.relative(loaded.path.resolve(), loaded.folder)
+
+
+def _refuse_same_ids(record: Checkpoint, loaded: Loaded, *, own: set[str]) -> None:
+    """Ids are unique over all manifests of a folder. Raises ManifestError with each that is not."""
+    taken = {row.id.casefold(): row for row in record.stored_rows() if row.manifest not in own}
+    problems = [
+        Problem(
+            place=row.places.get("id", row.place),
+            field="id",
+            message=f"the id '{row.id}' belongs to row {taken[row.id.casefold()].number} of "
+            f"{taken[row.id.casefold()].manifest}, which has this output folder too",
+            row=row.number,
+        )
+        for row in loaded.manifest.rows
+        if row.id.casefold() in taken
+    ]
+    if problems:
+        raise ManifestError(problems)
 
 
 def known(record: Checkpoint, folder: Path) -> Known:
@@ -119,15 +148,19 @@ def store_rows(record: Checkpoint, loaded: Loaded, plan: Plan) -> bool:
             row.number,
             row.id,
             job.key,
-            "held" if row.hold or row.number in held else None,
+            "held" if row.number in loaded.held or row.number in held else None,
             {**_fields(row, job.provider, loaded), "why": held.get(row.number)},
+            where(loaded),
         )
         for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
     ]
     digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
-    new = record.fact("rows_digest") != digest
-    record.store_rows(rows, digest=digest)
-    return new
+    before = record.fact("rows_of " + loaded.manifest.name)
+    record.store_rows(rows, digest=digest, replacing=[] if before is None else before.split("\n")[:1])
+    mark = f"{where(loaded)}\n{digest}"
+    if before != mark:
+        record.set_facts({"rows_of " + loaded.manifest.name: mark})
+    return before != mark
 
 
 def _fields(row: Row, provider: str, loaded: Loaded) -> dict[str, Any]:
@@ -153,8 +186,8 @@ def lines(record: Checkpoint) -> Iterator[dict[str, Any]]:
     """The lines of results.csv, one per manifest row, in the manifest's order."""
     works = latest_by_key(record.works())
     deliveries = record.deliveries()
-    where = record.fact("manifest_file") or ""
-    for row in record.stored_rows():
+    first = record.fact("manifest_file") or ""
+    for row in sorted(record.stored_rows(), key=lambda row: row.manifest not in ("", first)):
         work = works.get(row.job_key or "")
         yield results.record(
             row.fields,
@@ -162,7 +195,7 @@ def lines(record: Checkpoint) -> Iterator[dict[str, Any]]:
             status=_status(row, work),
             work=work,
             delivery=_delivery(row, work, deliveries),
-            manifest=where,
+            manifest=row.manifest or first,
         )
 
 

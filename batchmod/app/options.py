@@ -20,6 +20,8 @@ class Options:
     first: int | None = None
     rehearse: bool = False
     allow_outside: bool = False
+    add: bool = False
+    """Whether a folder may hold the rows of a further manifest."""
     retry_failed: bool = False
     reuse: bool = True
     pay_again: tuple[str, ...] = ()

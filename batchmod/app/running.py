@@ -107,7 +107,7 @@ async def _run_owned(
         record.own()
         if owner.taken_from is not None:
             log.tell("taken_over", run_id=run_id, message=f"the lease of {owner.taken_from}, which has ended")
-        folders.claim(record, loaded)
+        folders.claim(record, loaded, add=options.add)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
         scratch.mkdir(exist_ok=True)
         claims = _claims(record, loaded)
@@ -311,7 +311,7 @@ def _ended(
     lines = list(folders.lines(record))
     counts: dict[str, int] = {}
     for line in lines:
-        if line["row"] in loaded.chosen:
+        if line["row"] in loaded.chosen and line["manifest"] == folders.where(loaded):
             counts[line["status"]] = counts.get(line["status"], 0) + 1
     stop = "declined" if declined else runner.desk.stop_slug or _unfinished_slug(runner)
     code = exit_code(counts, stop=stop, warned=runner.desk.uncollected > 0)

@@ -96,10 +96,10 @@ class Reader:
         return None if row is None else str(row[0])
 
     def stored_rows(self) -> Iterator[StoredRow]:
-        """The manifest's rows in their order."""
-        query = "SELECT number, id, job_key, status, fields FROM manifest_row ORDER BY number"
-        for number, row_id, key, status, fields in self._db.execute(query):
-            yield StoredRow(number, row_id, key, status, json.loads(fields))
+        """The rows in their order, manifest by manifest."""
+        query = "SELECT number, id, job_key, status, fields, manifest FROM manifest_row ORDER BY manifest, number"
+        for number, row_id, key, status, fields, manifest in self._db.execute(query):
+            yield StoredRow(number, row_id, key, status, json.loads(fields), manifest)
 
     def works(self) -> Iterator[Work]:
         """Every work, oldest first."""

@@ -36,17 +36,23 @@ class Checkpoint(Reader):
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO folder VALUES (?, ?)", facts.items())
 
-    def store_rows(self, rows: Iterable[StoredRow], *, digest: str) -> None:
-        """Replace the manifest's rows, unless they are (by `digest`) the ones already here."""
-        if self.fact("rows_digest") == digest:
+    def store_rows(self, rows: Iterable[StoredRow], *, digest: str, replacing: Iterable[str] = ()) -> None:
+        """Replace a manifest's rows, unless they are (by `digest`) the ones already here.
+
+        `replacing`: the manifest's file, and the names it had before.
+        """
+        rows = list(rows)
+        manifests = {"", *replacing, *(row.manifest for row in rows)}
+        name = f"rows_digest {min(manifests - {''}, default='')}"
+        if self.fact(name) == digest:
             return
         with self._transaction() as db:
-            db.execute("DELETE FROM manifest_row")
+            db.executemany("DELETE FROM manifest_row WHERE manifest = ?", ((each,) for each in manifests))
             db.executemany(
-                "INSERT INTO manifest_row VALUES (?, ?, ?, ?, ?)",
-                ((r.number, r.id, r.job_key, r.status, dump(r.fields)) for r in rows),
+                "INSERT INTO manifest_row VALUES (?, ?, ?, ?, ?, ?)",
+                ((r.number, r.id, r.job_key, r.status, dump(r.fields), r.manifest) for r in rows),
             )
-            db.execute("INSERT OR REPLACE INTO folder VALUES ('rows_digest', ?)", (digest,))
+            db.execute("INSERT OR REPLACE INTO folder VALUES (?, ?)", (name, digest))
 
     # --- the life of a work ---
 
@@ -163,7 +169,8 @@ class Checkpoint(Reader):
                     (text(request_id), reserved_usd, at, work_id),
                 )
                 db.execute(
-                    "INSERT INTO attempt (work_id, provider, origin, account, body, sent_at, outcome, request_id, note) "
+                    "INSERT INTO attempt "
+                    "(work_id, provider, origin, account, body, sent_at, outcome, request_id, note) "
                     "SELECT work_id, provider, origin, ?, ?, ?, 'accepted', ?, 'paid for elsewhere' "
                     "FROM work WHERE work_id = ?",
                     (account, dump(body), at, text(request_id), work_id),

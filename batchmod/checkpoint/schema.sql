@@ -77,13 +77,15 @@ CREATE TABLE delivery (
 ) STRICT;
 CREATE INDEX delivery_by_work ON delivery (work_id);
 
--- The manifest's rows as the last run saw them, for results.csv and the report.
+-- The manifests' rows as the last runs saw them, for results.csv and the report.
 CREATE TABLE manifest_row (
-    number  INTEGER PRIMARY KEY,
-    id      TEXT NOT NULL,
-    job_key TEXT,
-    status  TEXT,                       -- held | invalid where there is no work
-    fields  TEXT NOT NULL               -- JSON: the row's fields and the user's own columns
+    number   INTEGER NOT NULL,
+    id       TEXT NOT NULL,
+    job_key  TEXT,
+    status   TEXT,                      -- held | invalid where there is no work
+    fields   TEXT NOT NULL,             -- JSON: the row's fields and the user's own columns
+    manifest TEXT NOT NULL DEFAULT '',  -- its file, as seen from the folder
+    PRIMARY KEY (manifest, number)
 ) STRICT;
 
 -- A row's `review: redo` is an event: spent on a version, and counted again only after it was seen gone.

@@ -23,6 +23,8 @@ class StoredRow(NamedTuple):
     job_key: str | None
     status: str | None
     fields: Mapping[str, Any]
+    manifest: str = ""
+    """Its file, as seen from the folder."""
 
 
 class Totals(NamedTuple):

@@ -60,6 +60,7 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--until", metavar="TIME", help="send nothing new after 06:00, or after 2h30m")
     run.add_argument("--no-wait", action="store_true", help="send and leave; a later run collects")
     run.add_argument("--accept-expiry", action="store_true", help="--no-wait although outputs expire within a day")
+    run.add_argument("--add", action="store_true", help="add this manifest's rows to another one's output folder")
     run.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
     run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
 
