@@ -196,10 +196,9 @@ class Notes:
 
     def misplaced(self, name: str, beside: float) -> None:
         """An edited frame of the clip's size does not lie on its frame."""
-        self._fitted[name] = (
-            f"{name} seems to lie up to {beside:.0f} px beside the clip's; as it has the clip's size, it was used as it "
-            "is: move it in a picture editor if that is not meant"
-        )
+        seen = f"{name} seems to lie up to {beside:.0f} px beside the clip's"
+        cure = "as it has the clip's size, it was used as it is: move it in a picture editor if that is not meant"
+        self._fitted[name] = f"{seen}; {cure}"
 
     def borrowed(self, shot: int, moment: Moment) -> None:
         """A shot was styled after another one's keyframe."""
