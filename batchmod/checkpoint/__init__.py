@@ -4,8 +4,18 @@ Every method that writes is one transaction, durable when it returns (WAL with `
 calls around a paid request is the whole promise: `intend` before the POST, `accept` before anything else.
 """
 
-from batchmod.checkpoint.opening import APPLICATION_ID, FILE_NAME, VERSION
+from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, VERSION, load_ballast
 from batchmod.checkpoint.record import Checkpoint
 from batchmod.checkpoint.values import StoredRow, Totals, source_of
 
-__all__ = ["APPLICATION_ID", "FILE_NAME", "VERSION", "Checkpoint", "StoredRow", "Totals", "source_of"]
+__all__ = [
+    "APPLICATION_ID",
+    "BALLAST_NAME",
+    "FILE_NAME",
+    "VERSION",
+    "Checkpoint",
+    "StoredRow",
+    "Totals",
+    "load_ballast",
+    "source_of",
+]

@@ -33,8 +33,12 @@ class Reader:
         try:
             refuse_foreign(path)
             db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
-            db.execute("SELECT count(*) FROM folder")
         except (OSError, sqlite3.DatabaseError) as error:
+            raise unreadable(path, error) from error
+        try:
+            refuse_broken(db)
+        except sqlite3.DatabaseError as error:
+            db.close()
             raise unreadable(path, error) from error
         return cls(db, path)
 

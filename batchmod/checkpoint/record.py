@@ -43,7 +43,7 @@ class Checkpoint(Reader):
         """
         rows = list(rows)
         manifests = {"", *replacing, *(row.manifest for row in rows)}
-        name = f"rows_digest {min(manifests - {''}, default='')}"
+        name = f"rows_digest {min(manifests - {''}, default='')}".strip()
         if self.fact(name) == digest:
             return
         with self._transaction() as db:

@@ -678,7 +678,7 @@ def test_the_last_entries_of_a_lost_record_are_not_put_into_a_new_one(path: Path
     record.close()
     path.unlink()
     path.with_name("kept").rename(path.with_name(f"{path.name}-wal"))
-    with pytest.raises(RecordRefused, match="put the record back"):
+    with pytest.raises(RecordRefused, match="record back"):
         Checkpoint.open(path)
 
     assert not path.exists()
