@@ -1,6 +1,7 @@
 """Faults by name: what goes wrong, at which kind of request, how many times; and how a reply is spoiled on the wire."""
 
 import asyncio
+import random
 import socket
 import struct
 import threading
@@ -77,6 +78,8 @@ class Fault:
     after: int = 0
     per_job: bool = False
     """Counts each request id by itself."""
+    chance: float = 1.0
+    """How likely it is each time its turn comes, from 0 to 1; the dice are the book's, and seeded."""
     match: str | None = None
     """Only requests whose path, query or body has this text."""
     seconds: float | None = None
@@ -93,6 +96,7 @@ class FaultBook:
 
     def __init__(self, catalogue: Mapping[str, Recipe]) -> None:
         self.catalogue = catalogue
+        self.dice = random.Random(0)
         self._planned: list[tuple[Fault, Counter[str]]] = []
         self._lock = threading.Lock()
 
@@ -132,6 +136,8 @@ class FaultBook:
                     continue
                 scope = request_id if fault.per_job else ""
                 if fault.times is not None and counts[scope] >= fault.after + fault.times:
+                    continue
+                if fault.chance < 1.0 and self.dice.random() >= fault.chance:
                     continue
                 counts[scope] += 1
                 if counts[scope] > fault.after:
