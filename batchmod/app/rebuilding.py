@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batchmod import clock, files, index, providers, results
-from batchmod.app import evidence, owning, pointer, trail
+from batchmod.app import evidence, owning, pointer, settling, trail
 from batchmod.app import folder as folders
 from batchmod.app.services import Services, index_file
 from batchmod.checkpoint import FILE_NAME, anew
@@ -36,7 +36,7 @@ def rebuild(folder: Path, services: Services) -> Rebuilt | None:
         if _is_sound(folder):
             return None
         path = _place(folder)
-        heard = evidence.Evidence(hosted=providers.HOSTED, origin=services.origin, now=clock.now())
+        heard = evidence.Evidence(now=clock.now())
         old = [each for each in (*anew.kept_before(path), path) if each.exists()]
         salvaged = [anew.salvage(each) for each in old]
         for rows in salvaged:
@@ -49,7 +49,7 @@ def rebuild(folder: Path, services: Services) -> Rebuilt | None:
         heard.hear_claims(index.claims_of(index_file(services.environ), heard.facts["folder_id"]))
         heard.facts[trail.ANEW_AT] = str(trail.length(folder))
         there = {name: files.sha256_of(folder / name) for name in sorted(files.listing(folder, "videos"))}
-        made = heard.rows(there)
+        made = settling.settle(heard, there, hosted=providers.HOSTED, origin=services.origin)
         stamp = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y%m%dT%H%M%S%fZ")
         kept = anew.put(path, made, stamp=stamp)
         return _said(path, kept, made, _notes(folder, events=bool(events), salvaged=any(salvaged)))
@@ -83,7 +83,7 @@ def _name_folder(heard: evidence.Evidence, folder: Path, services: Services) -> 
 
 
 def _said(path: Path, kept: Path | None, made: anew.Rows, notes: tuple[str, ...]) -> Rebuilt:
-    own = [work for work in made["work"] if not str(work["job_key"]).startswith(evidence.STRANGER)]
+    own = [work for work in made["work"] if not str(work["job_key"]).startswith(settling.STRANGER)]
     return Rebuilt(
         record=path,
         kept=kept,

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +15,19 @@ import pytest
 
 from batchmod.checkpoint import FILE_NAME
 from tests.servers.segmind import SegmindStandIn
-from tests.support import Ran, Shoot, call, read_events, read_results, remote_rows, shoot, write_clip
+from tests.support import (
+    Ran,
+    Shoot,
+    bare_environment,
+    call,
+    read_events,
+    read_results,
+    remote_rows,
+    shoot,
+    write_clip,
+)
 
+REPOSITORY = Path(__file__).parents[2]
 IDS = ("a", "b", "c", "d")
 
 
@@ -106,6 +120,20 @@ def test_after_a_finished_run_a_lost_record_is_refused_made_anew_and_nothing_is_
     assert server.ledger.submits_seen == 4
     assert read_results(work.folder) == before
     assert {p.name: p.read_bytes() for p in (work.folder / "videos").iterdir()} == videos
+
+
+def test_a_results_file_that_a_spreadsheet_has_mangled_is_read_as_far_as_it_goes(
+    tmp_path: Path, server: SegmindStandIn
+) -> None:
+    work = shoot(tmp_path, server, rows(tmp_path), name="shots")
+    assert work.run().code == 0
+    table = work.folder / "results.csv"
+    table.write_text(table.read_text("utf-8").replace("0.6,", '"0,60 €",').replace(",64,48,", ",abc,48,"), "utf-8")
+    for name in (FILE_NAME, "events.jsonl"):
+        (work.folder / name).unlink()
+
+    assert rebuild(work).code == 0
+    assert (work.run().code, server.ledger.submits_seen) == (0, 4)
 
 
 @pytest.mark.parametrize("lose", LOSSES)
@@ -393,3 +421,42 @@ def test_a_half_written_last_line_of_the_event_log_is_passed_over(tmp_path: Path
     lose_record(work)
     assert rebuild(work).code == 0
     assert (work.run().code, server.ledger.submits_seen) == (0, 4)
+
+
+# --- killed, and the record lost too ------------------------------------------------------------------------
+
+
+def killed_at(work: Shoot, k: int) -> int:
+    """The exit code of a run that kills itself at its k-th event."""
+    argv = [sys.executable, "-m", "tests.crash.driver", str(work.manifest), str(k)]
+    environ = {**bare_environment(), **work.environ}
+    return subprocess.run(argv, env=environ, cwd=REPOSITORY, capture_output=True, timeout=60, check=False).returncode
+
+
+def survive(folder: Path, k: int) -> bool:
+    """Kill a run at its k-th event, lose the record, make it anew, finish; whether the run got that far."""
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(folder, server, remote_rows("a"), name="shots")
+        assert work.run().code == 0  # a history that has shown a request of ours can be believed
+        work.rows([rows(folder)[0], rows(folder)[3]], name="shots")
+        code = killed_at(work, k)
+        lose_record(work)
+        assert rebuild(work, "--ask", "--history-grace", "0").code == 0
+        assert work.run().code == 0
+        assert owed(server) == (2, {})
+        assert set(work.statuses().values()) == {"succeeded"}
+    return code == -signal.SIGKILL
+
+
+def test_a_run_killed_between_intent_and_receipt_whose_record_is_lost_pays_nothing_twice(tmp_path: Path) -> None:
+    assert survive(tmp_path / "intended", 3)
+    assert survive(tmp_path / "submitted", 4)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_event_whose_record_is_lost_pays_nothing_twice(tmp_path: Path) -> None:
+    events = 1
+    while survive(tmp_path / str(events), events):
+        events += 1
+
+    assert events > 6

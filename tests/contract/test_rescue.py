@@ -23,7 +23,7 @@ def body(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rescue(work: Shoot, *more: str, environ: Mapping[str, str] | None = None, provider: str = "segmind") -> Ran:
-    words = ("rescue", work.manifest, "--provider", provider, "--polls-per-minute", "60000", *more)
+    words = ("rescue", str(work.manifest), "--provider", provider, "--polls-per-minute", "60000", *more)
     return call(*words, environ=work.environ if environ is None else environ)
 
 
