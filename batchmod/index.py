@@ -129,8 +129,8 @@ class Index:
         except (sqlite3.Error, OSError) as error:
             raise _refused(path, error) from error
         index = cls(db, path, folder_id=folder_id)
-        with index._transaction() as open_db:
-            open_db.execute("INSERT OR REPLACE INTO folder VALUES (?, ?)", (folder_id, str(folder)))
+        with index._usable(), index._transaction():
+            db.execute("INSERT OR REPLACE INTO folder VALUES (?, ?)", (folder_id, str(folder)))
         return index
 
     def close(self) -> None:
@@ -142,6 +142,14 @@ class Index:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Raises StoppedEarly where the index cannot be written."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _refused(self._path, error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -156,7 +164,7 @@ class Index:
 
     def rebuild(self, works: Iterable[tuple[Work, str | None]]) -> None:
         """Take over what this folder's record says: (its latest work of a key, the output's path) each."""
-        with self._transaction() as db:
+        with self._usable(), self._transaction() as db:
             db.execute("DELETE FROM claim WHERE folder_id = ?", (self._folder_id,))
             for work, output in works:
                 self._put(db, work, output, force=False)
@@ -166,15 +174,12 @@ class Index:
 
         Raises StoppedEarly where the index cannot be written: without a claim nothing is sent.
         """
-        try:
-            with self._transaction() as db:
-                holder = db.execute("SELECT folder_id FROM claim WHERE job_key = ?", (job_key,)).fetchone()
-                if holder is not None and holder[0] != self._folder_id and not force:
-                    return False
-                values = (job_key, self._folder_id, Status.SUBMITTING.value, at)
-                db.execute("INSERT OR REPLACE INTO claim (job_key, folder_id, status, at) VALUES (?, ?, ?, ?)", values)
-        except sqlite3.Error as error:
-            raise _refused(self._path, error) from error
+        with self._usable(), self._transaction() as db:
+            holder = db.execute("SELECT folder_id FROM claim WHERE job_key = ?", (job_key,)).fetchone()
+            if holder is not None and holder[0] != self._folder_id and not force:
+                return False
+            values = (job_key, self._folder_id, Status.SUBMITTING.value, at)
+            db.execute("INSERT OR REPLACE INTO claim (job_key, folder_id, status, at) VALUES (?, ?, ?, ?)", values)
         return True
 
     def keep(self, work: Work, output: str | None = None) -> None:

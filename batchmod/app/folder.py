@@ -22,6 +22,17 @@ def open_record(folder: Path, *, create: bool, state: Path | None = None) -> Che
 
     Raises RecordRefused where it should be there and is not: that would pay twice.
     """
+    path = _record_file(folder, state, create=create)
+    pointer.make_home(path)
+    return _checked(folder, Checkpoint.open(path, create=create))
+
+
+def look_at(folder: Path, *, state: Path | None = None) -> Checkpoint:
+    """The folder's record to read only: a run that is going on there is not disturbed. Raises RecordRefused."""
+    return _checked(folder, Checkpoint.look_at(_record_file(folder, state, create=False)))
+
+
+def _record_file(folder: Path, state: Path | None, *, create: bool) -> Path:
     path = pointer.record_file(folder, state)
     traces = [name for name in _TRACES if (folder / name).exists()]
     if not path.exists() and traces:
@@ -32,8 +43,10 @@ def open_record(folder: Path, *, create: bool, state: Path | None = None) -> Che
         )
     if not path.exists() and not create:
         raise RecordRefused(f"{folder}: there is no record; has `batchmod run` been here?")
-    pointer.make_home(path)
-    record = Checkpoint.open(path, create=create)
+    return path
+
+
+def _checked(folder: Path, record: Checkpoint) -> Checkpoint:
     try:
         pointer.bind(folder, record)
         _refuse_behind(folder, record)

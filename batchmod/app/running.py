@@ -17,7 +17,7 @@ from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.room import Room
 from batchmod.app.services import Services
-from batchmod.checkpoint import Checkpoint
+from batchmod.checkpoint import Checkpoint, load_ballast
 from batchmod.errors import FolderInUse, StoppedEarly, UsageError
 from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
@@ -182,10 +182,11 @@ def _refuse_expiry(loaded: Loaded, name: str) -> None:
 
 
 def _claims(record: Checkpoint, loaded: Loaded) -> Index | NoIndex:
-    """The index of paid work, where anything is or was paid."""
+    """The index of paid work, and room kept for receipts, where anything is or was paid."""
     names = {job.provider for job in loaded.jobs} | {work.provider for work in record.unfinished()}
     if not any(loaded.services.facts(name).hosted for name in names):
         return NoIndex()
+    load_ballast(record.path)
     return loaded.services.open_index(record, loaded.folder)
 
 

@@ -31,13 +31,13 @@ def planned(loaded: Loaded, options: Options) -> Plan:
     """What `run` would do now."""
     if not pointer.record_file(loaded.folder, options.state).exists():
         return make_plan(None, loaded, options)
-    with folders.open_record(loaded.folder, create=False, state=options.state) as record:
+    with folders.look_at(loaded.folder, state=options.state) as record:
         return make_plan(record, loaded, options)
 
 
 def standing(folder: Path, *, state: Path | None = None) -> Standing:
     """Where an output folder stands."""
-    with folders.open_record(folder, create=False, state=state) as record:
+    with folders.look_at(folder, state=state) as record:
         lines = list(folders.lines(record))
         totals = record.totals()
         counts: dict[str, int] = {}
@@ -60,5 +60,5 @@ def standing(folder: Path, *, state: Path | None = None) -> Standing:
 
 def rewrite(folder: Path, *, state: Path | None = None) -> tuple[Path, Path]:
     """results.csv and report.html anew, from the record alone."""
-    with folders.open_record(folder, create=False, state=state) as record:
+    with folders.look_at(folder, state=state) as record:
         return folders.write_results(record, folder)

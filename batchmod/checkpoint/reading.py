@@ -32,7 +32,9 @@ class Reader:
             raise RecordRefused(f"{path}: there is no record; has `batchmod run` been here?")
         try:
             refuse_foreign(path)
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
+            # Not mode=ro: such a connection leaves its -wal and -shm files behind.
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=10.0)
+            db.execute("PRAGMA query_only=ON")
         except (OSError, sqlite3.DatabaseError) as error:
             raise unreadable(path, error) from error
         try:
