@@ -7,7 +7,7 @@ import numpy as np
 
 from batchmod.engine.flow import FlowEstimator, Motion
 from batchmod.engine.fused import anchoring, carried, densities, settled
-from batchmod.engine.raster import Floats, Gray, Points, blurred, own_positions, sampled
+from batchmod.engine.raster import Floats, Gray, Points, blurred, eroded, own_positions, sampled
 
 _MISMATCH_SIDE = 7
 
@@ -35,7 +35,7 @@ class Correspondence:
     def advance(self, now: Gray, motion: Motion) -> None:
         """Follow the clip to its next frame."""
         own = own_positions(*now.shape)
-        moved, held = carried(self.points, self.confidence, motion.backward, motion.trusted)
+        moved, held = carried(self.points, self.confidence, motion.backward, eroded(motion.trusted))
         guess = cast(Points, cv2.subtract(moved, own))
         found = cast(Points, cv2.add(self._estimator.refined(now, self._key, guess), own))
         before, after = self._mismatch(now, moved), self._mismatch(now, found)

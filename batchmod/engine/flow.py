@@ -45,8 +45,8 @@ class FlowEstimator:
     def __init__(self) -> None:
         self._plain = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._started = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        # A good guess needs few steps: 6 of the 25 gave the same pictures in three fifths of the time.
-        self._started.setGradientDescentIterations(6)
+        # A good guess needs less polish: 3 rounds instead of 5 gave the same pictures in three quarters of the time.
+        self._started.setVariationalRefinementIterations(3)
 
     def flow(self, start: Gray, end: Gray) -> Points:
         """The flow F with `start(x) ≈ end(x + F(x))`."""

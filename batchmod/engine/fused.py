@@ -22,10 +22,13 @@ _FLOOR = 0.02
 _TOLERATED = 10.0
 """Mismatch, in levels, that light and noise explain."""
 
+_SURE = np.float32(0.998)
+"""A share that is as good as 1: half a level of 255."""
+
 _One = np.float32(1)
 _Zero = np.float32(0)
 
-_Corners = tuple[int, int, int, int, np.float32, np.float32]
+_Corners = tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.float32, np.float32]
 _Number = int | float | np.float32
 Bytes = NDArray[np.uint8]
 
@@ -36,7 +39,9 @@ def _corners(x: _Number, y: _Number, width: int, height: int) -> _Corners:
     at_x = min(max(np.float32(x), _Zero), np.float32(width - 1))
     at_y = min(max(np.float32(y), _Zero), np.float32(height - 1))
     left, top = int(at_x), int(at_y)
-    return left, top, min(left + 1, width - 1), min(top + 1, height - 1), at_x - left, at_y - top
+    right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+    # Unsigned: an index that might be negative costs a check at every access.
+    return np.uint64(left), np.uint64(top), np.uint64(right), np.uint64(bottom), at_x - left, at_y - top
 
 
 @inlined
@@ -72,23 +77,10 @@ def agreeing(backward: Points, forward: Points) -> Mask:
     return agree
 
 
-@inlined
-def _all_around(mask: Mask, x: int, y: int) -> bool:
-    """Whether the mask holds in the 3x3 pixels around one, as far as they lie in the picture."""
-    held = True
-    for row in range(max(0, y - 1), min(mask.shape[0], y + 2)):
-        for column in range(max(0, x - 1), min(mask.shape[1], x + 2)):
-            held &= mask[row, column]
-    return held
-
-
 @kernel
-def carried(points: Points, confidence: Floats, backward: Points, trusted: Mask) -> tuple[Points, Floats]:
-    """A map and its confidence moved on with the flow.
-
-    The confidence is 0 where the flow, or that of a neighbour, is not trusted.
-    """
-    height, width = trusted.shape
+def carried(points: Points, confidence: Floats, backward: Points, sure: Mask) -> tuple[Points, Floats]:
+    """A map and its confidence moved on with the flow; the confidence is 0 where the flow is not `sure`."""
+    height, width = sure.shape
     moved, held = np.empty((height, width, 2), np.float32), np.zeros((height, width), np.float32)
     deep = confidence.reshape(height, width, 1)
     for y in prange(height):
@@ -96,7 +88,7 @@ def carried(points: Points, confidence: Floats, backward: Points, trusted: Mask)
             corners = _corners(x + backward[y, x, 0], y + backward[y, x, 1], width, height)
             moved[y, x, 0] = _between(points, 0, corners)
             moved[y, x, 1] = _between(points, 1, corners)
-            if _all_around(trusted, x, y):
+            if sure[y, x]:
                 held[y, x] = _between(deep, 0, corners)
     return moved, held
 
@@ -208,21 +200,55 @@ def missing(confidence: Floats, density: Floats) -> Floats:
     return share
 
 
-@kernel
-def expected(moved: Rgb, pulled: Rgb, painted: Floats, unknown: Floats, trusted: Floats) -> Rgb:
-    """`moved` where the flow is trusted, else `pulled`, or what the colour table paints where that is unknown.
+@inlined
+def _cubic(t: np.float32) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """OpenCV's bicubic weights (a = -0.75) of four pixels in a row, for a place `t` between the middle ones."""
+    a, r = np.float32(-0.75), _One - t
+    first = ((a * (t + 1) - 5 * a) * (t + 1) + 8 * a) * (t + 1) - 4 * a
+    second = ((a + 2) * t - (a + 3)) * t * t + _One
+    third = ((a + 2) * r - (a + 3)) * r * r + _One
+    return first, second, third, _One - first - second - third
 
-    `unknown` and `trusted` are shares, 0..1.
+
+@inlined
+def _cubic_value(picture: Rgb, channel: int, x: np.float32, y: np.float32) -> np.float32:
+    """A picture's value at a place, bicubic; what lies outside repeats the border."""
+    height, width = picture.shape[:2]
+    i, j = int(np.floor(x)), int(np.floor(y))
+    across, down = _cubic(x - np.float32(i)), _cubic(y - np.float32(j))
+    value = _Zero
+    for row in range(4):
+        top = np.uint64(min(max(j - 1 + row, 0), height - 1))
+        line = _Zero
+        for column in range(4):
+            left = np.uint64(min(max(i - 1 + column, 0), width - 1))
+            line += across[column] * picture[top, left, channel]
+        value += down[row] * line
+    return min(max(value, _Zero), np.float32(255))
+
+
+@kernel
+def expected(moved: Rgb, trusted: Floats, style: Rgb, points: Points, painted: Floats, unknown: Floats) -> Rgb:
+    """`moved` where the flow is trusted, else the style at the map's points, else what the colour table paints.
+
+    `trusted` and `unknown` are shares, 0..1; `painted` is of any size, and is stretched.
     """
-    height, width = unknown.shape
+    height, width = trusted.shape
+    tall, wide = painted.shape[:2]
+    across, down, half = np.float32(wide / width), np.float32(tall / height), np.float32(0.5)
     picture = np.empty((height, width, 3), np.uint8)
     for y in prange(height):
         for x in range(width):
-            new, trust = unknown[y, x], trusted[y, x]
+            trust, new = trusted[y, x], unknown[y, x]
+            corners = _corners((x + half) * across - half, (y + half) * down - half, wide, tall)
             for c in range(3):
-                value = np.float32(pulled[y, x, c])
-                value += (painted[y, x, c] - value) * new
-                picture[y, x, c] = _byte(value + (moved[y, x, c] - value) * trust)
+                value = np.float32(moved[y, x, c])
+                if trust < _SURE:
+                    other = _cubic_value(style, c, points[y, x, 0], points[y, x, 1])
+                    if new > 0:
+                        other += (_between(painted, c, corners) - other) * new
+                    value = other + (value - other) * trust
+                picture[y, x, c] = _byte(value)
     return picture
 
 

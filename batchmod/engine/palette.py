@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchmod.engine.fused import looked_up
-from batchmod.engine.raster import Floats, Rgb, blurred, resized, stretched, unit
+from batchmod.engine.raster import Floats, Rgb, blurred, resized, unit
 
 _BINS = 16
 _WIDTH = 256 // _BINS
@@ -54,10 +54,10 @@ class Palette:
         self._table = np.asarray(table, np.float32)
 
     def coarse(self, rgb: Rgb) -> Floats:
-        """The styled colours of a picture, at a quarter of its detail."""
+        """The styled colours of a picture at a quarter of its size."""
         height, width = rgb.shape[:2]
         small = resized(rgb, max(8, width // _COARSER), max(8, height // _COARSER))
-        return stretched(self.exact(small), width, height)
+        return self.exact(small)
 
     def exact(self, rgb: Rgb) -> Floats:
         """The styled colour of each pixel, interpolated between the table's bins."""

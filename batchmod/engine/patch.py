@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from batchmod.engine.compiled import inlined, kernel, prange
 from batchmod.engine.fused import interleaved
-from batchmod.engine.raster import Floats, Points, Rgb, blurred, luma, smoothed
+from batchmod.engine.raster import Floats, Mask, Points, Rgb, blurred, luma, smoothed
 
 STEP = 2
 """Pixels between the centres of neighbouring patches, in x and in y."""
@@ -26,6 +26,8 @@ NOTHING = -1
 """Stands for a missing position."""
 _WORST = 2**30
 _CONFIDENT = 0.5
+_ONE_PLACE = 0.5
+"""Pixels within which the places that patches give to one pixel count as one."""
 _OWN, _RELATIVES = 1, 2
 """Stages of the search: 0 is the flow's position, 3 the pixels around the best."""
 _AROUND = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)], np.int32)
@@ -122,14 +124,19 @@ def packed(style: Rgb, source: Rgb, weights: Weights, side: int) -> Features:
 def _distance(first: Bytes, i: _Int, second: Bytes, j: _Int, strides: tuple[int, int], side: int, limit: _Int) -> _Int:
     """Sum of squared differences of the patches at bytes i and j; given up after the row that exceeds `limit`."""
     total = np.int32(0)
+    # An index that might be negative is looked up byte by byte, and sums of small integers are widened to 64 bits,
+    # unless Numba is told otherwise: together they take four times as long.
+    left, right = np.uint64(i), np.uint64(j)
     for _ in range(side):
-        for k in range(side * CHANNELS):
-            difference = np.int32(first[i + k]) - np.int32(second[j + k])
-            total += difference * difference
+        row = np.int32(0)
+        for k in range(np.uint64(side * CHANNELS)):
+            difference = np.int32(np.int32(first[left + k]) - np.int32(second[right + k]))
+            row = np.int32(row + np.int32(difference * difference))
+        total = np.int32(total + row)
         if total > limit:
             break
-        i += strides[0]
-        j += strides[1]
+        left += np.uint64(strides[0])
+        right += np.uint64(strides[1])
     return total
 
 
@@ -269,19 +276,49 @@ def search_kernel(side: int) -> _Search:
 
 
 @inlined
-def _bilinear(picture: Rgb, x: float, y: float) -> tuple[float, float, float]:
+def _bilinear(picture: Rgb, x: np.float32, y: np.float32) -> tuple[np.float32, np.float32, np.float32]:
     """The colour at a position of a picture, which is clipped to it."""
     height, width = picture.shape[:2]
     right, bottom = np.float32(width - 1.001), np.float32(height - 1.001)
     at_x, at_y = min(max(np.float32(x), np.float32(0)), right), min(max(np.float32(y), np.float32(0)), bottom)
-    i, j = np.int32(at_x), np.int32(at_y)
-    u, v = np.float32(at_x - i), np.float32(at_y - j)
+    i, j = np.uint64(at_x), np.uint64(at_y)  # unsigned: an index that might be negative costs a check
+    u, v = at_x - np.float32(i), at_y - np.float32(j)
     a, b, c, d = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
+    k, m = i + np.uint64(1), j + np.uint64(1)
     return (
-        a * picture[j, i, 0] + b * picture[j, i + 1, 0] + c * picture[j + 1, i, 0] + d * picture[j + 1, i + 1, 0],
-        a * picture[j, i, 1] + b * picture[j, i + 1, 1] + c * picture[j + 1, i, 1] + d * picture[j + 1, i + 1, 1],
-        a * picture[j, i, 2] + b * picture[j, i + 1, 2] + c * picture[j + 1, i, 2] + d * picture[j + 1, i + 1, 2],
+        a * picture[j, i, 0] + b * picture[j, k, 0] + c * picture[m, i, 0] + d * picture[m, k, 0],
+        a * picture[j, i, 1] + b * picture[j, k, 1] + c * picture[m, i, 1] + d * picture[m, k, 1],
+        a * picture[j, i, 2] + b * picture[j, k, 2] + c * picture[m, i, 2] + d * picture[m, k, 2],
     )
+
+
+@inlined
+def _rounded(level: np.float32) -> np.uint8:
+    return np.uint8(level + np.float32(0.5))
+
+
+@inlined
+def _agreed(
+    follows: Mask, points: Points, x: int, y: int, cells: tuple[int, int, int, int], falloff: Floats
+) -> tuple[bool | np.bool_, np.float32, np.float32]:
+    """Whether all patches over a pixel follow the flow to one place of the keyframe, and their mean place."""
+    top, bottom, left, right = cells
+    mean_x, mean_y, weights = np.float32(0), np.float32(0), np.float32(0)
+    first_x = points[top, left, 0] + (x - left * STEP)
+    first_y = points[top, left, 1] + (y - top * STEP)
+    apart = np.float32(0)
+    for row in range(top, bottom + 1):
+        for column in range(left, right + 1):
+            if not follows[row, column]:
+                return False, mean_x, mean_y
+            dx, dy = x - column * STEP, y - row * STEP
+            at_x, at_y = points[row, column, 0] + dx, points[row, column, 1] + dy
+            apart = max(apart, abs(at_x - first_x), abs(at_y - first_y))
+            weight = falloff[dx * dx + dy * dy]
+            mean_x += weight * at_x
+            mean_y += weight * at_y
+            weights += weight
+    return apart < _ONE_PLACE, mean_x / weights, mean_y / weights
 
 
 @kernel
@@ -296,29 +333,40 @@ def vote(style: Rgb, doubled: Rgb, field: Field, points: Points, falloff: Floats
     rows, columns = field.shape[:2]
     last_y, last_x = style.shape[0] - 1, style.shape[1] - 1
     radius = int(np.sqrt(falloff.size / 2))
+    follows = np.empty((rows, columns), np.bool_)
+    for row in prange(rows):
+        for column in range(columns):
+            away_x = field[row, column, 0] - points[row, column, 0]
+            away_y = field[row, column, 1] - points[row, column, 1]
+            follows[row, column] = away_x**2 + away_y**2 < snap * snap
     for y in prange(height):
         top, bottom = max(0, (y - radius + STEP - 1) // STEP), min(rows - 1, (y + radius) // STEP)
         for x in range(width):
             left, right = max(0, (x - radius + STEP - 1) // STEP), min(columns - 1, (x + radius) // STEP)
             red, green, blue = np.float32(0), np.float32(0), np.float32(0)
             weights = np.float32(0)
+            half = np.float32(0.5)
+            together, mean_x, mean_y = _agreed(follows, points, x, y, (top, bottom, left, right), falloff)
+            if together:
+                r, g, b = _bilinear(doubled, 2 * mean_x + half, 2 * mean_y + half)
+                output[y, x, 0], output[y, x, 1], output[y, x, 2] = _rounded(r), _rounded(g), _rounded(b)
+                continue
             for row in range(top, bottom + 1):
                 for column in range(left, right + 1):
                     dx, dy = x - column * STEP, y - row * STEP
                     weight = falloff[dx * dx + dy * dy]
-                    at_x, at_y = field[row, column, 0], field[row, column, 1]
-                    flow_x, flow_y = points[row, column, 0], points[row, column, 1]
-                    if (at_x - flow_x) ** 2 + (at_y - flow_y) ** 2 < snap * snap:
+                    if follows[row, column]:
+                        flow_x, flow_y = points[row, column, 0], points[row, column, 1]
                         # Pixel centres of the doubled picture lie a quarter pixel off.
-                        half = np.float32(0.5)
                         r, g, b = _bilinear(doubled, 2 * (flow_x + dx) + half, 2 * (flow_y + dy) + half)
                     else:
-                        i, j = min(max(at_x + dx, 0), last_x), min(max(at_y + dy, 0), last_y)
+                        i = min(max(field[row, column, 0] + dx, 0), last_x)
+                        j = min(max(field[row, column, 1] + dy, 0), last_y)
                         r, g, b = style[j, i, 0], style[j, i, 1], style[j, i, 2]
                     red += weight * r
                     green += weight * g
                     blue += weight * b
                     weights += weight
-            output[y, x, 0] = np.uint8(red / weights + np.float32(0.5))
-            output[y, x, 1] = np.uint8(green / weights + np.float32(0.5))
-            output[y, x, 2] = np.uint8(blue / weights + np.float32(0.5))
+            output[y, x, 0] = _rounded(red / weights)
+            output[y, x, 1] = _rounded(green / weights)
+            output[y, x, 2] = _rounded(blue / weights)

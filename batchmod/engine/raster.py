@@ -22,7 +22,7 @@ Points = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 """`height x width`."""
 
-_Scalar = TypeVar("_Scalar", np.uint8, np.int16, np.float32)
+_Scalar = TypeVar("_Scalar", np.uint8, np.float32)
 
 LINEAR = cv2.INTER_LINEAR
 CUBIC = cv2.INTER_CUBIC
@@ -60,9 +60,9 @@ def smoothed(rgb: Rgb, sigma: float, tones: float) -> Rgb:
     return stretched(cast(Rgb, cv2.bilateralFilter(half, 0, tones, sigma / 2)), width, height)
 
 
-def eroded(mask: Mask) -> Floats:
-    """1 where all of a pixel's 3x3 surrounding lies in the mask, else 0."""
-    return cast(Floats, cv2.erode(mask.astype(np.float32), np.ones((3, 3), np.uint8)))
+def eroded(mask: Mask) -> Mask:
+    """Where all of a pixel's 3x3 surrounding lies in the mask."""
+    return cast(Mask, cv2.erode(mask.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_))
 
 
 def sampled(picture: NDArray[_Scalar], at: Points, how: int = LINEAR) -> NDArray[_Scalar]:

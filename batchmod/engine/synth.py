@@ -108,10 +108,9 @@ class Synthesizer:
         """What the output probably looks like: the last output moved on, else the keyframe, else its colours."""
         exemplar, state = self._exemplar, self._map
         moved = sampled(self._output, along(motion.backward), CUBIC)
-        pulled = sampled(exemplar.style, state.points, CUBIC)
         unknown = blurred(unexplained(state.confidence, state.mismatch), 3 * unit(frame))
         trusted = blurred(motion.trusted.astype(np.float32), 1.5)
-        return expected(moved, pulled, exemplar.palette.coarse(frame), unknown, trusted)
+        return expected(moved, trusted, exemplar.style, state.points, exemplar.palette.coarse(frame), unknown)
 
     def _carried(self, motion: Motion, points: Points) -> Points:
         """The last frame's offsets, moved on with the flow; 0 at the first frame."""
