@@ -42,6 +42,7 @@ def make(
     *,
     video: Source,
     first_frame: Source | None,
+    keyframes: Source | None = None,
     facts: ProviderFacts,
     origin: str,
     options: Mapping[str, Any],
@@ -60,6 +61,8 @@ def make(
         "video": video.identity,
         "first_frame": first_frame.identity if first_frame else None,
     }
+    if keyframes is not None:
+        canonical["keyframes"] = keyframes.identity
     if origin != default_origin:
         canonical["origin"] = origin
     return Job(
@@ -72,6 +75,7 @@ def make(
         prompt=prompt,
         video=video,
         first_frame=first_frame,
+        keyframes=keyframes,
         variant=row.variant,
         options=dict(options),
         origin=origin,

@@ -42,6 +42,7 @@ class Row:
     provider: str | None = None
     model: str | None = None
     variant: int = 1
+    keyframes: str | None = None
     hold: bool = False
     review: str | None = None
     review_of: int | None = None
@@ -113,6 +114,8 @@ class Job:
     prompt: str | None
     video: Source
     first_frame: Source | None
+    keyframes: Source | None
+    """A folder of edited frames."""
     variant: int
     options: Mapping[str, Any]
     origin: str

@@ -1,5 +1,6 @@
 """Gathers what a manifest names: documents, clips and pictures; every problem with its place."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ class Gathered:
 
     videos: Mapping[int, Source] = field(default_factory=dict)
     first_frames: Mapping[int, Source] = field(default_factory=dict)
+    keyframes: Mapping[int, Source] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -57,22 +59,37 @@ def tree_of(manifest: Path) -> Path:
 
 def gather(rows: Iterable[Row], *, manifest: Path, identities: Identities, allow_outside: bool) -> Gathered:
     """Locate and identify every row's files; a URL is taken as it is, nothing is fetched."""
-    found: dict[str, dict[int, Source]] = {"video_url": {}, "first_frame_url": {}}
+    found: dict[str, dict[int, Source]] = {"video_url": {}, "first_frame_url": {}, "keyframes": {}}
     problems: list[Problem] = []
     for row in rows:
         for named in files_of(row):
+            if named.field == "keyframes":
+                source = _folder(named.value, manifest=manifest, identities=identities, outside=allow_outside)
+                if isinstance(source, Source):
+                    found["keyframes"][row.number] = source
+                else:
+                    problems.append(_problem(named, source))
+                continue
             given = row.source_id if named.field == "video_url" else None
             source = _source(named.value, manifest=manifest, identities=identities, given=given, outside=allow_outside)
             if isinstance(source, Source):
                 found[named.field][row.number] = source
             else:
                 problems.append(_problem(named, source))
-    return Gathered(videos=found["video_url"], first_frames=found["first_frame_url"], problems=tuple(problems))
+    return Gathered(
+        videos=found["video_url"],
+        first_frames=found["first_frame_url"],
+        keyframes=found["keyframes"],
+        problems=tuple(problems),
+    )
 
 
 def missing(named: Iterable[NamedFile], *, manifest: Path, allow_outside: bool) -> list[Problem]:
     """What is wrong with files of rows that are wrong in other ways too: all problems are said at once."""
-    found = ((each, _located(each.value, manifest=manifest, outside=allow_outside)) for each in named)
+    found = (
+        (each, _located(each.value, manifest=manifest, outside=allow_outside, folder=each.field == "keyframes"))
+        for each in named
+    )
     return [_problem(each, wrong) for each, wrong in found if isinstance(wrong, str)]
 
 
@@ -95,12 +112,25 @@ def _source(value: str, *, manifest: Path, identities: Identities, given: str | 
     return Source(location=str(place), local=True, identity=identity, sha256=digest, media_type=media_type)
 
 
+def _folder(value: str, *, manifest: Path, identities: Identities, outside: bool) -> Source | str:
+    """A folder of edited frames: known by the names and the contents of its files."""
+    place = _located(value, manifest=manifest, outside=outside, folder=True)
+    if isinstance(place, str):
+        return place
+    if place is None:
+        return f"'{value}' is a URL; a folder of edited frames lies on this machine"
+    files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+    listed = "\n".join(f"{path.name} {identities.sha256(path)}" for path in files)
+    digest = hashlib.sha256(listed.encode()).hexdigest()
+    return Source(location=str(place), local=True, identity=f"folder:{digest}", sha256=digest)
+
+
 def is_remote(value: str) -> bool:
     """Whether a cell names a URL, which the provider fetches itself."""
     return value.lower().startswith(_REMOTE)
 
 
-def _located(value: str, *, manifest: Path, outside: bool) -> Path | str | None:
+def _located(value: str, *, manifest: Path, outside: bool, folder: bool = False) -> Path | str | None:
     """The file a cell names, None for a URL, or what is wrong with it."""
     if is_remote(value):
         try:
@@ -111,7 +141,7 @@ def _located(value: str, *, manifest: Path, outside: bool) -> Path | str | None:
     if "://" in value and not value.lower().startswith("file://"):
         return f"'{value}' cannot be read: a clip is a path, a file:// or an http(s):// URL"
     path = _path(value, manifest.resolve().parent)
-    return _unusable(path, value, tree=tree_of(manifest), outside=outside) or path
+    return _unusable(path, value, tree=tree_of(manifest), outside=outside, folder=folder) or path
 
 
 def _path(value: str, base: Path) -> Path:
@@ -120,13 +150,13 @@ def _path(value: str, base: Path) -> Path:
     return Path(os.path.abspath(base / value))  # noqa: PTH100 - resolve() would follow links, and names would change
 
 
-def _unusable(path: Path, value: str, *, tree: Path, outside: bool) -> str | None:
+def _unusable(path: Path, value: str, *, tree: Path, outside: bool, folder: bool) -> str | None:
     if not outside and not path.resolve().is_relative_to(tree):
         return f"'{value}' lies outside {tree}; say --allow-outside if that is meant"
     if not path.exists():
         return f"'{value}' is not there (looked for {path})"
-    if not path.is_file():
-        return f"'{value}' is a folder, not a file"
+    if path.is_dir() is not folder:
+        return f"'{value}' is {'a file, not a folder' if folder else 'a folder, not a file'}"
     if not os.access(path, os.R_OK):
         return f"'{value}' may not be read"
     return None

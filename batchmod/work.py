@@ -50,14 +50,18 @@ def verify_video(path: str, depth: Literal["decode", "container"]) -> VideoFacts
     return _caught(lambda: media.verify_video(Path(path), depth=depth))
 
 
-def modify(source: str, target: str, mode: str, prompt: str | None, first_frame: str | None) -> Made | Refusal:
+def modify(
+    source: str, target: str, mode: str, prompt: str | None, first_frame: str | None, keyframes: str | None
+) -> Made | Refusal:
     """Modify a clip on the embedded engine, one core, into `target`."""
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     from batchmod.engine import pipeline
+    from batchmod.engine.edits import keyframe_folder
 
     def run() -> Made:
         frame = Path(first_frame) if first_frame else None
-        done = pipeline.modify(Path(source), Path(target), mode=mode, prompt=prompt, first_frame=frame)
+        edits = keyframe_folder(Path(keyframes)) if keyframes else ()
+        done = pipeline.modify(Path(source), Path(target), mode=mode, prompt=prompt, first_frame=frame, keyframes=edits)
         return Made(frames=done.frames, look=done.look, warnings=done.warnings)
 
     return _caught(run)

@@ -57,9 +57,9 @@ def load(path: Path, options: Options, services: Services) -> Loaded:
     problems = [*gathered.problems, *_provider_problems(parsed, options, services)]
     if problems:
         raise ManifestError(manifest.in_order(problems))
-    no_upload = list(_upload_problems(parsed, options, services))
-    if no_upload:
-        raise ManifestError(no_upload)
+    lacking = list(_lacking(parsed, options, services))
+    if lacking:
+        raise ManifestError(lacking)
     made = _jobs(parsed, options, services, gathered)
     collisions = [_collision(parsed, first, second) for first, second in jobs.colliding_stems(made)]
     if collisions:
@@ -133,6 +133,7 @@ def _jobs(parsed: Manifest, options: Options, services: Services, gathered: sour
                 row,
                 video=gathered.videos[row.number],
                 first_frame=gathered.first_frames.get(row.number),
+                keyframes=gathered.keyframes.get(row.number),
                 facts=services.facts(name),
                 origin=services.origin(name),
                 options=parsed.provider_options if name == parsed.provider else {},
@@ -157,15 +158,19 @@ def _provider_problems(parsed: Manifest, options: Options, services: Services) -
     return problems
 
 
-def _upload_problems(parsed: Manifest, options: Options, services: Services) -> Iterator[Problem]:
-    """Local files for a provider that has no upload service here."""
+def _lacking(parsed: Manifest, options: Options, services: Services) -> Iterator[Problem]:
+    """What rows ask of a provider that has it not: keyframes, or an upload service for local files."""
     for row in parsed.rows:
         facts = services.facts(provider_of(row, parsed, options))
+        if row.keyframes is not None and "keyframes" not in facts.fields:
+            place = row.places.get("keyframes", row.place)
+            message = f"{facts.name} takes no keyframes, only a first frame"
+            yield Problem(place=place, field="keyframes", message=message, row=row.number)
         if not facts.hosted or services.endpoints(facts.name).upload is not None:
             continue
         hint = f"give a URL, or set {facts.base_urls['upload'][0]}" if facts.uploads else "give a URL"
         for named in files_of(row):
-            if not sources.is_remote(named.value):
+            if named.field != "keyframes" and not sources.is_remote(named.value):
                 message = f"'{named.value}' is a local file, and {facts.name} has no upload service here"
                 yield Problem(place=named.place, field=named.field, message=message, hint=hint, row=row.number)
 

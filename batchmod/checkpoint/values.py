@@ -42,6 +42,7 @@ def inputs_of(job: Job) -> dict[str, Any]:
         "prompt": job.prompt,
         "video": asdict(job.video),
         "first_frame": asdict(job.first_frame) if job.first_frame else None,
+        "keyframes": asdict(job.keyframes) if job.keyframes else None,
     }
 
 

@@ -22,6 +22,7 @@ FACTS: Final = ProviderFacts(
     name="local",
     title="the embedded engine: example-based synthesis on the CPU",
     hosted=False,
+    fields=frozenset({"video_url", "first_frame_url", "mode", "prompt", "keyframes"}),
     cancel="yes",
     contract="none: it is part of batchmod",
     last_run_live="always",
@@ -86,8 +87,10 @@ class Local:
         try:
             video = await self._at_hand(inputs["video"], state.part.with_suffix(".video"))
             frame = await self._at_hand(inputs["first_frame"], state.part.with_suffix(".frame"))
+            keyframes = inputs.get("keyframes")
+            folder = keyframes["location"] if keyframes else None
             answer = await self._executor.submit(
-                workers.modify, video, str(state.part), inputs["mode"], inputs["prompt"], frame
+                workers.modify, video, str(state.part), inputs["mode"], inputs["prompt"], frame, folder
             )
         except MediaError as error:
             return _answered({"slug": error.slug, "message": str(error)})

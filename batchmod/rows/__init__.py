@@ -222,14 +222,14 @@ def complete(raw: Sequence[RawRow], *, schemas: Schemas, defaults: Mapping[str, 
 
 def files_of(row: Row) -> Iterator[NamedFile]:
     """The files a good row names."""
-    values = {"video_url": row.video_url, "first_frame_url": row.first_frame_url}
+    values = {"video_url": row.video_url, "first_frame_url": row.first_frame_url, "keyframes": row.keyframes}
     return _named_files(row.number, values, row.places, row.place)
 
 
 def _named_files(
     number: int, values: Mapping[str, Any], places: Mapping[str, Place], place: Place
 ) -> Iterator[NamedFile]:
-    for name in ("video_url", "first_frame_url"):
+    for name in ("video_url", "first_frame_url", "keyframes"):
         value = values.get(name)
         if isinstance(value, str) and source_fault(value) is None:
             yield NamedFile(number=number, field=name, value=value, place=places.get(name, place))
