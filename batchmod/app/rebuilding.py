@@ -47,6 +47,7 @@ def rebuild(folder: Path, services: Services) -> Rebuilt | None:
         heard.hear_results(results.read(table) if table.exists() else ())
         _name_folder(heard, folder, services)
         heard.hear_claims(index.claims_of(index_file(services.environ), heard.facts["folder_id"]))
+        heard.facts.setdefault("epoch", str(int(clock.now())))  # one that no earlier run can have begun under
         heard.facts[trail.ANEW_AT] = str(trail.length(folder))
         there = {name: files.sha256_of(folder / name) for name in sorted(files.listing(folder, "videos"))}
         made = settling.settle(heard, there, hosted=providers.HOSTED, origin=services.origin)

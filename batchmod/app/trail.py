@@ -59,6 +59,6 @@ def _lacking(event: Line, record: Checkpoint) -> str | None:
             if not record.knows_attempt(attempt, str(event.get("job_key"))):
                 return f"the request of {event.get('at')} for {event.get('id')}"
         case "submitted" | "resolved" | "succeeded" if isinstance(request_id, str) and request_id:
-            if not record.knows_request(request_id):
+            if not record.knows_request(request_id, str(event.get("job_key"))):
                 return f"the request {request_id}"
     return None
