@@ -154,6 +154,13 @@ class Exemplar:
         vote(self.style, self._doubled, field, points, self._falloff, _SNAP, output)
         return output
 
+    def matched(self, field: Field, points: Points) -> Rgb:
+        """What the key shows in the patches of a field, laid together in the same way."""
+        output = np.empty_like(self.key)
+        height, width = self.key.shape[:2]
+        vote(self.key, stretched(self.key, width * 2, height * 2, LANCZOS), field, points, self._falloff, _SNAP, output)
+        return output
+
     @cached_property
     def _falloff(self) -> Floats:
         sigma, radius = _BLEND[self.settings.patch], self.settings.patch // 2

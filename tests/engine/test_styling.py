@@ -11,6 +11,7 @@ from batchmod.engine.enlarge import Reduced
 from batchmod.engine.keyframes import Edited, Painted
 from batchmod.engine.modes import MODES
 from batchmod.engine.moments import Moment, moments
+from batchmod.engine.rekey import restyled
 from batchmod.engine.shots import CutDetector
 from batchmod.engine.styling import FrameByFrame, Makers, ShotByShot
 from tests.engine.pictures import Rgb, demo_frames, hatched, noise, panning
@@ -93,6 +94,22 @@ def test_another_shot_borrows_the_colours_of_the_given_frame() -> None:
     wanted = metrics.style_distance(hatched(other), hatched(frames[0])).colour
     assert metrics.style_distance(made, hatched(frames[0])).colour < 3 * wanted + 5
     assert "shot 2 (from 0.20 s) styled after shot 1, shot 3 (from 0.30 s)" in shots_styled.warnings()[0]
+
+
+def test_colours_that_the_given_frame_does_not_show_are_moved_as_the_others_are() -> None:
+    bright = np.asarray(128 + demo_frames(1, 128, 72)[0] / 2, np.uint8)
+    dark = np.asarray(noise(128, 72, sigma=4) / 2, np.uint8)
+    made = restyled(bright, 255 - bright, dark)
+
+    assert metrics.psnr(made, 255 - dark) > 18
+
+
+def test_a_style_without_colours_lends_none() -> None:
+    frame = demo_frames(1, 128, 72)[0]
+    grey = np.repeat(frame[..., 1:2], 3, -1)
+    made = restyled(frame, grey, noise(128, 72, sigma=4)).astype(float)
+
+    assert np.abs(made.max(-1) - made.min(-1)).mean() < 12
 
 
 def test_a_warning_names_few_cuts_of_many() -> None:
