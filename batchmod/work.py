@@ -50,6 +50,31 @@ def verify_video(path: str, depth: Literal["decode", "container"]) -> VideoFacts
     return _caught(lambda: media.verify_video(Path(path), depth=depth))
 
 
+class _Told:
+    """Says through a small file how far a clip is: any worker, wherever it runs, can be asked so."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._next = 0
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if done < self._next:
+            return
+        self._next = done + max(1, (total or 0) // 50)
+        beside = self._path.with_suffix(".new")
+        beside.write_text(f"{done} {total or 0}", encoding="ascii")
+        beside.replace(self._path)
+
+
+def told(path: str) -> tuple[int, int] | None:
+    """(frames done, frames in all or 0), as a worker has said it last."""
+    try:
+        done, total = Path(path).read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    return int(done), int(total)
+
+
 def modify(
     source: str, target: str, mode: str, prompt: str | None, first_frame: str | None, keyframes: str | None
 ) -> Made | Refusal:
@@ -58,10 +83,14 @@ def modify(
     from batchmod.engine import pipeline
     from batchmod.engine.edits import keyframe_folder
 
+    tell = _Told(Path(f"{target}.progress"))
+
     def run() -> Made:
         frame = Path(first_frame) if first_frame else None
         edits = keyframe_folder(Path(keyframes)) if keyframes else ()
-        done = pipeline.modify(Path(source), Path(target), mode=mode, prompt=prompt, first_frame=frame, keyframes=edits)
+        done = pipeline.modify(
+            Path(source), Path(target), mode=mode, prompt=prompt, first_frame=frame, keyframes=edits, progress=tell
+        )
         return Made(frames=done.frames, look=done.look, warnings=done.warnings)
 
     return _caught(run)

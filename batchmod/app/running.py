@@ -26,6 +26,8 @@ from batchmod.providers.base import Provider
 from batchmod.runner import Runner, Settings, Tools, recover
 from batchmod.runner.money import Purse
 
+_PASSING: Final = ("polled", "progress")
+"""Events for who watches; nothing has changed with them."""
 SIGNALLED: Final = {"sigint": 130, "sigterm": 143}
 
 
@@ -279,11 +281,11 @@ class Log:
     def write(self, event: Event) -> None:
         """Keep an event and hand it on."""
         assert self._file is not None
-        self.changes += event.kind not in ("run_started", "planned", "run_ended", "polled")
+        self.changes += event.kind not in ("run_started", "planned", "run_ended", *_PASSING)
         self.made += (1 + len(event.facts.get("also", ()))) * (event.kind == "succeeded")
         self.copied += event.kind == "copied"
         self.spent_usd += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
-        if event.kind != "polled":
+        if event.kind not in _PASSING:
             files.append_lines(self._file, [as_json(event)])
         self._observe(event)
 

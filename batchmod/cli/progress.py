@@ -42,6 +42,7 @@ class Tally:
         self._before = {"done": 0, "failed": 0}
         self._ended: dict[tuple[str, str], tuple[str, int]] = {}
         self._flying: set[str] = set()
+        self._part: dict[str, float] = {}
 
     def add(self, event: Event) -> bool:
         """Count an event; whether something ended."""
@@ -52,10 +53,13 @@ class Tally:
         if event.kind in ("intended", "resolved", "polled"):
             self._flying.add(key)
             self._ended.pop((key, ""), None)
+        if event.kind == "progress" and event.facts.get("frames"):
+            self._part[key] = min(1.0, event.facts["frames_done"] / event.facts["frames"])
         if event.kind not in _ENDS:
             self._flying.difference_update({key} if event.kind == "retrying" else ())
             return False
         self._flying.discard(key)
+        self._part.pop(key, None)
         copy = event.id or "" if event.kind == "copied" else ""
         self._ended[key, copy] = (_ENDS[event.kind], 1 + len(event.facts.get("also", ())))
         self.money += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
@@ -69,6 +73,11 @@ class Tally:
     def ended(self) -> int:
         """How many rows have come to an end."""
         return min(self.total, sum(self.count(end) for end in ("done", "failed", "uncertain")))
+
+    @property
+    def reached(self) -> float:
+        """How many rows have come to an end, with what is done of those that are being made."""
+        return min(float(self.total), self.ended + sum(self._part.values()))
 
     def words(self) -> str:
         """`2 done, 1 failed, 3 in flight, $1.20`."""
@@ -92,7 +101,7 @@ class Bar:
 
     def __init__(self, label: str, total: int) -> None:
         self._label, self._tally = label, Tally(total)
-        form = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
+        form = "{desc} {percentage:3.0f}% |{bar}| {n:.3g}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
         # A terminal that does not know its size (some recorders) says 0 by 0, and tqdm would draw nothing.
         known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
         size: Any = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
@@ -105,7 +114,7 @@ class Bar:
         if line:
             self._bar.write(line, file=sys.stderr)
         self._bar.set_postfix_str(self._tally.words(), refresh=False)
-        self._bar.update(self._tally.ended - self._bar.n)
+        self._bar.update(round(self._tally.reached, 2) - self._bar.n)
 
     def tick(self) -> None:
         """Let the time run."""

@@ -9,6 +9,8 @@ from batchmod.model import Call, Done, ProviderFacts, Reply, Step, Work
 from batchmod.reconcile import Walk
 
 Result = TypeVar("Result")
+Progress = Callable[[Work, int, int], None]
+"""Hears how far a work is: frames done, frames in all (0 where nobody knows)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +58,10 @@ class Provider(Protocol):
     origin: str
     account: str
     """Tells one account from another without telling the key; empty where there is none."""
+
+    def watch(self, progress: Progress) -> None:
+        """Say from now on how far works are, where that can be known."""
+        ...
 
     def begin(self, work: Work) -> Step:
         """The first step of a work that is to be sent."""

@@ -22,7 +22,7 @@ from batchmod.model import (
     Step,
     Work,
 )
-from batchmod.providers.base import Fetched, UploadShelf
+from batchmod.providers.base import Fetched, Progress, UploadShelf
 from batchmod.reconcile import Walk
 from batchmod.transport import Transport
 from batchmod.urls import is_loopback_host, origin_of
@@ -98,6 +98,9 @@ class Hosted:
         self._shelf = shelf
         self._transport = Transport()
         self._uploading: dict[str, asyncio.Lock] = {}
+
+    def watch(self, progress: Progress) -> None:
+        """These services do not say how far they are."""
 
     def begin(self, work: Work) -> Step:
         """The first step; files that are already up are not sent again."""

@@ -2,21 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from batchmod import work as workers
 from batchmod.errors import MediaError
 from batchmod.model import Call, Done, Failed, ProviderFacts, Reply, Request, Sent, Step, Work
-from batchmod.providers.base import Executor, Fetched
+from batchmod.providers.base import Executor, Fetched, Progress
 from batchmod.reconcile import Walk
 from batchmod.urls import is_loopback_host, without_query
 
 if TYPE_CHECKING:  # the HTTP client is loaded only where a source is a URL
     from batchmod.transport import Transport
+
+Result = TypeVar("Result")
+
+_LOOK_EVERY_S: Final = 0.5
 
 FACTS: Final = ProviderFacts(
     name="local",
@@ -46,8 +50,13 @@ class Local:
         self.origin = ""
         self.account = ""
         self._executor = executor
+        self._progress: Progress = lambda *_: None
         self._scratch = scratch
         self._transport: Transport | None = None
+
+    def watch(self, progress: Progress) -> None:
+        """Hear how many frames of a work are done."""
+        self._progress = progress
 
     def begin(self, work: Work) -> Step:
         """One call does it all."""
@@ -89,9 +98,10 @@ class Local:
             frame = await self._at_hand(inputs["first_frame"], state.part.with_suffix(".frame"))
             keyframes = inputs.get("keyframes")
             folder = keyframes["location"] if keyframes else None
-            answer = await self._executor.submit(
+            made = self._executor.submit(
                 workers.modify, video, str(state.part), inputs["mode"], inputs["prompt"], frame, folder
             )
+            answer = await self._watched(made, state)
         except MediaError as error:
             return _answered({"slug": error.slug, "message": str(error)})
         except Exception as error:  # noqa: BLE001 - one broken clip must not end the others; the text is shown
@@ -99,6 +109,21 @@ class Local:
         if isinstance(answer, workers.Refusal):
             return _answered({"slug": answer.slug, "message": answer.message})
         return _answered({"frames": answer.frames, "look": answer.look, "warnings": answer.warnings})
+
+    async def _watched(self, made: Awaitable[Result], state: State) -> Result:
+        """Wait for a worker, and pass on how far it is."""
+        running = asyncio.ensure_future(made)
+        said: tuple[int, int] | None = None
+        try:
+            while not running.done():
+                await asyncio.wait([running], timeout=_LOOK_EVERY_S)
+                now = await asyncio.to_thread(workers.told, f"{state.part}.progress")
+                if now is not None and now != said:
+                    said = now
+                    self._progress(state.work, *now)
+        finally:
+            running.cancel()
+        return await running
 
     async def _at_hand(self, source: Mapping[str, Any] | None, place: Path) -> str | None:
         """A source as a local path: itself, or fetched to `place` where it is a URL."""

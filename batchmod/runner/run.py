@@ -132,8 +132,12 @@ class Runner:
             provider = self.desk.tools.provider(name, origin)
             if provider is None:
                 return None
+            provider.watch(self._progress)
             lane = self._lanes[name, origin] = new_lane(provider, self.desk.settings)
         return lane
+
+    def _progress(self, work: Work, done: int, total: int) -> None:
+        self.desk.tell("progress", work, frames_done=done, frames=total)
 
     def _fail_flawed(self, plan: Plan) -> None:
         for item in plan.items:
