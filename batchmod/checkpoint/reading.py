@@ -209,10 +209,14 @@ class Reader:
         query = "SELECT 1 FROM attempt JOIN work USING (work_id) WHERE attempt_id = ? AND job_key = ?"
         return self._db.execute(query, (attempt_id, job_key)).fetchone() is not None
 
-    def knows_request(self, request_id: str) -> bool:
-        """Whether this request id is held here."""
-        query = "SELECT 1 FROM attempt WHERE request_id = ?"
-        return self._db.execute(query, (request_id,)).fetchone() is not None
+    def knows_request(self, request_id: str, job_key: str | None = None) -> bool:
+        """Whether this request id is held here; with its job_key it is found without reading every attempt."""
+        if job_key is None:
+            found = self._db.execute("SELECT 1 FROM attempt WHERE request_id = ?", (request_id,))
+        else:
+            query = "SELECT 1 FROM work JOIN attempt USING (work_id) WHERE job_key = ? AND attempt.request_id = ?"
+            found = self._db.execute(query, (job_key, request_id))
+        return found.fetchone() is not None
 
     def accepted_attempts(self, provider: str, origin: str) -> tuple[Attempt, ...]:
         """Attempts whose request id we hold: they prove a history, and their rows are taken."""
