@@ -2,14 +2,14 @@
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from batchmod import files, jobs, manifest, planning, sources
+from batchmod import files, jobs, manifest, planning, schema, sources
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities
-from batchmod.errors import ManifestError, Problem, UsageError
+from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.model import Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
 from batchmod.rows import files_of
@@ -155,7 +155,15 @@ def _provider_problems(parsed: Manifest, options: Options, services: Services) -
         except UsageError as error:
             place = row.places.get("provider", row.place)
             problems.append(Problem(place=place, field="provider", message=str(error), row=row.number))
-    return problems
+    return problems or _option_problems(parsed, services)
+
+
+def _option_problems(parsed: Manifest, services: Services) -> list[Problem]:
+    """What the provider's own schema says of `provider_options`."""
+    accepted = services.facts(parsed.provider or "local").options_schema
+    place = Place(file=parsed.file)
+    found = schema.problems(dict(parsed.provider_options), accepted, locate=schema.everywhere(place))
+    return [replace(problem, field=f"provider_options.{problem.field or ''}".rstrip(".")) for problem in found]
 
 
 def _lacking(parsed: Manifest, options: Options, services: Services) -> Iterator[Problem]:
