@@ -6,9 +6,9 @@ from typing import cast
 import cv2
 import numpy as np
 
-from batchmod.engine.fused import answered, sharpened
+from batchmod.engine.fused import amplified, answered, lit, sharpened
 from batchmod.engine.modes import Shares
-from batchmod.engine.raster import Floats, Rgb, blurred, box_mean, luma, to_bytes, unit
+from batchmod.engine.raster import Floats, Rgb, blurred, box_mean, luma, unit
 
 _RESIDUAL = 0.8
 """How much of what the source does beyond the keyframe is handed on."""
@@ -80,13 +80,11 @@ def mixed(rgb: Rgb, source: Rgb, shares: Shares, texture: float, edited: Floats)
     if not shares and not texture:
         return rgb
     size = unit(rgb)
-    picture = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb).astype(np.float32)
     if shares:
         # The bands of the difference are the differences of the bands.
-        difference = luma(source).astype(np.float32) - picture[..., 0]
+        difference = cast(Floats, cv2.subtract(luma(source), luma(rgb), dtype=cv2.CV_32F))
         coarse, low = blurred(difference, 1.5 * size), blurred(difference, 6 * size)
-        change = shares.fine * (difference - coarse) + shares.middle * (coarse - low) + shares.low * low
-        picture[..., 0] += (1 - edited) * change
+        rgb = lit(rgb, difference, coarse, low, edited, np.array([shares.fine, shares.middle, shares.low], np.float32))
     if texture:
-        picture += texture * (picture - blurred(picture, 2.5 * size))
-    return cv2.cvtColor(to_bytes(picture), cv2.COLOR_YCrCb2RGB).astype(np.uint8, copy=False)
+        rgb = amplified(rgb, blurred(rgb.astype(np.float32), 2.5 * size), texture)
+    return rgb

@@ -268,6 +268,36 @@ def sharpened(picture: Rgb, smooth: Floats, wanted: Floats, energy: Floats) -> R
 
 
 @kernel
+def lit(picture: Rgb, difference: Floats, coarse: Floats, low: Floats, edited: Floats, shares: Floats) -> Rgb:
+    """The picture with shares of a luma difference added in three bands of detail, except where it is `edited`.
+
+    Adding one number to red, green and blue changes the luma by it and leaves the chroma alone.
+    """
+    height, width = difference.shape
+    result = np.empty((height, width, 3), np.uint8)
+    for y in prange(height):
+        for x in range(width):
+            change = shares[0] * (difference[y, x] - coarse[y, x]) + shares[2] * low[y, x]
+            change = (_One - edited[y, x]) * (change + shares[1] * (coarse[y, x] - low[y, x]))
+            for c in range(3):
+                result[y, x, c] = _byte(picture[y, x, c] + change)
+    return result
+
+
+@kernel
+def amplified(picture: Rgb, smooth: Floats, gain: float) -> Rgb:
+    """The picture with its difference to a smooth one raised by `gain`."""
+    height, width = picture.shape[:2]
+    result = np.empty((height, width, 3), np.uint8)
+    for y in prange(height):
+        for x in range(width):
+            for c in range(3):
+                value = np.float32(picture[y, x, c])
+                result[y, x, c] = _byte(value + np.float32(gain) * (value - smooth[y, x, c]))
+    return result
+
+
+@kernel
 def answered(picture: Rgb, beyond: Floats, slope: Floats, explained: Floats, gain: Floats) -> Rgb:
     """The picture with its answer to what the source does `beyond` the keyframe; see `with_live_detail`."""
     height, width = gain.shape
