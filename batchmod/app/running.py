@@ -319,8 +319,9 @@ def _ended(
     stop = "declined" if declined else runner.desk.stop_slug or _unfinished_slug(runner)
     code = exit_code(counts, stop=stop, warned=runner.desk.uncollected > 0)
     table, page = loaded.folder / "results.csv", loaded.folder / "report.html"
-    if new_rows or log.changes or not (table.exists() and page.exists()):
+    if new_rows or log.changes or record.not_shown() or not (table.exists() and page.exists()):
         table, page = folders.write_results(record, loaded.folder)
+    record.shown()
     if not declined:
         log.tell("run_ended", run_id=run_id, exit_code=code, stop_reason=stop, counts=counts)
         record.end_run(run_id, at=clock.now(), exit_code=code, stop_reason=stop)

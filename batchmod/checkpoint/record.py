@@ -31,6 +31,15 @@ class Checkpoint(Reader):
             epoch = self.fact("epoch")
         self._epoch = epoch
 
+    def shown(self) -> None:
+        """Write down that results.csv and the report show all that was known under this run's epoch."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO folder VALUES ('shown', ?)", (self._epoch,))
+
+    def not_shown(self) -> bool:
+        """Whether the owner before this one did not live to show what it had done."""
+        return self._epoch is not None and self.fact("shown") != str(int(self._epoch) - 1)
+
     def set_facts(self, facts: Mapping[str, str]) -> None:
         """Write facts of the folder."""
         with self._transaction() as db:

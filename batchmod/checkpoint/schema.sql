@@ -5,7 +5,8 @@ PRAGMA application_id = 1651336036;  -- 'bmcd'
 PRAGMA user_version = 1;
 
 -- Facts of the folder: folder_id, manifest_name, manifest_file, rows_digest, and epoch, which each
--- run raises when it begins: an intent is written only under the epoch of its own run.
+-- run raises when it begins: an intent is written only under the epoch of its own run; shown is the
+-- last epoch whose run lived to write results.csv and the report.
 CREATE TABLE folder (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL

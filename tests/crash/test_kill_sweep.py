@@ -13,7 +13,7 @@ import pytest
 
 from batchmod.media import verify_video
 from tests.servers.segmind import SegmindStandIn
-from tests.support import Shoot, bare_environment, call, shoot, write_clip
+from tests.support import Shoot, bare_environment, call, remote_rows, shoot, write_clip
 
 DRIVER = Path(__file__).with_name("driver.py")
 ROOT = Path(__file__).parents[2]
@@ -137,6 +137,23 @@ def test_killed_before_anything_was_ever_accepted_the_rows_wait_for_the_users_wo
     assert server.ledger.submits_seen == 0
     assert call("resolve", work.folder, "--resend", "a", "b", environ=work.environ).code == 0
     assert (work.run().code, server.ledger.billed) == (0, 2)
+
+
+def test_what_a_killed_run_had_delivered_stands_in_the_table_after_the_next(
+    server: SegmindStandIn, tmp_path: Path
+) -> None:
+    work = shoot(tmp_path, server, remote_rows("first"))
+    assert work.run().code == 0
+    work.rows(remote_rows("first", "second"))
+    last_but_one = 6
+    assert drive(work, last_but_one).code == -signal.SIGKILL
+    assert (list(work.statuses()), server.ledger.accepted) == (["first"], 2)
+
+    assert work.run().code == 0
+    assert (work.statuses(), server.ledger.accepted) == ({"first": "succeeded", "second": "succeeded"}, 2)
+    written = (work.folder / "results.csv").stat().st_mtime_ns
+    assert work.run().code == 0
+    assert (work.folder / "results.csv").stat().st_mtime_ns == written
 
 
 def kill_in_the_air(work: Shoot, fault: str, *mutants: str) -> None:
