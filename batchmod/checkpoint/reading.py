@@ -173,7 +173,7 @@ class Reader:
     def reservations(self, *, of_this_run: bool = False) -> dict[int, float]:
         """work_id → what is reserved for it while it is in flight or uncertain."""
         last = self._db.execute("SELECT coalesce(max(ended_at), 0) FROM run WHERE exit_code IN (0, 1)").fetchone()[0]
-        since = last if of_this_run else 0.0
+        since = last if of_this_run else -1.0
         return {work.work_id: work.reserved_usd for work in self.unfinished() if (work.submitted_at or 0.0) > since}
 
     def uncertain_attempts(self) -> tuple[Attempt, ...]:

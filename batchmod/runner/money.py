@@ -47,11 +47,14 @@ class Purse:
         return self._held.get(work_id, 0.0)
 
     def settle(self, work_id: int, *, cost: float = 0.0) -> None:
-        """Turn a work's reservation into its true cost (0 where nothing was billed)."""
+        """Turn a work's reservation into its true cost (0 where nothing was billed).
+
+        A cap that holds nothing for it has counted it already, or it is of an earlier run and none of its business.
+        """
         self._held.pop(work_id, None)
         for number, cap in enumerate(self._caps):
-            reserved = self._holds[number].pop(work_id, 0.0)
-            self._caps[number] = cap.settle(reserved=reserved, cost=cost)
+            if work_id in self._holds[number]:
+                self._caps[number] = cap.settle(reserved=self._holds[number].pop(work_id), cost=cost)
         self.wake()
 
     def close(self) -> None:

@@ -171,7 +171,7 @@ def test_one_output_that_no_decoder_takes_leaves_the_others_alone(tmp_path: Path
         server.faults.clear()
         server.faults.add("output_html_as_mp4", on="download", times=None, match=bad)
         work.rows(remote_rows(*ids))
-        done = work.run("--max-in-flight", "2")
+        done = work.run("--max-in-flight", "1")
 
         assert (done.code, work.statuses()) == (3, {"r00": "submitted"} | dict.fromkeys(ids[1:], "succeeded"))
         assert json.loads((work.folder / "run.json").read_text())["stop_reason"] == "download_failed"
