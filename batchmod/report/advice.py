@@ -21,6 +21,7 @@ _BY_CODE: Final[Mapping[str, str]] = {
     "no_upload": "This provider takes URLs only: put the clip on a web address and name that in the manifest.",
     "clip_too_long": "Cut the clip to the provider's limit (`batchmod providers` lists them) and run again.",
     "clip_too_large": "Make the file smaller (`batchmod providers` lists the limits) and run again.",
+    "bad_keyframes": "Name the edited frames after their place, such as shot-02.png or t-3.20s.png, and run again.",
     "no_look": "The embedded engine knows no look for this prompt: `batchmod looks` lists those it has.",
     "output_expired": "It was paid for, but the provider has deleted it; it is never sent again by itself.",
 }
