@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.servers.segmind import SegmindStandIn
 from tests.support import PACE, Ran, Shoot, bare_environment
 
 ROOT = Path(__file__).parents[1]
-GRACE_S = 1.0
+GRACE_S: Final = 1.0
 FAST: Mapping[str, Any] = {"queued_s": 0.01, "processing_s": 0.02, "credits": 1e6}
 """Settings of a stand-in that does not keep a run waiting."""
 
@@ -105,6 +105,8 @@ def run_out(work: Shoot, *more: str) -> Ran:
 
 # --- kills ----------------------------------------------------------------------------------------------------
 
+_REQUESTS_A_JOB: Final = 8
+
 
 @dataclass(kw_only=True)
 class Storm:
@@ -117,14 +119,16 @@ class Storm:
     broken: list[str] = field(default_factory=list)
 
 
-def kill_again_and_again(work: Shoot, *, kills: int, span: int, dice: random.Random) -> Storm:
-    """Start runs and kill each at a random moment, until so many died.
+def kill_again_and_again(work: Shoot, *, jobs: int, kills: int, dice: random.Random) -> Storm:
+    """Start runs and kill each at a random moment, until so many died, or one has finished everything.
 
-    A moment is a number of requests that reach the service, 0 to twice `span`, and then up to 50 ms.
+    A moment is a number of requests that reach the service, such that the work lasts for all the kills, and then up
+    to 50 ms; one in four is a time up to 1.5 s from the start.
     """
     storm, whole = Storm(), set[str]()
     while storm.kills < kills:
-        after = dice.choice((0, dice.randint(1, 2 * span), dice.randint(1, 2 * span), dice.randint(1, 2 * span)))
+        most = 2 + _REQUESTS_A_JOB * (jobs - len(whole)) // (kills - storm.kills)
+        after = dice.randint(1, most) if dice.random() < 0.75 else 0
         storm.starts += 1
         with going_on(work) as process:
             _wait(work, process, requests=len(work.server.ledger.requests) + after)

@@ -43,13 +43,13 @@ def batch(folder: Path, server: SegmindStandIn, rows: list[dict[str, Any]]) -> S
     return shoot(folder, server, rows, limits={"stop_after_failures": 1000})
 
 
-def weather(folder: Path, rows: list[dict[str, Any]], *, kills: int, span: int, seed: int) -> None:
+def weather(folder: Path, rows: list[dict[str, Any]], *, kills: int, seed: int) -> None:
     """Kill a batch so many times, let it end, and hold it against the ledger."""
     ids = [row["id"] for row in rows]
     with SegmindStandIn(**FAST) as server:
         work = batch(folder, server, rows)
         brew(server, seed=seed)
-        storm = kill_again_and_again(work, kills=kills, span=span, dice=random.Random(seed))
+        storm = kill_again_and_again(work, jobs=len(rows), kills=kills, dice=random.Random(seed))
         ended = end_by_itself(work)
 
         assert storm.broken == []
@@ -69,7 +69,7 @@ def weather(folder: Path, rows: list[dict[str, Any]], *, kills: int, span: int, 
 def test_killed_at_random_in_a_storm_everything_is_paid_once_and_delivered(
     rows: Callable[[Path, int], list[dict[str, Any]]], count: int, kills: int, tmp_path: Path
 ) -> None:
-    weather(tmp_path, rows(tmp_path, count), kills=kills, span=2 * count // kills, seed=count)
+    weather(tmp_path, rows(tmp_path, count), kills=kills, seed=count)
 
 
 @pytest.mark.slow
@@ -78,4 +78,4 @@ def test_killed_at_random_in_a_storm_everything_is_paid_once_and_delivered(
 def test_a_thousand_jobs_and_a_hundred_kills_later_everything_is_paid_once_and_delivered(
     rows: Callable[[Path, int], list[dict[str, Any]]], count: int, kills: int, tmp_path: Path
 ) -> None:
-    weather(tmp_path, rows(tmp_path, count), kills=kills, span=2 * count // kills, seed=count)
+    weather(tmp_path, rows(tmp_path, count), kills=kills, seed=count)
