@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -66,9 +66,10 @@ class Reader:
         return cls(db, path)
 
     def close(self) -> None:
-        """Close; what was written goes from the write-ahead log back into the one file."""
+        """Close; what was written goes from the write-ahead log back into the one file, where there is room."""
         if self._db.total_changes:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.OperationalError):  # it is durable in the log too
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
     def __enter__(self) -> Self:

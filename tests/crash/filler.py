@@ -12,6 +12,7 @@ from pathlib import Path
 from batchmod import app
 from batchmod.app.services import Services
 from batchmod.checkpoint import BALLAST_NAME
+from batchmod.errors import StoppedEarly
 from batchmod.model import Event
 
 FILL_NAME = "fill"
@@ -59,5 +60,5 @@ if __name__ == "__main__":
     filler = Filler(manifest, k=int(sys.argv[2]), rest=int(sys.argv[3]), bare="bare" in sys.argv)
     try:
         sys.exit(asyncio.run(main(manifest, filler)))
-    finally:
-        print(filler.count)
+    except StoppedEarly as error:
+        sys.exit(3 if error.slug == "disk_full" else f"{error.slug}: {error}")

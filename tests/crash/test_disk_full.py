@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.crash.filler import FILL_NAME
-from tests.servers.segmind import Clip, SegmindStandIn
+from tests.servers.clips import Clip, encoded, unique
+from tests.servers.segmind import SegmindStandIn
 from tests.storms import disagreements, environ, half_files
 from tests.support import Ran, Shoot, remote_rows, shoot
 
 FILLER = Path(__file__).with_name("filler.py")
-DISK = "48m"
+DISK = "64m"
 """Room for the 32 MB that a run wants free before it pays, and for some outputs."""
 IDS = [f"r{number}" for number in range(8)]
 PAGE = 4096
@@ -39,10 +40,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def server() -> Iterator[SegmindStandIn]:
-    """Answers slowly, so that there are requests in the air; its outputs take some room."""
-    clip = Clip(width=320, height=240, frames=30)
-    with SegmindStandIn(queued_s=0, processing_s=0, output=clip) as running:
+def server(tmp_path: Path) -> Iterator[SegmindStandIn]:
+    """Answers slowly, so that there are requests in the air; an output takes more room than the ballast gives."""
+    heavy = tmp_path / "heavy.mp4"
+    heavy.write_bytes(unique(encoded(Clip()), "." * 1_500_000))
+    with SegmindStandIn(queued_s=0, processing_s=0, output=heavy) as running:
         running.faults.add("accept_then_delay", times=None, seconds=0.15)
         yield running
 
@@ -62,9 +64,10 @@ def ids_kept(work: Shoot) -> set[str]:
 
 def broken_promises(work: Shoot, *how: str) -> list[str]:
     """Fill the disk, look what was kept, make room, go on, and say which promises did not hold."""
-    run_and_fill(work, *how)
+    first = run_and_fill(work, *how)
     filled = work.manifest.with_name(FILL_NAME)
     broken = [] if filled.exists() else ["the disk was never filled"]
+    broken += [] if first.code in (0, 3) else [f"the full disk ended it with {first.code}: {first.err}"]
     filled.unlink(missing_ok=True)
     paid = {job.request_id for job in work.server.ledger.jobs}
     if ids_kept(work) != paid:
@@ -89,7 +92,7 @@ def test_the_disk_fills_up_and_the_ids_of_all_that_was_paid_for_are_kept(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("pages", [*range(0, 16), 24, 32, 64, 128])
+@pytest.mark.parametrize("pages", [0, 1, 2, 3, 5, 8, 13, 21, 34, 64, 128])
 @pytest.mark.parametrize("k", range(2, EVENTS, 3))
 def test_wherever_the_disk_fills_up_the_ids_of_all_that_was_paid_for_are_kept(
     k: int, pages: int, small_disk: Path, server: SegmindStandIn
