@@ -102,13 +102,13 @@ def _confirm(plan_: Plan, loaded: app.Loaded) -> bool:
     what = f"{loaded.manifest.name}: {counted(len(sends), 'paid request')}, {estimate(plan_.cost)}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SpendingNeedsAWord(f"{what}. Say --yes, or set a cap with --max-cost-usd; nothing was sent.")
-    print(what, file=sys.stderr)
-    for item in sends[:_ASKED_ABOUT]:
-        print(f"  {item.job.id}: {item.job.provider}, {item.job.mode}", file=sys.stderr)
-    print("Send them? [y/N] ", end="", file=sys.stderr, flush=True)
     # While it is asked, Ctrl-C must end the question; the run's own handler only sets a mark.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        print(what, file=sys.stderr)
+        for item in sends[:_ASKED_ABOUT]:
+            print(f"  {item.job.id}: {item.job.provider}, {item.job.mode}", file=sys.stderr)
+        print("Send them? [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     finally:
         signal.signal(signal.SIGINT, before)
