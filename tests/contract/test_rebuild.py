@@ -68,6 +68,14 @@ def query(work: Shoot, sql: str) -> list[tuple[Any, ...]]:
         return db.execute(sql).fetchall()
 
 
+def forget_last_work(work: Shoot) -> None:
+    """As a copy from a moment before it was written down."""
+    with closing(sqlite3.connect(record_of(work), isolation_level=None)) as db:
+        last = db.execute("SELECT max(work_id) FROM work").fetchone()[0]
+        for table in ("attempt", "delivery", "work"):
+            db.execute(f"DELETE FROM {table} WHERE work_id = ?", (last,))
+
+
 def owed(server: SegmindStandIn) -> tuple[int, dict[str, int]]:
     """(requests accepted, inputs that are owed for more than once)."""
     return server.ledger.accepted, server.ledger.paid_twice()
@@ -178,14 +186,21 @@ def test_an_older_copy_is_refused_and_brought_up_to_date(tmp_path: Path, server:
 def test_a_copy_from_the_middle_of_the_last_run_is_refused_too(tmp_path: Path, server: SegmindStandIn) -> None:
     work = shoot(tmp_path, server, rows(tmp_path), name="shots")
     assert work.run().code == 0
-    with closing(sqlite3.connect(record_of(work), isolation_level=None)) as db:
-        last = db.execute("SELECT max(work_id) FROM work").fetchone()[0]
-        for table in ("attempt", "delivery", "work"):
-            db.execute(f"DELETE FROM {table} WHERE work_id = ?", (last,))
+    forget_last_work(work)
 
     assert work.run().code == 2
     assert rebuild(work).code == 0
     assert (work.run().code, server.ledger.submits_seen) == (0, 4)
+
+
+def test_a_copy_from_before_a_run_that_had_nothing_to_do_is_refused_too(tmp_path: Path, server: SegmindStandIn) -> None:
+    work = shoot(tmp_path, server, rows(tmp_path), name="shots")
+    assert work.run().code == 0
+    shutil.copyfile(record_of(work), tmp_path / "copy")
+    assert work.run().code == 0
+    shutil.copyfile(tmp_path / "copy", record_of(work))
+
+    assert work.run().code == 2
 
 
 def test_a_record_that_is_whole_is_left_as_it_is(tmp_path: Path, server: SegmindStandIn) -> None:
@@ -345,6 +360,30 @@ def test_a_request_that_never_arrived_is_sent_again_where_the_history_is_proven(
 ) -> None:
     work = shoot(tmp_path, server, remote_rows("sure", "lost"), name="shots")
     uncertain(work, "reset_before_accept")
+    lose_record(work)
+
+    assert rebuild(work, "--ask", "--history-grace", "0").code == 0
+    assert work.run().code == 0
+    assert owed(server) == (2, {})
+
+
+def test_a_record_that_does_not_know_an_intent_is_refused(tmp_path: Path, server: SegmindStandIn) -> None:
+    work = shoot(tmp_path, server, remote_rows("sure", "lost"), name="shots")
+    uncertain(work, "accept_then_reset")
+    forget_last_work(work)
+
+    assert work.run().code == 2
+    assert rebuild(work).code == 1
+    assert work.run().code == 0
+    assert owed(server) == (2, {})
+
+
+def test_without_the_index_the_event_log_knows_which_folder_and_account_it_was(
+    tmp_path: Path, server: SegmindStandIn
+) -> None:
+    work = shoot(tmp_path, server, remote_rows("sure", "lost"), name="shots")
+    uncertain(work, "reset_before_accept")
+    shutil.rmtree(work.home)
     lose_record(work)
 
     assert rebuild(work, "--ask", "--history-grace", "0").code == 0

@@ -1,4 +1,4 @@
-"""A request that is not known word for word: found where nothing else fits, and never said not to have been accepted."""
+"""A request that is not known word for word: found where nothing else fits, never said not to be accepted."""
 
 from typing import Any
 
