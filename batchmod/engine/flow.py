@@ -45,7 +45,7 @@ class FlowEstimator:
     def __init__(self) -> None:
         self._plain = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._started = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        # A good guess needs less work: so the pictures are as good, the map is steadier, and it takes a quarter less time.
+        # A good guess needs less work: the pictures are as good, the map is steadier, and a quarter less time goes by.
         self._started.setGradientDescentIterations(6)
         self._started.setVariationalRefinementIterations(3)
 

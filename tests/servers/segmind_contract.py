@@ -16,7 +16,7 @@ DEFAULT_WINDOW = timedelta(days=7)
 SORTABLE = ("model_created", "model_name", "credits_deduction")
 
 
-class Refused(Exception):  # noqa: N818  it is an answer, no error of the stand-in
+class Refused(Exception):
     """The request breaks the contract; carries the answer that says so."""
 
     def __init__(self, reply: Reply) -> None:
