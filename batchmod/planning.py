@@ -286,7 +286,8 @@ def _twin(item: Item, first: str) -> Item:
 def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: float | None) -> Item:
     """With what it may cost: nothing only on this machine, for a service without a known price is paid all the same.
 
-    The upper estimate follows the dearest true price per second, once there is one.
+    The upper estimate follows the dearest true price per second, once there is one; a call's own price is its floor,
+    since a long clip's price per second says little of a short one.
     """
     price = facts.price or (Price() if facts.hosted else None)
     if price is None:
@@ -294,7 +295,7 @@ def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: 
     seconds = clip.duration_s if clip else None
     estimate = price.estimate(seconds, longest_s=facts.max_clip_s or 30.0)
     if dearest is not None:
-        top = dearest * (seconds or facts.max_clip_s or 30.0)
+        top = max(dearest * (seconds or facts.max_clip_s or 30.0), price.per_call_usd or 0.0)
         estimate = replace(estimate, low=min(estimate.low, top), likely=min(estimate.likely, top), high=top)
     return replace(item, estimate=estimate)
 

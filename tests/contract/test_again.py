@@ -13,7 +13,7 @@ import pytest
 from batchmod import clock, planning
 from tests import given
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Shoot, bare_environment, remote_rows, shoot
+from tests.support import PACE, Shoot, bare_environment, remote_rows, shoot, write_clip
 
 
 def without_history(work: Shoot) -> dict[str, str]:
@@ -247,24 +247,32 @@ def test_the_embedded_engine_lets_nothing_expire() -> None:
     assert planning.expiry_problem(given.LOCAL, has_history=False) is None
 
 
-def test_the_dearest_true_price_raises_the_estimate() -> None:
+@pytest.mark.parametrize(("per_second", "high"), [(2.0, 4.0), (0.5, 1.0), (0.02, 0.6)])
+def test_the_upper_estimate_follows_the_dearest_true_price_and_no_call_is_cheaper_than_a_call(
+    per_second: float, high: float
+) -> None:
     job = given.job()
-    dear = {(job.provider, job.origin): 2.0}
-    items = [
-        planning.plan(
-            [job],
-            known=planning.Known(dearest=dearest),
-            facts=given.FACTS,
-            clips={job.video.identity: given.CLIP},
-            flaws={},
-        ).items[0]
-        for dearest in ({}, dear)
-    ]
-    before, after = (item.estimate for item in items)
+    plan = planning.plan(
+        [job],
+        known=planning.Known(dearest={(job.provider, job.origin): per_second}),
+        facts=given.FACTS,
+        clips={job.video.identity: given.CLIP},
+        flaws={},
+    )
+    (estimate,) = (item.estimate for item in plan.items)
 
-    assert before is not None
-    assert after is not None
-    assert given.CLIP.duration_s is not None
-    assert after.high == pytest.approx(2.0 * given.CLIP.duration_s)
-    assert after.high > before.high
-    assert after.low <= after.likely <= after.high
+    assert estimate is not None
+    assert estimate.high == pytest.approx(high)
+    assert estimate.low <= estimate.likely <= estimate.high
+
+
+def test_a_dearer_true_price_than_was_thought_is_reserved_from_then_on(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4")
+    rows = [{"id": row_id, "video_url": "clip.mp4", "prompt": f"look {row_id}"} for row_id in "ab"]
+    with SegmindStandIn(queued_s=0, processing_s=0, price=2.0) as server:
+        work = shoot(tmp_path, server, rows[:1])
+        work.run()
+        work.rows(rows)
+
+        assert (work.run("--max-cost-usd", "3.90").code, server.ledger.submits_seen) == (3, 1)
+        assert (work.run("--max-cost-usd", "4.10").code, server.ledger.submits_seen) == (0, 2)
