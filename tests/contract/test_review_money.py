@@ -66,7 +66,7 @@ def test_a_request_that_is_gone_on_with_counts_once(tmp_path: Path) -> None:
     rows = local_rows(tmp_path, "one", "two")
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, rows[:1])
-        server.faults.add("error_503", on="download", times=None)
+        server.faults.add("error_403", on="download", times=None)
         assert (work.run().code, money(work)) == (3, (0, 0.6))
         server.faults.clear()
         work.rows(rows)

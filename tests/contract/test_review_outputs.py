@@ -38,7 +38,7 @@ def test_a_missing_file_that_cannot_be_fetched_now_stays_paid_and_is_fetched_lat
 def test_a_known_output_is_delivered_although_nobody_knows_the_request_any_more(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("one"))
-        server.faults.add("error_503", on="download", times=None)
+        server.faults.add("error_403", on="download", times=None)
         first = work.run(environ=without_history(work))
         server.faults.clear()
         server.advance(4000)  # the poll record has expired, the file has not
