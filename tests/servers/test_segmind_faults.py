@@ -21,6 +21,17 @@ def pair() -> Iterator[tuple[SegmindStandIn, Client]]:
         yield both
 
 
+def test_a_fault_by_chance_comes_as_often_as_it_says_and_the_same_seed_gives_the_same_weather() -> None:
+    def weather(seed: int) -> list[bool]:
+        book = SegmindStandIn().faults
+        book.dice.seed(seed)
+        book.add("error_502", times=None, chance=0.25)
+        return [book.take(Kind.SUBMIT, request_id="", text="") is not None for _ in range(1000)]
+
+    assert 200 < sum(weather(1)) < 300
+    assert weather(1) == weather(1) != weather(2)
+
+
 # --- answers and cuts -------------------------------------------------------------------------------------------------
 
 CATALOGUE = SegmindStandIn().faults.catalogue
