@@ -11,7 +11,7 @@ from batchmod.app import pointer, trail
 from batchmod.app.loading import Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
-from batchmod.model import Claim, Delivery, Job, Row, Status, Work
+from batchmod.model import Claim, Delivery, Job, ProviderFacts, Row, Status, Work
 from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts
 
 _TRACES: Final = ("results.csv", "events.jsonl", "videos")
@@ -114,14 +114,15 @@ def _refuse_same_ids(record: Checkpoint, loaded: Loaded, *, own: set[str]) -> No
         raise ManifestError(problems)
 
 
-def known(record: Checkpoint, folder: Path) -> Known:
-    """The record as planning needs it."""
+def known(record: Checkpoint, folder: Path, facts: Mapping[str, ProviderFacts]) -> Known:
+    """The record as planning needs it; `facts` of the providers that are planned for."""
+    floors = {name: of.price.per_call_usd or 0.0 for name, of in facts.items() if of.price is not None}
     return Known(
         works=latest_by_key(record.works()),
         deliveries=record.deliveries(),
         unfinished=record.unfinished(),
         files=files.listing(folder, "videos"),
-        dearest=record.dearest(),
+        dearest=record.dearest(floors),
     )
 
 

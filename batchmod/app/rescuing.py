@@ -268,7 +268,7 @@ class _Rescuer:
     def _said(
         self, fields: Sequence[_Field], booked: Sequence[Pair], choices: Sequence[Choice], before: float
     ) -> Rescued:
-        known = folders.known(self._record, self._loaded.folder).works
+        known = folders.known(self._record, self._loaded.folder, {}).works
         used = {pair.row.request_id for pair in booked}
         used |= {row.request_id for choice in choices for row in choice.rows}
         rows = [row for field in fields for row in field.rows if row.request_id not in used]

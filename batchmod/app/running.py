@@ -140,7 +140,7 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
     """What a run would do with the chosen rows; with no record yet, everything is new."""
     chosen = [job for job in loaded.jobs if job.number in loaded.chosen]
     facts = {job.provider: loaded.services.facts(job.provider) for job in chosen}
-    known = folders.known(record, loaded.folder) if record is not None else planning.Known()
+    known = folders.known(record, loaded.folder, facts) if record is not None else planning.Known()
     if options.reuse and any(of.hosted for of in facts.values()):
         elsewhere = loaded.services.elsewhere(record)
         known = replace(known, elsewhere=elsewhere, reusable=folders.reusable(elsewhere, chosen))

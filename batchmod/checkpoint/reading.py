@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
@@ -16,6 +16,9 @@ _MONEY: Final = (
     "SELECT coalesce(sum(CASE WHEN status IN ('succeeded', 'failed') THEN cost_usd END), 0), "
     "coalesce(sum(CASE WHEN status IN ('submitting', 'submitted', 'uncertain') THEN reserved_usd END), 0)"
 )
+
+
+_NO_FLOORS: Final[Mapping[str, float]] = {}
 
 
 class Reader:
@@ -137,14 +140,21 @@ class Reader:
         found = self._db.execute("SELECT id_folded, spent_on, armed FROM review")
         return {row[0]: Review(spent_on=row[1], armed=bool(row[2])) for row in found}
 
-    def dearest(self) -> dict[tuple[str, str], float]:
-        """(provider, origin) → the highest price per second that was truly charged."""
+    def dearest(self, floors: Mapping[str, float] = _NO_FLOORS) -> dict[tuple[str, str], float]:
+        """(provider, origin) → the highest price per second that was truly charged.
+
+        `floors`: a provider's price of a call. A charge no higher than that says nothing of a price per second: a
+        short clip at the price of a call would make every long one look dear.
+        """
         query = (
-            "SELECT provider, origin, max(cost_usd / json_extract(facts, '$.duration_s')) FROM work "
-            "WHERE cost_source = 'provider' AND cost_usd > 0 AND json_extract(facts, '$.duration_s') > 0 "
-            "GROUP BY provider, origin"
+            "SELECT provider, origin, cost_usd, json_extract(facts, '$.duration_s') FROM work "
+            "WHERE cost_source = 'provider' AND cost_usd > 0 AND json_extract(facts, '$.duration_s') > 0"
         )
-        return {(row[0], row[1]): float(row[2]) for row in self._db.execute(query)}
+        found: dict[tuple[str, str], float] = {}
+        for provider, origin, cost, seconds in self._db.execute(query):
+            if cost > floors.get(provider, 0.0) + 1e-9:
+                found[provider, origin] = max(found.get((provider, origin), 0.0), cost / seconds)
+        return found
 
     def deliveries(self) -> dict[int, tuple[Delivery, ...]]:
         """work_id → its deliveries."""
