@@ -16,8 +16,6 @@ from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
-import cv2
-
 from batchmod.engine import compiled
 from batchmod.engine.flow import FlowEstimator
 from batchmod.engine.modes import MODES
@@ -36,11 +34,6 @@ def _seconds(call: Callable[[], object]) -> float:
     return perf_counter() - start
 
 
-def _use(threads: int) -> None:
-    compiled.use_threads(threads)
-    cv2.setNumThreads(threads)
-
-
 def _frames(size: str, count: int) -> tuple[Rgb, ...]:
     width, height = map(int, size.split("x"))
     return demo_frames(count, width, height)
@@ -48,7 +41,7 @@ def _frames(size: str, count: int) -> tuple[Rgb, ...]:
 
 def measure(size: str, mode: str, threads: int, count: int) -> float:
     """Print one row; the median ratio to a flow pair."""
-    _use(threads)
+    compiled.use_threads(threads)
     frames = _frames(size, count)
     style = hatched(frames[0])
     tones = [luma(frame) for frame in frames]
@@ -72,7 +65,7 @@ def measure(size: str, mode: str, threads: int, count: int) -> float:
 
 def _work(size: str, count: int) -> None:
     """What one of several processes does: says when it is ready, waits for a line, styles, says how long it took."""
-    _use(1)
+    compiled.use_threads(1)
     frames = _frames(size, count)
     style = hatched(frames[0])
     Synthesizer(frames[0], style, MODES["flex_3"]).step(frames[1])

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import cv2
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -59,10 +61,15 @@ def inlined(function: _Function) -> _Function:
 
 
 def use_threads(count: int) -> None:
-    """Let this process's kernels run in `count` threads; results do not depend on it."""
+    """Let this process's kernels, and OpenCV, run in `count` threads; results do not depend on it."""
     numba.set_num_threads(min(count, cores()))
+    cv2.setNumThreads(min(count, cores()))
 
 
 def cores() -> int:
     """The threads that Numba was started with."""
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
+# OpenCV would take all cores, even where several processes share them, one each.
+use_threads(cores())

@@ -51,6 +51,14 @@ def test_threads_are_never_more_than_there_are() -> None:
     assert compiled.cores() >= 1
 
 
+def test_opencv_takes_no_more_threads_than_the_kernels() -> None:
+    code = "import cv2; from batchmod.engine import compiled; print(compiled.cores(), cv2.getNumThreads())"
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "1"}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout
+
+    assert found.split() == [b"1", b"1"]
+
+
 @pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

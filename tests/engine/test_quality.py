@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import cv2
 import pytest
 
 from batchmod.engine import compiled
@@ -17,10 +16,8 @@ _LOOKS = [pytest.param(hatched, HARSH, id="hatched"), pytest.param(judging.flat,
 def one_thread() -> Iterator[None]:
     """Tests run side by side, one on each core."""
     compiled.use_threads(1)
-    cv2.setNumThreads(1)
     yield
     compiled.use_threads(compiled.cores())
-    cv2.setNumThreads(-1)
 
 
 def _missed(bars: list[Bar]) -> str:
