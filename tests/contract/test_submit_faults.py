@@ -124,7 +124,7 @@ def test_a_fault_of_a_submit_ends_as_the_rules_say_and_nothing_is_paid_twice(nam
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("hit", "other"))
         server.faults.add(name, on="submit", after=int(name == "answer_repeats_id"), seconds=GRACE_S)
-        first = work.run()
+        first = work.run("--history-grace", "60")  # however slow the machine is, it is not over in this run
         line = work.results()["hit"]
 
         assert (first.code, line["status"], line["error_code"]) == (expected.exit, expected.status, expected.code)
@@ -201,11 +201,11 @@ def test_the_documented_failure_is_sent_again_twice_at_most(tmp_path: Path) -> N
 def test_a_service_that_cannot_be_reached_for_a_while_is_tried_again(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("one", "two"))
-        with closed_for(server, 0.5):
+        with closed_for(server, 1.5):
             done = work.run()
 
         assert (done.code, server.ledger.submits_seen) == (0, 2)
-        assert work.results()["one"]["attempts"] == "2"
+        assert int(work.results()["one"]["attempts"]) >= 2
 
 
 @pytest.mark.slow

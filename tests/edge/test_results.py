@@ -92,6 +92,7 @@ def test_a_finished_row_says_all_there_is() -> None:
         "warnings": "no sound; odd size",
         "billed": "true",
         "run_id": "run-1",
+        "review_of": 1,
         "job_key": "1-x",
         "manifest": "autumn.yaml",
         "row": 1,
