@@ -187,7 +187,11 @@ async def spoil(request: web.Request, response: web.Response, fault: Fault) -> w
         case Way.CUT_HEAD:
             hang_up(request, head[: len(head) // 2])
         case Way.CUT_BODY:
-            hang_up(request, head + body[: len(body) // 2])
+            if request.transport is not None:
+                request.transport.write(head + body[: len(body) // 2])
+            # a client may give up what it has not read yet when the end comes: the half is there well before
+            await asyncio.sleep(0.5)
+            hang_up(request)
         case Way.NO_HTTP:
             hang_up(request, b"\x16\x03\x01 this is no HTTP at all\r\n\r\n")
         case Way.WRONG_LENGTH:
