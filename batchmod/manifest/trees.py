@@ -12,6 +12,7 @@ from batchmod.errors import Place, Problem
 from batchmod.schema import Path, Schema, resolve, typed, types_of
 
 _DEPTH: Final = 100
+_TOO_DEEP: Final = f"nested more than {_DEPTH} deep"
 _EXPANDED: Final = 1_000_000
 _GROWTH: Final = 10
 _STANDARD: Final = "tag:yaml.org,2002:"
@@ -235,7 +236,7 @@ class _Builder:
     def _start(self, event: Any, node: Mapped | Listed) -> None:
         self._check_tag(event)
         if len(self.stack) >= _DEPTH:
-            raise self._refused(node.spot, f"nested more than {_DEPTH} deep")
+            raise self._refused(node.spot, _TOO_DEEP)
         if event.anchor:
             self.anchors.pop(event.anchor, None)
         self.stack.append(_Open(node=node, anchor=event.anchor))
@@ -344,6 +345,8 @@ def _said(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     spot = Spot(mark.line + 1, mark.column + 1)
     opened = error.context_mark and Spot(error.context_mark.line + 1, error.context_mark.column + 1)
     line = text.splitlines()[mark.line] if mark.line < len(text.splitlines()) else ""
+    if "nesting depth" in problem:  # newer parsers have a bound of their own, and read ahead of what they have told
+        return _problem(file, spot, _TOO_DEEP)
     if opened and "quoted scalar" in context and "end of stream" in problem:
         return _problem(file, opened, "not YAML: this quote is never closed")
     if opened and "flow" in context and "did not find expected" in problem:
