@@ -49,10 +49,10 @@ def call(*argv: str | Path, environ: Mapping[str, str], cwd: Path | None = None)
     return Ran(code=code, out=out.getvalue(), err=err.getvalue())
 
 
-def command(*argv: str | Path, environ: Mapping[str, str], cwd: Path | None = None) -> Ran:
-    """Run a command as a user does: a process of its own, without a terminal."""
+def command(*argv: str | Path, environ: Mapping[str, str], cwd: Path | None = None, under: Sequence[str] = ()) -> Ran:
+    """Run a command as a user does: a process of its own, without a terminal; `under` goes before it."""
     done = subprocess.run(
-        [sys.executable, "-m", "batchmod", *map(str, argv)],
+        [*under, sys.executable, "-m", "batchmod", *map(str, argv)],
         env=bare_environment() | dict(environ),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
