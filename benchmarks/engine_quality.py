@@ -170,7 +170,7 @@ def main() -> int:
     bars = [bar for clip in clips for bar in _judge(clip, arguments)]
     print("\nall clips")
     bars += _show("threads", _thread_bars(clips[-1]))
-    bars += _show("cuts", _cut_bars(clips))
+    bars += _show("cuts", _cut_bars(clips[: len(judging.MADE) + 1]))
     if not arguments.quick:
         bars += _show("files", _file_bars())
         demo = next(clip for clip in clips if clip.name == "demo")

@@ -230,14 +230,16 @@ def steadiness_bars(found: Compared, demands: Demands) -> list[Bar]:
     """Steady, sharp and in the style at once: each of them alone is easily had.
 
     Texture must be clearly nearer to the style than the warp's, or about as near as that of the look drawn anew:
-    of a flat look on a slow clip, even a warp leaves nothing to be desired.
+    of a flat look on a slow clip, even a warp leaves nothing to be desired. Sharpness is a share of the first
+    frame's, or of what the look drawn anew has where the clip itself goes soft.
     """
     ours = found.engine
     texture = max(demands.texture_of_flow_warp * late_texture(found.flow_warp), 1.3 * late_texture(found.filter))
+    sharpest = min(1.0, value(found.filter.style.sharpness))
     warp = value(ours.warp.short) / value(found.filter.warp.short)
     return [
         Bar(name="warp error / filter's", value=warp, high=demands.warp_of_filter),
-        Bar(name="sharpness", value=value(ours.style.sharpness), low=demands.sharpness),
+        Bar(name="sharpness", value=value(ours.style.sharpness), low=demands.sharpness * sharpest),
         Bar(name="texture distance at the end", value=late_texture(ours), high=texture),
         Bar(name="motion error, px", value=value(ours.motion.error), high=demands.motion_error),
         Bar(name="first frame, dB", value=value(ours.first_frame), low=50),

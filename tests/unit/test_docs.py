@@ -23,7 +23,11 @@ _PAGES = sorted(
     [*_ROOT.glob("*.md"), *(_ROOT / "docs").rglob("*.md")],
     key=lambda path: path.relative_to(_ROOT).as_posix(),
 )
-_OPTIONS_OF_OTHERS = {"--port", "--fault", "--seconds", "--jobs", "--kills", "--seed", "--uploads"}
+_OPTIONS_OF_OTHERS = {
+    *("--port", "--fault", "--seconds"),
+    *("--jobs", "--kills", "--seed", "--uploads"),
+    *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
+}
 """Those of the stand-in for Segmind, and of the benchmarks."""
 _SLUG = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
