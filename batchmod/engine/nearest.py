@@ -111,7 +111,8 @@ def _project(values: Bytes, width: int, positions: Integers, basis: Basis, side:
     descriptors = np.empty((count, dimensions), np.float32)
     stride = (width + side - 1) * CHANNELS
     for i in prange(count):
-        total = np.zeros(dimensions, np.float32)
+        total = descriptors[i]
+        total[:] = 0
         start = positions[i, 1] * stride + positions[i, 0] * CHANNELS
         for row in range(side):
             for k in range(side * CHANNELS):
@@ -119,7 +120,6 @@ def _project(values: Bytes, width: int, positions: Integers, basis: Basis, side:
                 value = np.float32(values[start + row * stride + k]) - basis.mean[j]
                 for d in range(dimensions):
                     total[d] += value * basis.axes[j, d]
-        descriptors[i] = total
     return descriptors
 
 
@@ -156,7 +156,9 @@ def _build(points: Floats) -> Tree:
         keys = np.empty(chosen.size, np.float32)
         for i in range(chosen.size):
             keys[i] = points[chosen[i], axis[node]]
-        order[low:high] = chosen[np.argsort(keys, kind="mergesort")]
+        ranks = np.argsort(keys, kind="mergesort")
+        for i in range(chosen.size):
+            order[low + i] = chosen[ranks[i]]
         middle = (low + high) // 2
         threshold[node] = points[order[middle], axis[node]]
         first[2 * node + 1], last[2 * node + 1] = low, middle

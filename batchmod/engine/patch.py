@@ -267,7 +267,7 @@ def search_kernel(side: int) -> _Search:
             ideas = np.empty((8, 2), np.int32)
             for column in range(frozen.shape[1]):
                 if target.confidence[row, column] >= rules.only_below:
-                    result[row, column] = frozen[row, column]
+                    result[row, column, 0], result[row, column, 1] = frozen[row, column, 0], frozen[row, column, 1]
                     continue
                 best = _best_patch(target, key, rules, frozen, ideas, (row, column), side)
                 result[row, column, 0], result[row, column, 1] = best
