@@ -16,9 +16,13 @@
 A failed job is no exception but an `Outcome`; these are for what ends a command.
 """
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a system says where a file may not grow: the disk is full, or what this user may fill of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +132,13 @@ class StoppedEarly(BatchmodError):
     def __init__(self, message: str, *, slug: str) -> None:
         super().__init__(message)
         self.slug = slug
+
+    @classmethod
+    def of(cls, error: OSError) -> "StoppedEarly":
+        """What the system refused, as the end of a run: `disk_full`, or `system` for anything else."""
+        place = f"{error.filename}: " if error.filename else ""
+        slug = "disk_full" if error.errno in NO_ROOM else "system"
+        return cls(f"{place}{error.strerror or error}; run again to go on", slug=slug)
 
 
 class FolderInUse(BatchmodError):

@@ -119,7 +119,7 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:80]
 
 
-def clear(folder: Path, *, keep: str) -> None:
+def clear(folder: Path, *, keep: str | None = None) -> None:
     """Empty a folder of everything but files with the suffix `keep`, and remove it where nothing is left."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():

@@ -18,7 +18,7 @@ from batchmod.app.options import Options
 from batchmod.app.room import Room
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint, load_ballast
-from batchmod.errors import FolderInUse, StoppedEarly, UsageError
+from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly, UsageError
 from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
 from batchmod.planning import Action, Plan
@@ -89,6 +89,10 @@ async def run(
             if options.if_locked == "refuse":
                 raise
             await clock.sleep(1.0)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise StoppedEarly.of(error) from error
+            raise
 
 
 async def _run_owned(

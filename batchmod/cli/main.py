@@ -1,6 +1,5 @@
 """argv → a command → an exit code; errors become one or more lines on standard error."""
 
-import errno
 import os
 import sys
 import traceback
@@ -49,10 +48,9 @@ def _say_os_error(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
-    slug = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "system"
-    place = f"{error.filename}: " if error.filename else ""
-    print(f"batchmod: {place}{error.strerror or error} [{slug}]; run again to go on.", file=sys.stderr)
-    return StoppedEarly.exit_code
+    stopped = StoppedEarly.of(error)
+    print(f"batchmod: {stopped} [{stopped.slug}]", file=sys.stderr)
+    return stopped.exit_code
 
 
 def _say_problems(error: ManifestError) -> None:

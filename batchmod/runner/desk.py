@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from batchmod import clock, retry
+from batchmod import clock, files, retry
 from batchmod.checkpoint import Checkpoint
+from batchmod.errors import StoppedEarly
 from batchmod.model import Event, Job, VideoFacts, Work
 from batchmod.providers.base import Provider
 from batchmod.runner import telling
@@ -37,6 +38,17 @@ class Settings:
     """id in casefold → the version its review asks to redo."""
     reuse: bool = True
     """Whether a request that another folder holds may not be sent."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """The provider's word that a request was accepted."""
+
+    work_id: int
+    attempt_id: int
+    request_id: str
+    state: Mapping[str, Any]
+    ids: str
 
 
 def _nothing_against() -> None:
@@ -94,6 +106,8 @@ class Desk:
         """Requests that were sent and left, as --no-wait asks."""
         self.unfetched = 0
         """Paid outputs that could not be fetched now."""
+        self.unwritten: list[Receipt] = []
+        """Receipts that a full disk did not take even without the ballast."""
         self.draining = False
         self._stopped = asyncio.Event()
 
@@ -118,6 +132,24 @@ class Desk:
         """Wait before something new is sent, or until nothing new is."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), max(0.0, seconds))
+
+    def write_last_receipts(self) -> None:
+        """Once nothing else runs: what is half fetched makes room for the receipts that are not written yet.
+
+        Raises StoppedEarly with the request ids where there is no room all the same: they stand nowhere else.
+        """
+        if not self.unwritten:
+            return
+        files.clear(self.tools.scratch)
+        lost: list[str] = []
+        for receipt in self.unwritten:
+            request_id, state = receipt.request_id, receipt.state
+            try:
+                self.record.accept(receipt.work_id, receipt.attempt_id, request_id=request_id, state=state)
+            except StoppedEarly as error:
+                lost.append(f"{receipt.ids} was accepted as {request_id}, which is not written down: {error}")
+        if lost:
+            raise StoppedEarly("; ".join(lost), slug="disk_full")
 
     def claim(self, task_work: Work, *, hosted: bool) -> bool:
         """Claim a request for this folder; False where another one holds it. Free work needs no claim."""

@@ -1,13 +1,11 @@
 """One run into one output folder: which works are carried on, how many at a time, and how each ends."""
 
 import asyncio
-import errno
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final
 
 from batchmod import clock, retry
-from batchmod.errors import StoppedEarly
+from batchmod.errors import NO_ROOM, StoppedEarly
 from batchmod.model import Again, Blocked, Call, Done, Failed, Job, Status, Step, Uncertain, Wait, Work
 from batchmod.planning import Action, Item, Plan
 from batchmod.runner import delivering, resolving
@@ -15,8 +13,6 @@ from batchmod.runner.desk import Desk, Settings, Tools
 from batchmod.runner.lanes import Lane, Task, new_lane
 from batchmod.runner.money import Purse
 from batchmod.runner.submitting import Left, submit
-
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Runner:
@@ -46,6 +42,7 @@ class Runner:
             await self._carry_all([*self._orphans(plan), *self._tasks(plan)])
         finally:
             timer.cancel()
+            self.desk.write_last_receipts()
         delivering.copy_existing(self.desk, plan)
         while not self.desk.draining and (found := await self.resolve()):
             tasks = (self._task(work, groups.get(work.job_key, ())) for work in found)
@@ -182,8 +179,8 @@ class Runner:
     def _look_at(self, ended: asyncio.Task[None]) -> None:
         """A broken job ends the run in good order: the others are left as the record has them."""
         error = None if ended.cancelled() else ended.exception()
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            error = StoppedEarly(f"the disk is full: {error}", slug="disk_full")
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            error = StoppedEarly.of(error)
         if isinstance(error, Exception):
             self._broken = self._broken or error
             if isinstance(error, StoppedEarly):

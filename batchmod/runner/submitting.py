@@ -1,12 +1,14 @@
 """The request that can cost money: reserve, wait for the turn, write the intent, send, write the receipt."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 from batchmod import clock, reconcile, retry
 from batchmod.errors import StoppedEarly
 from batchmod.model import Again, Blocked, Call, Failed, Reply, Sent, Step, Uncertain
 from batchmod.runner import resolving
-from batchmod.runner.desk import Desk
+from batchmod.runner.desk import Desk, Receipt
 from batchmod.runner.lanes import Lane, Task
 
 
@@ -86,7 +88,7 @@ async def _send(desk: Desk, task: Task, call: Call) -> tuple[Step, Reply]:
         request_id = provider.request_id(step.state)
         if request_id is not None:
             state = provider.saved(step.state)
-            if not record.accept(work_id, task.attempt_id, request_id=request_id, state=state):
+            if not _written(desk, task, request_id, state):
                 reason = f"the service answered with a request id that belongs to another request ({request_id})"
                 return Uncertain(state=call.state, reason=reason), reply
             desk.tell("submitted", task.work, task.jobs, request_id=request_id)
@@ -95,6 +97,19 @@ async def _send(desk: Desk, task: Task, call: Call) -> tuple[Step, Reply]:
         desk.keep_claim(work_id)
     task.lane.answered = task.lane.answered or reply.sent is Sent.ANSWERED
     return step, reply
+
+
+def _written(desk: Desk, task: Task, request_id: str, state: Mapping[str, Any]) -> bool:
+    """Write the receipt; False where its id belongs to another request. On a full disk it is kept for the run's end."""
+    work_id, attempt_id = task.work.work_id, task.attempt_id
+    assert attempt_id is not None
+    try:
+        return desk.record.accept(work_id, attempt_id, request_id=request_id, state=state)
+    except StoppedEarly:
+        ids = ", ".join(job.id for job in task.jobs)
+        receipt = Receipt(work_id=work_id, attempt_id=attempt_id, request_id=request_id, state=state, ids=ids)
+        desk.unwritten.append(receipt)
+        raise
 
 
 async def _after_refusal(desk: Desk, task: Task, step: Failed, reply: Reply) -> Step:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,6 +26,8 @@ _DEADLINE_S: Final = 3600.0
 """For one call; a file that needs longer goes on where it stopped when it is asked for again."""
 
 _WRITE_BYTES: Final = 1024**2
+_LEFT_FREE: Final = 16 * _WRITE_BYTES
+"""On a disk that fills up, the last room is for the record: an output can be fetched again, a receipt cannot."""
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _GONE: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -199,6 +203,9 @@ class _PartFile:
         """Write what is in memory to its place."""
         piece = bytes(self._pending)
         self._pending.clear()
+        room = shutil.disk_usage(self._path.parent)
+        if room.total and room.free < _LEFT_FREE:  # some network file systems tell no sizes
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         with self._path.open("r+b") as file:
             file.seek(self.size - len(piece))
             file.write(piece)

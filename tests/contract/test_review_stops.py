@@ -18,6 +18,7 @@ import pytest
 
 from batchmod import app
 from batchmod.checkpoint import BALLAST_NAME, FILE_NAME, Checkpoint
+from tests.disks import FILM, fill, small_disk
 from tests.servers.clips import Clip, encoded
 from tests.servers.segmind import SegmindStandIn
 from tests.support import PACE, Shoot, bare_environment, call, remote_rows, shoot, write_clip, write_manifest
@@ -132,30 +133,6 @@ def test_ctrl_c_at_the_question_ends_it(tmp_path: Path) -> None:
 # --- a full disk --------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
-    """A real file system of so many megabytes."""
-    folder.mkdir(parents=True)
-    words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(folder)]
-    if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run(words, check=False).returncode != 0:
-        pytest.skip("a file system can be mounted by root only")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(disk: Path) -> None:
-    """Leave not a byte on it."""
-    with (disk / "film").open("wb", buffering=0) as film:
-        for size in (1 << 20, 1 << 12):
-            try:
-                while film.write(b"x" * size) == size:
-                    pass
-            except OSError:
-                continue
-
-
 def test_without_room_for_the_ballast_nothing_is_sent(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("one"))
@@ -185,7 +162,7 @@ def test_every_receipt_is_written_down_on_a_disk_that_fills_up(tmp_path: Path, i
         assert (code, "Traceback" in err) == (3, False), err
         assert known == {job.request_id for job in server.ledger.jobs}
 
-        (disk / "film").unlink()
+        (disk / FILM).unlink()
         server.faults.clear()
 
         assert (work.run().code, server.ledger.paid_twice(), server.ledger.accepted) == (0, {}, 10)

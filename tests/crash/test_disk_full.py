@@ -9,35 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.filler import FILL_NAME
+from tests.disks import FILM, small_disk
 from tests.servers.clips import Clip, encoded, unique
 from tests.servers.segmind import SegmindStandIn
 from tests.storms import disagreements, environ, half_files
 from tests.support import Ran, Shoot, remote_rows, shoot
 
 FILLER = Path(__file__).with_name("filler.py")
-DISK = "64m"
-"""Room for the 32 MB that a run wants free before it pays, and for some outputs."""
 IDS = [f"r{number}" for number in range(8)]
 PAGE = 4096
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)]
-    try:
-        mounted = sys.platform == "linux" and subprocess.run(words, capture_output=True, check=False).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("a small disk can only be mounted by root on Linux")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own: room for the 32 MB that a run wants free before it pays, and for some outputs."""
+    with small_disk(tmp_path / "disk", megabytes=64) as mounted:
+        yield mounted
 
 
 @pytest.fixture
@@ -66,7 +53,7 @@ def ids_kept(work: Shoot) -> set[str]:
 def broken_promises(work: Shoot, *how: str) -> list[str]:
     """Fill the disk, look what was kept, make room, go on, and say which promises did not hold."""
     first = run_and_fill(work, *how)
-    filled = work.manifest.with_name(FILL_NAME)
+    filled = work.manifest.with_name(FILM)
     broken = [] if filled.exists() else ["the disk was never filled"]
     broken += [] if first.code in (0, 3) else [f"the full disk ended it with {first.code}: {first.err}"]
     filled.unlink(missing_ok=True)
@@ -91,9 +78,9 @@ SAMPLE = [(3, 0), (6, 0), (8, 3), (11, 0), (16, 1), (24, 0)]
 
 @pytest.mark.parametrize(("k", "pages"), SAMPLE)
 def test_the_disk_fills_up_and_the_ids_of_all_that_was_paid_for_are_kept(
-    k: int, pages: int, small_disk: Path, server: SegmindStandIn
+    k: int, pages: int, disk: Path, server: SegmindStandIn
 ) -> None:
-    assert broken_promises(shoot(small_disk, server, remote_rows(*IDS)), str(k), str(pages * PAGE)) == []
+    assert broken_promises(shoot(disk, server, remote_rows(*IDS)), str(k), str(pages * PAGE)) == []
 
 
 @pytest.mark.slow
@@ -101,12 +88,25 @@ def test_the_disk_fills_up_and_the_ids_of_all_that_was_paid_for_are_kept(
 @pytest.mark.parametrize("pages", [0, 1, 2, 3, 5, 8, 13, 21, 34, 64, 128])
 @pytest.mark.parametrize("k", range(2, EVENTS, 3))
 def test_wherever_the_disk_fills_up_the_ids_of_all_that_was_paid_for_are_kept(
-    k: int, pages: int, small_disk: Path, server: SegmindStandIn
+    k: int, pages: int, disk: Path, server: SegmindStandIn
 ) -> None:
-    assert broken_promises(shoot(small_disk, server, remote_rows(*IDS)), str(k), str(pages * PAGE)) == []
+    assert broken_promises(shoot(disk, server, remote_rows(*IDS)), str(k), str(pages * PAGE)) == []
 
 
-def test_without_its_ballast_a_run_would_lose_ids_on_a_full_disk(small_disk: Path, server: SegmindStandIn) -> None:
-    promises = broken_promises(shoot(small_disk, server, remote_rows(*IDS)), "8", "0", "bare")
+def test_without_its_ballast_a_run_would_lose_ids_on_a_full_disk(disk: Path, server: SegmindStandIn) -> None:
+    promises = broken_promises(shoot(disk, server, remote_rows(*IDS)), "8", "0", "bare")
 
     assert any(promise.endswith(" kept") for promise in promises)
+
+
+def test_an_id_that_no_disk_takes_is_said(disk: Path, server: SegmindStandIn) -> None:
+    work = shoot(disk, server, remote_rows(*IDS))
+    ended = run_and_fill(work, "8", "0", "bare")
+    lost = {job.request_id for job in server.ledger.jobs} - ids_kept(work)
+
+    assert lost
+    assert [request_id for request_id in lost if request_id not in ended.err] == []
+
+
+def test_what_is_half_fetched_makes_room_for_ids(disk: Path, server: SegmindStandIn) -> None:
+    assert broken_promises(shoot(disk, server, remote_rows(*IDS)), "8", "0", "bare", "half-fetched") == []

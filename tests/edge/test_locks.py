@@ -19,6 +19,7 @@ from batchmod.checkpoint import Checkpoint
 from batchmod.errors import FolderInUse, StoppedEarly
 from batchmod.model import Status
 from tests import given
+from tests.disks import small_disk
 from tests.servers.clips import Clip
 from tests.servers.segmind import SegmindStandIn
 from tests.support import PACE, Shoot, bare_environment, remote_rows, shoot, write_clip, write_manifest
@@ -435,19 +436,6 @@ def test_epochs_go_up(tmp_path: Path) -> None:
 
 
 # --- room ---
-
-
-@contextmanager
-def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
-    """A real file system of so many megabytes."""
-    folder.mkdir(parents=True)
-    words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(folder)]
-    if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run(words, check=False).returncode != 0:
-        pytest.skip("a file system can be mounted by root only")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_disk_that_is_nearly_full_takes_nothing_that_is_paid_for(tmp_path: Path) -> None:

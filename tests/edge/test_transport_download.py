@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from batchmod.transport import Fetched, Transport
+from tests.disks import fill, small_disk
 from tests.servers.sockets import Peer, RawServer, Script, free_port, self_signed, tls_server
 
 VIDEO = os.urandom(2_500_000)
@@ -319,3 +320,15 @@ def test_a_full_disk_is_said_as_it_is(tmp_path: Path) -> None:
     with RawServer(always()) as server, pytest.raises(OSError, match="No space") as caught:
         download(server.url, full)
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_the_last_room_of_a_disk_is_left_to_the_record(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=32) as disk, RawServer(always()) as server:
+        film = fill(disk, rest=15 << 20)
+        with pytest.raises(OSError, match="No space") as caught:
+            download(server.url, disk / "a.part")
+        written = (disk / "a.part").stat().st_size
+        film.unlink()
+
+        assert (caught.value.errno, written) == (errno.ENOSPC, 0)
+        assert download(server.url, disk / "a.part", resume=True).sha256 == HASH
