@@ -5,6 +5,7 @@ miss is a claim: a hosted request is claimed here before its intent is written, 
 it. Work of the embedded engine is free and never stands here.
 """
 
+import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
@@ -103,7 +104,11 @@ def _claim(row: tuple[Any, ...]) -> Claim:
 
 
 def _refused(path: Path, error: Exception) -> StoppedEarly:
-    text = f"the index of paid work cannot be used: {path}: {error}; move it away, it is made anew from the records"
+    if isinstance(error, OSError) or not os.access(path.parent, os.W_OK) or not os.access(path, os.F_OK):
+        cure = "set BATCHMOD_HOME to a folder that can be written and that stays"
+    else:
+        cure = "move it away, it is made anew from the records"
+    text = f"the index of paid work cannot be used: {path}: {error}; {cure}"
     return StoppedEarly(text, slug="index_refused")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from batchmod import clock, files, index, providers, results
 from batchmod.app import evidence, owning, pointer, settling, trail
 from batchmod.app import folder as folders
-from batchmod.app.services import Services, index_file
+from batchmod.app.homes import index_file
+from batchmod.app.services import Services
 from batchmod.checkpoint import FILE_NAME, anew
 from batchmod.errors import RecordRefused, UsageError
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from batchmod import executors, files, index, providers
+from batchmod.app.homes import cache_folder, index_file
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.clock import now
 from batchmod.errors import MissingExtra, MissingKey, RecordRefused, UsageError
@@ -69,7 +70,11 @@ class Services:
 
     def elsewhere(self, record: Checkpoint | None) -> dict[str, Claim]:
         """job_key → what other output folders of this user have paid for, or are paying for."""
-        return index.elsewhere(index_file(self.environ), record.fact("folder_id") if record else None)
+        try:
+            place = index_file(self.environ)
+        except UsageError:  # a plan may be looked at; a paid run is refused when it opens the index
+            return {}
+        return index.elsewhere(place, record.fact("folder_id") if record else None)
 
     def open_index(self, record: Checkpoint, folder: Path) -> index.Index:
         """The index, told what this folder's record says; a copy of a folder gets an id of its own."""
@@ -147,22 +152,5 @@ def engine_installed() -> bool:
 
 def identities(environ: Mapping[str, str]) -> files.Identities:
     """Content hashes, remembered in the user's cache folder."""
-    return files.Identities(cache_folder(environ) / "identities.json")
-
-
-def index_file(environ: Mapping[str, str]) -> Path:
-    """The per-user index of paid work: below BATCHMOD_HOME, else where the system keeps a user's data."""
-    home = environ.get("BATCHMOD_HOME")
-    if home:
-        return Path(home) / index.FILE_NAME
-    base = environ.get("XDG_DATA_HOME") or environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path(environ.get("HOME", ".")) / ".local" / "share") / "batchmod" / index.FILE_NAME
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Our own cache folder: below BATCHMOD_HOME, else where the system keeps caches."""
-    home = environ.get("BATCHMOD_HOME")
-    if home:
-        return Path(home) / "cache"
-    base = environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path(environ.get("HOME", ".")) / ".cache") / "batchmod"
+    folder = cache_folder(environ)
+    return files.Identities(None if folder is None else folder / "identities.json")

@@ -1,6 +1,7 @@
 """The record, open: what it knows."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,19 @@ _MONEY: Final = (
 _NO_FLOORS: Final[Mapping[str, float]] = {}
 
 
+def _uri_to_look(path: Path) -> str:
+    """How to open a record without changing it.
+
+    Not read-only where one may write: such a connection leaves its -wal and -shm files behind. Where one may not,
+    SQLite could not make them: then a record whose log is empty is taken as a file that nobody changes.
+    """
+    uri = path.absolute().as_uri()
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return f"{uri}?mode=rw"
+    log = path.with_name(f"{path.name}-wal")
+    return f"{uri}?mode=ro" if log.exists() and log.stat().st_size else f"{uri}?mode=ro&immutable=1"
+
+
 class Reader:
     """One output folder's record, open."""
 
@@ -35,8 +49,7 @@ class Reader:
             raise RecordRefused(f"{path}: there is no record; has `batchmod run` been here?")
         try:
             refuse_foreign(path)
-            # Not mode=ro: such a connection leaves its -wal and -shm files behind.
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=10.0)
+            db = sqlite3.connect(_uri_to_look(path), uri=True, isolation_level=None, timeout=10.0)
             db.execute("PRAGMA query_only=ON")
         except (OSError, sqlite3.DatabaseError) as error:
             raise unreadable(path, error) from error

@@ -123,9 +123,7 @@ def schema(args: argparse.Namespace, environ: Environ) -> int:
     return 0
 
 
-def demo(args: argparse.Namespace, environ: Environ) -> int:
-    """Copy the example beside its clip, and run it on the embedded engine."""
-    folder = Path(args.folder)
+def _copy_example(folder: Path) -> None:
     source = files.packaged("manifests", "demo.yaml").parent
     (folder / "manifests").mkdir(parents=True, exist_ok=True)
     for item in ("demo.yaml", "demo"):
@@ -136,5 +134,15 @@ def demo(args: argparse.Namespace, environ: Environ) -> int:
             shutil.copytree(source / item, target)
         else:
             shutil.copyfile(source / item, target)
+
+
+def demo(args: argparse.Namespace, environ: Environ) -> int:
+    """Copy the example beside its clip, and run it on the embedded engine."""
+    folder = Path(args.folder)
+    try:
+        _copy_example(folder)
+    except OSError as error:
+        text = f"the example cannot be copied: {error.filename}: {error.strerror or error}; name another folder"
+        raise UsageError(f"{text}: batchmod demo FOLDER") from error
     argv = ["run", str(folder / "manifests" / "demo.yaml"), *(["--quiet"] if args.quiet else [])]
     return run(parser().parse_args(argv), environ)

@@ -91,39 +91,50 @@ def trouble(event: Event, label: str) -> str | None:
     if event.kind not in _TROUBLE:
         return None
     why = event.facts.get("message") or event.facts.get("reason") or ""
+    if event.kind == "stopping":
+        return f"{label}: stopping ({event.facts.get('code')}): nothing more is sent"
     if event.kind == "left":
         return f"{event.id or label}: sent; collect it before {event.facts.get('collect_by') or 'it expires'}"
     return f"{event.id or label}: {event.kind}: {why}"
 
 
 class Bar:
-    """A tqdm bar on standard error."""
+    """A tqdm bar on standard error, from the moment that the run goes ahead: before that there may be a question."""
 
     def __init__(self, label: str, total: int) -> None:
         self._label, self._tally = label, Tally(total)
+        self._bar: Any = None
+
+    def _drawn(self, total: int) -> Any:
         form = "{desc} {percentage:3.0f}% |{bar}| {n:.3g}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
         # A terminal that does not know its size (some recorders) says 0 by 0, and tqdm would draw nothing.
         known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
         size: Any = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
-        self._bar: Any = tqdm(total=total, desc=label, bar_format=form, file=sys.stderr, **size)
+        return tqdm(total=total, desc=self._label, bar_format=form, file=sys.stderr, **size)
 
     def observe(self, event: Event) -> None:
         """Move the bar."""
         self._tally.add(event)
         line = trouble(event, self._label)
         if line:
-            self._bar.write(line, file=sys.stderr)
+            tqdm.write(line, file=sys.stderr)
+        if event.kind == "planned":
+            self._bar = self._drawn(self._tally.total)
+        if self._bar is None:
+            return
         self._bar.set_postfix_str(self._tally.words(), refresh=False)
         self._bar.update(round(self._tally.reached, 2) - self._bar.n)
 
     def tick(self) -> None:
         """Let the time run."""
-        self._bar.refresh()
+        if self._bar is not None:
+            self._bar.refresh()
 
     def close(self) -> None:
         """Leave the bar as it is."""
-        self._bar.refresh()
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.refresh()
+            self._bar.close()
 
 
 class Lines:

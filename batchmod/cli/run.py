@@ -114,6 +114,11 @@ def _confirm(plan_: Plan, loaded: app.Loaded) -> bool:
         signal.signal(signal.SIGINT, before)
 
 
+def _nothing(summary: app.Summary) -> str:
+    """Why nothing was made."""
+    return "stopped, nothing made" if summary.stop_reason else "nothing new to make"
+
+
 def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:
     for warning in summary.warnings:
         print(f"{name}: {warning}", file=sys.stderr)
@@ -122,7 +127,7 @@ def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:
     if quiet:
         return
     shown = files.shortest(summary.folder)
-    made = f"{counted(summary.made, 'video')} made in {shown}/videos" if summary.made else "nothing new to make"
+    made = f"{counted(summary.made, 'video')} made in {shown}/videos" if summary.made else _nothing(summary)
     made += f", {counted(summary.copied, 'copy').replace('copys', 'copies')}" if summary.copied else ""
     money = f", {usd(summary.spent_usd)}" if summary.spent_usd else ""
     took = f"{duration(summary.seconds)}{money}, {counts(summary.counts)}"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from batchmod.media.containers import OpenVideo, open_video, reporting
 from batchmod.media.reading import frame_rate, matrix_for
 from batchmod.media.sound import Sound
+from batchmod.media.stamps import clock_of
 
 _ACCURATE: Final = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _ENCODER: Final = {"crf": "16", "preset": "veryfast", "mbtree": "0"}
@@ -29,9 +30,10 @@ class VideoWriter:
     """Writes frames to `target` with the clock, the sound, the pixel shape and the colour primaries of the clip `like`.
 
     H.264 (libx264, crf 16) in MP4 whatever `target` is called, index first, so that it plays while it loads.
-    `pts` count in `like`'s time base and survive exactly; an MPEG-TS clock, which starts anywhere, is moved
-    to 0. Even sizes are yuv420p; H.264 cannot say an odd size in 4:2:0 (a chroma sample covers 2x2 pixels),
-    so these are yuv444p, which not every player shows. The matrix is BT.709 for high definition and BT.601
+    `pts` count in `like`'s time base and survive exactly; where Matroska has rounded even ones to milliseconds,
+    the rate survives. An MPEG-TS clock, which starts anywhere, is moved to 0. Even sizes are yuv420p; H.264
+    cannot say an odd size in 4:2:0 (a chroma sample covers 2x2 pixels), so these are yuv444p, which not every
+    player shows. The matrix is BT.709 for high definition and BT.601
     below, tagged, limited range. Leaving by an exception closes everything and removes nothing.
     """
 
@@ -50,7 +52,7 @@ class VideoWriter:
                 av.open(str(self._target.absolute()), "w", format="mp4", options={"movflags": "+faststart"})
             )
             self._open = stack.pop_all()
-        self._time_base = self._source.stream.time_base or 1 / frame_rate(self._source.stream)
+        self._clock = clock_of(self._like, self._source)
         self._origin_s = _origin_s(self._source)
         return self
 
@@ -74,10 +76,10 @@ class VideoWriter:
             video, sound = self._tracks
             if (video.width, video.height) == (width, height):
                 frame = _yuv(rgb, video.pix_fmt or "yuv420p")
-                frame.pts = pts - round(self._origin_s / self._time_base)
-                frame.time_base = self._time_base
+                frame.pts = self._clock.stamp(pts) - round(self._origin_s / self._clock.time_base)
+                frame.time_base = self._clock.time_base
                 self._output.mux(video.encode(frame))
-                sound.mux(until_s=frame.pts * self._time_base)
+                sound.mux(until_s=frame.pts * self._clock.time_base)
                 return
         raise ValueError(f"a frame of {width}x{height} in a clip of {video.width}x{video.height}")
 
@@ -86,7 +88,7 @@ class VideoWriter:
         video = self._output.add_stream("libx264", rate=frame_rate(source), options=dict(_ENCODER))
         video.width, video.height = width, height
         video.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
-        video.time_base = video.codec_context.time_base = self._time_base
+        video.time_base = video.codec_context.time_base = self._clock.time_base
         video.codec_context.thread_count = _THREADS
         video.codec_context.color_range = ColorRange.MPEG
         video.codec_context.colorspace = matrix_for(width, height)

@@ -233,7 +233,8 @@ def doubt(source: VideoFacts | None, output: VideoFacts) -> str | None:
     reasons = []
     if source.duration_s and output.duration_s and abs(source.duration_s - output.duration_s) > _DURATION_TOLERANCE_S:
         reasons.append(f"{output.duration_s:.2f} s instead of {source.duration_s:.2f} s")
-    if source.fps and output.fps and abs(float(source.fps - output.fps)) > _RATE_TOLERANCE:
+    as_many = source.frames is not None and source.frames == output.frames and not reasons
+    if not as_many and source.fps and output.fps and abs(float(source.fps - output.fps)) > _RATE_TOLERANCE:
         reasons.append(f"{float(output.fps):g} fps instead of {float(source.fps):g}")
     if (source.width, source.height) != (output.width, output.height):
         reasons.append(f"{output.width}x{output.height} instead of {source.width}x{source.height}")

@@ -9,7 +9,18 @@ import pytest
 
 from tests.servers.clips import Clip
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Ran, call, command, read_results, shoot, write_clip, write_manifest, write_picture
+from tests.support import (
+    PACE,
+    Ran,
+    as_anyone,
+    call,
+    command,
+    read_results,
+    shoot,
+    write_clip,
+    write_manifest,
+    write_picture,
+)
 
 GOOD = "  - {id: good, video_url: clip.mp4, prompt: as wool}\n"
 
@@ -152,10 +163,8 @@ def test_all_mistakes_of_several_manifests_are_said_at_once(server: SegmindStand
 def test_a_clip_that_may_not_be_read_is_said_before_anything_is_sent(server: SegmindStandIn, tmp_path: Path) -> None:
     write_clip(tmp_path / "closed.mp4").chmod(0)
     (tmp_path / "m.csv").write_text("video_url\nclosed.mp4\n", encoding="utf-8")
-    # root reads every file, unless it lets go of the right to
-    as_anyone = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
     environ = {**server.environment(), "BATCHMOD_HOME": str(tmp_path / "home")}
-    done = command("run", "--yes", "--provider", "segmind", "m.csv", environ=environ, cwd=tmp_path, under=as_anyone)
+    done = command("run", "--yes", "--provider", "segmind", "m.csv", environ=environ, cwd=tmp_path, under=as_anyone())
 
     assert done.code == 2
     assert done.err.splitlines()[0] == "m.csv:2:A (video_url): 'closed.mp4' may not be read"

@@ -17,6 +17,7 @@ from tests.support import (
     PACE,
     Ran,
     Shoot,
+    as_anyone,
     bare_environment,
     call,
     command,
@@ -347,6 +348,29 @@ def test_a_record_that_is_none_is_refused(server: SegmindStandIn, tmp_path: Path
     assert "record" in done.err
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_a_folder_that_may_only_be_read_can_be_looked_at(server: SegmindStandIn, tmp_path: Path) -> None:
+    work = shoot(tmp_path, server, remote_rows("a"))
+    work.run()
+    places = [work.folder, *work.folder.rglob("*")]
+    modes = {place: place.stat().st_mode for place in places}
+    for place in places:
+        place.chmod(0o555 if place.is_dir() else 0o444)
+    try:
+        asked = [(words, command(*words, environ=work.environ, under=as_anyone())) for words in looks_at(work)]
+    finally:
+        for place in places:
+            place.chmod(modes[place])
+
+    assert [(words, done.code, done.err) for words, done in asked if done.code] == []
+    assert "1 succeeded" in asked[0][1].out
+    assert sorted(work.folder.rglob("*")) == sorted(places[1:])
+
+
+def looks_at(work: Shoot) -> list[tuple[str, ...]]:
+    return [("status", str(work.folder)), ("plan", str(work.manifest), "--provider", "segmind")]
+
+
 def test_a_folder_of_another_manifest_is_refused(server: SegmindStandIn, tmp_path: Path) -> None:
     first = shoot(tmp_path, server, remote_rows("a"))
     first.run()
@@ -437,3 +461,5 @@ def test_on_a_terminal_a_paid_run_shows_its_price_and_asks(
     assert (done.code, server.ledger.billed) == (code, billed)
     assert all(text in done.err for text in ("2 paid requests", "$1.20", "a: segmind, adhere_1", "Send them?"))
     assert set(work.statuses().values()) == {"succeeded" if billed else "planned"}
+    assert "|" not in done.err.partition("Send them?")[0]  # the bar begins after the question
+    assert ("stopped, nothing made" in done.out) == (not billed)

@@ -36,6 +36,20 @@ def duration_s(path: Path) -> float:
         return (container.duration or 0) / av.time_base
 
 
+def write_stamped(path: Path, stamps_ms: list[int], *, rate: Fraction) -> Path:
+    """A clip whose frames are shown at these milliseconds, and whose container is told a rate."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libvpx" if path.suffix == ".webm" else "libx264", rate=rate)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+        for stamp in stamps_ms:
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), stamp % 255, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return path
+
+
 def write_tones(
     path: Path,
     codec: str,
@@ -152,6 +166,32 @@ def test_sound_lies_beside_its_pictures(tmp_path: Path) -> None:
     for kind, at in packets:
         latest[kind] = at
         assert abs(latest["video"] - latest["audio"]) < 1.1
+
+
+@pytest.mark.parametrize("start_ms", [0, 7])
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60)])
+@pytest.mark.parametrize("name", ["source.mkv", "source.webm"])
+def test_the_rate_survives_a_container_that_rounds_to_milliseconds(
+    tmp_path: Path, name: str, rate: Fraction, start_ms: int
+) -> None:
+    source = write_stamped(tmp_path / name, [start_ms + round(1000 * k / rate) for k in range(48)], rate=rate)
+    target = tmp_path / "copy.mp4"
+    frames = copied(source, target)
+
+    written = media.probe_video(target)
+    again = list(media.read_frames(target))
+    assert (written.fps, written.frames) == (rate, 48)
+    assert again[0].at_s == pytest.approx(start_ms / 1000, abs=1e-6)
+    assert max(abs(old.at_s - new.at_s) for old, new in zip(frames, again, strict=True)) < 0.0011
+
+
+def test_uneven_frames_keep_their_times_whatever_the_container(tmp_path: Path) -> None:
+    stamps = [0, 33, 83, 100, 200, 233, 283, 300]
+    source = write_stamped(tmp_path / "source.mkv", stamps, rate=Fraction(24))
+    target = tmp_path / "copy.mp4"
+    copied(source, target)
+
+    assert [round(frame.at_s * 1000) for frame in media.read_frames(target)] == stamps
 
 
 @pytest.mark.parametrize(("codec", "into"), [("aac", "aac"), ("mp3", "mp3"), ("ac3", "ac3"), ("flac", "flac")])

@@ -26,9 +26,10 @@ _PAGES = sorted(
 _OPTIONS_OF_OTHERS = {
     *("--port", "--fault", "--seconds"),
     *("--jobs", "--kills", "--seed", "--uploads"),
+    "--exclude-editable",
     *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
 }
-"""Those of the stand-in for Segmind, and of the benchmarks."""
+"""Those of the stand-in for Segmind, of the benchmarks, and of pip."""
 _SLUG = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
 
