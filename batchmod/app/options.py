@@ -25,8 +25,8 @@ class Options:
     retry_failed: bool = False
     reuse: bool = True
     pay_again: tuple[str, ...] = ()
-    until_s: float | None = None
-    """Seconds from now after which nothing new is sent."""
+    until: float | None = None
+    """The moment (Unix seconds) after which nothing new is sent."""
     no_wait: bool = False
     accept_expiry: bool = False
     max_in_flight: int | None = None

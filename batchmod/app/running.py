@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -85,10 +86,12 @@ async def run(
                 return await _run_owned(loaded, options, owner=owner, observe=observe, confirm=confirm, control=control)
         except FolderInUse:
             if options.if_locked == "skip":
-                return _skipped(loaded)
+                return _not_begun(loaded, 0, message="another run holds the folder; skipped")
             if options.if_locked == "refuse":
                 raise
             await clock.sleep(1.0)
+            if control.stopped is not None:
+                return _not_begun(loaded, SIGNALLED[control.stopped], stop_reason=control.stopped)
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise StoppedEarly.of(error) from error
@@ -122,7 +125,7 @@ async def _run_owned(
         try:
             await runner.resolve()
             plan = make_plan(record, loaded, options)
-            declined = not _may_go(plan, loaded, options, confirm)
+            declined = not runner.desk.draining and not _may_go(plan, loaded, options, confirm)
             new_rows = folders.store_rows(record, loaded, plan)
             if not declined:
                 record.begin_run(run_id, at=began)
@@ -219,7 +222,7 @@ def _runner(
         history_grace_s=options.history_grace_s,
         reuse=options.reuse,
         no_wait=options.no_wait,
-        until_s=options.until_s,
+        until=options.until,
         redo=_redo(record, loaded),
     )
     tools = Tools(
@@ -276,6 +279,8 @@ class Log:
 
     def __enter__(self) -> Self:
         self._file = self._path.open("a", encoding="utf-8")
+        if not _ends_a_line(self._path):  # a kill or a full disk cut the last event; the next one is whole
+            self._file.write("\n")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -291,11 +296,21 @@ class Log:
         self.spent_usd += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
         if event.kind not in _PASSING:
             files.append_lines(self._file, [as_json(event)])
-        self._observe(event)
+        try:
+            self._observe(event)
+        except OSError:  # whoever watched has gone: a request that is half sent is not left for that
+            self._observe = lambda _: None
 
     def tell(self, kind: str, *, run_id: str, **facts: Any) -> None:
         """An event of the run itself."""
         self.write(Event(kind=kind, at=clock.iso(clock.now()), run_id=run_id, facts=facts))
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return file.read(1) in (b"", b"\n")
 
 
 def as_json(event: Event) -> dict[str, Any]:
@@ -383,8 +398,10 @@ def _write_run_json(summary: Summary, *, run_id: str, began: float) -> None:
     files.write_whole(summary.folder / "run.json", lambda file: file.write(text))
 
 
-def _skipped(loaded: Loaded) -> Summary:
+def _not_begun(
+    loaded: Loaded, exit_code: int, *, message: str | None = None, stop_reason: str | None = None
+) -> Summary:
     return Summary(
-        folder=loaded.folder, exit_code=0, counts={}, made=0, copied=0, spent_usd=0.0, seconds=0.0,
-        message="another run holds the folder; skipped",
+        folder=loaded.folder, exit_code=exit_code, counts={}, made=0, copied=0, spent_usd=0.0, seconds=0.0,
+        message=message, stop_reason=stop_reason,
     )  # fmt: skip

@@ -139,8 +139,8 @@ class Checkpoint(Reader):
             self._accept(work_id, attempt_id, request_id, state)
         except sqlite3.IntegrityError:
             return False
-        except StoppedEarly:
-            if not drop_ballast(self.path):
+        except StoppedEarly as error:
+            if _is_locked(error.__cause__) or not drop_ballast(self.path):
                 raise
             self.starved = True
             self._accept(work_id, attempt_id, request_id, state)
@@ -349,6 +349,11 @@ class Checkpoint(Reader):
                 "UPDATE run SET ended_at = ?, exit_code = ?, stop_reason = ? WHERE run_id = ?",
                 (at, exit_code, stop_reason, run_id),
             )
+
+
+def _is_locked(error: BaseException | None) -> bool:
+    """Whether another process holds the record: no room is wanting then."""
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _fail(db: sqlite3.Connection, work_id: int, *, code: str, message: str, billed: bool | None, at: float) -> None:

@@ -57,7 +57,7 @@ def _add_run(commands: Any) -> None:
     run = _add(commands, "run", text, _manifests, _selection, _pace, _json, _quiet)
     run.add_argument("--dry-run", action="store_true", help="the same as `batchmod plan`")
     run.add_argument("--yes", action="store_true", help="spend without asking")
-    run.add_argument("--until", metavar="TIME", help="send nothing new after 06:00, or after 2h30m")
+    run.add_argument("--until", type=_moment, metavar="TIME", help="send nothing new after 06:00, or after 2h30m")
     run.add_argument("--no-wait", action="store_true", help="send and leave; a later run collects")
     run.add_argument("--accept-expiry", action="store_true", help="--no-wait although outputs expire within a day")
     run.add_argument("--add", action="store_true", help="add this manifest's rows to another one's output folder")
@@ -139,6 +139,17 @@ def pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:
             raise ValueError(f"{option} takes NAME=VALUE, not '{value}'")
         found.append((name.strip(), rest.strip()))
     return found
+
+
+def _moment(text: str) -> float:
+    """A moment (Unix seconds): the command's own beginning is what a duration counts from."""
+    from batchmod import clock
+
+    at = clock.now()
+    try:
+        return at + clock.seconds_until(text, at=at)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> int:

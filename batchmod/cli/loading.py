@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from batchmod import app, clock
+from batchmod import app
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli.arguments import pairs
@@ -35,7 +35,7 @@ def options_of(args: argparse.Namespace) -> Options:
         retry_failed=getattr(args, "retry_failed", False),
         reuse=not getattr(args, "no_reuse", False),
         pay_again=tuple(getattr(args, "pay_again", ())),
-        until_s=_until(getattr(args, "until", None)),
+        until=getattr(args, "until", None),
         no_wait=getattr(args, "no_wait", False),
         accept_expiry=getattr(args, "accept_expiry", False),
         max_in_flight=getattr(args, "max_in_flight", None),
@@ -53,15 +53,6 @@ def state_of(args: argparse.Namespace) -> Path | None:
     """Where `--state` wants the record."""
     given = getattr(args, "state", None)
     return None if given is None else Path(given)
-
-
-def _until(when: str | None) -> float | None:
-    if when is None:
-        return None
-    try:
-        return clock.seconds_until(when, at=clock.now())
-    except ValueError as error:
-        raise UsageError(f"--until: {error}") from None
 
 
 def load_all(args: argparse.Namespace, environ: Environ) -> list[app.Loaded]:

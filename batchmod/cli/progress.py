@@ -174,8 +174,11 @@ class JsonLines:
     """Each event as a JSON object on standard output."""
 
     def observe(self, event: Event) -> None:
-        """Print it."""
-        print(json.dumps(as_json(event), ensure_ascii=False), flush=True)
+        """Print it; where nobody reads on, the run goes on all the same."""
+        try:
+            print(json.dumps(as_json(event), ensure_ascii=False), flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def tick(self) -> None:
         """Time is no event."""

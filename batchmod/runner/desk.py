@@ -30,8 +30,8 @@ class Settings:
     stop_after_failures: int = 5
     poll_deadline_s: float = 3600.0
     history_grace_s: float = 600.0
-    until_s: float | None = None
-    """Seconds from the start after which nothing new is sent."""
+    until: float | None = None
+    """The moment (Unix seconds) after which nothing new is sent."""
     no_wait: bool = False
     """Send and leave; a later run collects."""
     redo: Mapping[str, int] = field(default_factory=dict)

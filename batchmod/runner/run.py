@@ -52,8 +52,8 @@ class Runner:
 
     async def _end_in_time(self) -> None:
         """Nothing new is sent after the time that was given; what was sent is collected."""
-        if self.desk.settings.until_s is not None:
-            await clock.sleep(self.desk.settings.until_s)
+        if self.desk.settings.until is not None:
+            await clock.sleep(self.desk.settings.until - clock.now())
             self.desk.stop("until", "the time that was given is over; nothing more is sent")
 
     async def _warn_of_balance(self, plan: Plan) -> None:

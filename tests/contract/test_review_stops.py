@@ -1,5 +1,6 @@
 """A hand on the brake, a full disk, and eyes on a folder that is being worked on."""
 
+import json
 import os
 import pty
 import resource
@@ -11,12 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from batchmod import app
+from batchmod import app, files
 from batchmod.checkpoint import BALLAST_NAME, FILE_NAME, Checkpoint
 from tests.disks import FILM, fill, small_disk
 from tests.servers.clips import Clip, encoded
@@ -27,10 +28,16 @@ Process = subprocess.Popen[str]
 
 
 @contextmanager
-def running(work: Shoot, *argv: str, also: tuple[Path, ...] = (), most_bytes: int | None = None) -> Iterator[Process]:
-    """A paid run in a process of its own; `most_bytes`: no file of its may be larger."""
+def running(
+    work: Shoot,
+    *argv: str,
+    also: tuple[Path, ...] = (),
+    most_bytes: int | None = None,
+    word: tuple[str, ...] = ("--yes",),
+) -> Iterator[Process]:
+    """A paid run in a process of its own; `most_bytes`: no file of its may be larger; `word`: for the money."""
     manifests = map(str, (work.manifest, *also))
-    words = ("run", *manifests, "--provider", "segmind", "--yes", "--history-grace", "0.3", *PACE, *argv)
+    words = ("run", *manifests, "--provider", "segmind", *word, "--history-grace", "0.3", *PACE, *argv)
     process = subprocess.Popen(
         [sys.executable, "-m", "batchmod", *words],
         env=bare_environment() | work.environ,
@@ -101,6 +108,83 @@ def test_after_a_stop_nothing_is_sent_up_and_nobody_waits_for_his_turn(tmp_path:
         assert (done.code, server.ledger.submits_seen) == (3, 1)
         assert server.ledger.uploads <= 8
         assert time.monotonic() - began < 8
+
+
+def test_a_time_that_was_given_counts_from_the_command_also_while_it_waits_for_the_folder(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        with ExitStack() as lock:
+            lock.enter_context(held(work.folder))
+            with running(work, "--if-locked", "wait", "--until", "1s") as process:
+                time.sleep(3)
+                lock.close()
+                code, err = ended(process)
+
+        assert (code, server.ledger.submits_seen) == (3, 0), err
+        assert "the time that was given is over" in err
+
+
+def test_a_stop_ends_the_wait_for_a_folder(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        with held(work.folder), running(work, "--if-locked", "wait") as process:
+            time.sleep(2)
+            process.send_signal(signal.SIGTERM)
+            code, err = ended(process)
+
+        assert (code, server.ledger.submits_seen) == (143, 0), err
+
+
+def test_a_stop_while_the_history_is_asked_asks_nothing_more_of_anybody(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("known", "lost"))
+        server.faults.add("accept_then_reset", on="submit", match="/lost.mp4")
+        work.run(environ={name: value for name, value in work.environ.items() if "HISTORY" not in name})
+        work.rows(remote_rows("known", "lost", "new"))
+        server.faults.add("accept_then_delay", on="history", times=None, seconds=2)
+        seen = len(server.ledger.requests)
+        with running(work, word=()) as process:
+            server.ledger.wait_until(lambda ledger: len(ledger.requests) > seen, timeout_s=20)
+            process.send_signal(signal.SIGTERM)
+            code, err = ended(process)
+
+        assert (code, server.ledger.submits_seen) == (143, 2), err
+
+
+def test_whoever_stops_reading_events_does_not_stop_the_run(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one", "two"))
+        with running(work, "--json") as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.stdout.close()
+            process.stdout = None
+            code, err = ended(process)
+
+        assert (code, err, work.statuses()) == (0, "", {"one": "succeeded", "two": "succeeded"})
+
+
+def test_an_event_after_one_that_was_cut_is_whole(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        work.run()
+        events = work.folder / "events.jsonl"
+        events.write_bytes(events.read_bytes()[:-20])
+        work.rows(remote_rows("one", "two"))
+        work.run()
+        lines = events.read_text(encoding="utf-8").splitlines()
+
+    cut = [number for number, line in enumerate(lines) if not line.endswith("}")]
+    assert len(cut) == 1
+    assert json.loads(lines[cut[0] + 1])["event"] == "run_started"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """A folder that another run is working in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.locked(folder):
+        yield
 
 
 def test_ctrl_c_at_the_question_ends_it(tmp_path: Path) -> None:

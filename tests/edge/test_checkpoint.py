@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from batchmod import checkpoint
-from batchmod.checkpoint import Checkpoint, StoredRow
+from batchmod.checkpoint import BALLAST_NAME, Checkpoint, StoredRow, load_ballast
 from batchmod.errors import RecordRefused, StoppedEarly
 from batchmod.model import Job, Status, VideoFacts
 from tests import given
@@ -919,3 +920,17 @@ class Record(RuleBasedStateMachine):
 
 TestAnyOrderOfCalls = Record.TestCase
 TestAnyOrderOfCalls.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+def test_a_record_that_another_process_holds_is_no_full_disk(record: Checkpoint) -> None:
+    work_id = opened(record)
+    attempt_id = record.intend(work_id, body={}, at=1.0, reserved_usd=0.5, jobs=[JOB], state={})
+    load_ballast(record.path)
+    record._db.execute("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(record.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoppedEarly, match="locked"):
+            record.accept(work_id, attempt_id, request_id="r1", state={})
+
+    assert record.path.with_name(BALLAST_NAME).exists()
+    assert record.accept(work_id, attempt_id, request_id="r1", state={})
