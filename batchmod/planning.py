@@ -19,6 +19,7 @@ from batchmod.model import (
 )
 
 _A_DAY_S: Final = 86400.0
+_FORGIVEN_S: Final = 0.05
 
 
 class Action(StrEnum):
@@ -289,15 +290,22 @@ def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: 
     The upper estimate follows the dearest true price per second, once there is one; a call's own price is its floor,
     since a long clip's price per second says little of a short one.
     """
-    price = facts.price or (Price() if facts.hosted else None)
+    price = price_of(item.job, facts) or (Price() if facts.hosted else None)
     if price is None:
         return item
     seconds = clip.duration_s if clip else None
-    estimate = price.estimate(seconds, longest_s=facts.max_clip_s or 30.0)
+    pixels = clip.width * clip.height if clip else None
+    estimate = price.estimate(seconds, longest_s=facts.max_clip_s or 30.0, pixels=pixels)
     if dearest is not None:
         top = max(dearest * (seconds or facts.max_clip_s or 30.0), price.per_call_usd or 0.0)
         estimate = replace(estimate, low=min(estimate.low, top), likely=min(estimate.likely, top), high=top)
     return replace(item, estimate=estimate)
+
+
+def price_of(job: Job, facts: ProviderFacts) -> Price | None:
+    """A job's price: that of its model or of an option it chose, where that has one of its own, else the provider's."""
+    words = (str(word) for word in (job.model, *job.options.values()))
+    return next((facts.prices[word] for word in words if word in facts.prices), facts.price)
 
 
 def expiry_problem(facts: ProviderFacts, *, has_history: bool) -> str | None:
@@ -311,14 +319,23 @@ def expiry_problem(facts: ProviderFacts, *, has_history: bool) -> str | None:
 
 def flaw_of(clip: VideoFacts, facts: ProviderFacts) -> Flaw | None:
     """Why a provider would refuse this clip: too long or too large, by its published limits."""
-    longest, largest = facts.max_clip_s, facts.max_clip_bytes
-    if longest is not None and clip.duration_s is not None and clip.duration_s >= longest:
-        message = f"the clip lasts {clip.duration_s:.1f} s; {facts.name} takes less than {longest:g} s"
+    shortest, longest, largest = facts.min_clip_s, facts.max_clip_s, facts.max_clip_bytes
+    if longest is not None and clip.duration_s is not None and _is_longer(clip.duration_s, longest, facts):
+        takes = f"takes at most {longest:g} s" if facts.longest_included else f"takes less than {longest:g} s"
+        message = f"the clip lasts {clip.duration_s:.1f} s; {facts.name} {takes}"
         return Flaw(slug="clip_too_long", message=message)
+    if shortest is not None and clip.duration_s is not None and clip.duration_s < shortest - _FORGIVEN_S:
+        message = f"the clip lasts {clip.duration_s:.1f} s; {facts.name} takes {shortest:g} s at least"
+        return Flaw(slug="clip_too_short", message=message)
     if largest is not None and clip.bytes > largest:
         message = f"the clip has {clip.bytes / 1e6:.0f} MB; {facts.name} takes at most {largest / 1e6:.0f} MB"
         return Flaw(slug="clip_too_large", message=message)
     return None
+
+
+def _is_longer(seconds: float, longest_s: float, facts: ProviderFacts) -> bool:
+    """A clip of exactly the limit may count a frame more, where the limit itself is taken."""
+    return seconds > longest_s + _FORGIVEN_S if facts.longest_included else seconds >= longest_s
 
 
 def latest_by_key(works: Iterable[Work]) -> dict[str, Work]:

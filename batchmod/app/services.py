@@ -65,7 +65,7 @@ class Services:
         if key is None or endpoints is None:
             return None
         salt, shelf = record.fact("folder_id") or "", Shelf(record=record, provider=name)
-        return providers.open_hosted(name, endpoints=endpoints, key=key, salt=salt, shelf=shelf)
+        return providers.open_hosted(name, endpoints=endpoints, key=key, salt=salt, shelf=shelf, scratch=scratch)
 
     def elsewhere(self, record: Checkpoint | None) -> dict[str, Claim]:
         """job_key → what other output folders of this user have paid for, or are paying for."""
@@ -97,10 +97,7 @@ class Services:
         configured = self.endpoints(name)
         if origin_of(configured.api) == origin:
             return configured
-        defaults = {role: default for role, (_, default) in self.facts(name).base_urls.items()}
-        if origin_of(defaults["api"]) == origin:
-            return Endpoints(api=defaults["api"], upload=defaults.get("upload"), history=defaults.get("history"))
-        return Endpoints(api=origin) if check_base_url(origin) is None else None
+        return providers.endpoints_at(self.facts(name), origin) if check_base_url(origin) is None else None
 
     def _key_names(self) -> tuple[str, ...]:
         found = (providers.facts(name).key_env for name in providers.NAMES)
@@ -127,9 +124,9 @@ class Shelf:
     record: Checkpoint
     provider: str
 
-    def recall(self, origin: str, sha256: str) -> str | None:
-        """The file's URL there, if it is known."""
-        return self.record.uploaded(self.provider, origin, sha256)
+    def recall(self, origin: str, sha256: str, *, since: float) -> str | None:
+        """The file's URL there, if it is known and not too old."""
+        return self.record.uploaded(self.provider, origin, sha256, since=since)
 
     def remember(self, origin: str, sha256: str, url: str) -> None:
         """Keep a file's URL."""

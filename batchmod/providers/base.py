@@ -26,8 +26,8 @@ class Fetched:
 class UploadShelf(Protocol):
     """Remembers which files are already at a provider, beyond this process."""
 
-    def recall(self, origin: str, sha256: str) -> str | None:
-        """The file's URL there, if it is known."""
+    def recall(self, origin: str, sha256: str, *, since: float) -> str | None:
+        """The file's URL there, if it is known and not older than this moment (Unix seconds)."""
         ...
 
     def remember(self, origin: str, sha256: str, url: str) -> None:

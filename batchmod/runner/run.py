@@ -16,6 +16,8 @@ from batchmod.runner.lanes import Lane, Task, new_lane
 from batchmod.runner.money import Purse
 from batchmod.runner.submitting import Left, submit
 
+_LINKS: Final = 3
+"""How many links to one output are tried, where asking again gives a fresh one."""
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -201,9 +203,13 @@ class Runner:
             if task.action is not Action.SEND and await delivering.deliver_known(self.desk, task):
                 return
             step = provider.begin(task.work) if task.action is Action.SEND else provider.resume(task.work)
-            while not isinstance(step, Done):
-                step = await self._advance(task, step)
-            await delivering.deliver(self.desk, task, step)
+            for links_left in reversed(range(_LINKS)):
+                while not isinstance(step, Done):
+                    step = await self._advance(task, step)
+                if await delivering.deliver(self.desk, task, step, last=not links_left):
+                    return
+                task.polls = 0
+                step = provider.resume(self.desk.record.work(task.work.work_id))
 
     async def _advance(self, task: Task, step: Step) -> Step:
         """One step; raises Left where the job ends without an output."""
@@ -290,8 +296,9 @@ class Runner:
                 reason = step.message if isinstance(step, Failed) else step.reason
                 delivering.not_fetched(self.desk, task, reason)
             case Failed():
-                self._fail(task, step.slug, step.message, billed=step.billed)
-                self.desk.purse.settle(work_id)
+                held = self.desk.purse.held(work_id) if step.billed is not False else 0.0
+                self._fail(task, step)
+                self.desk.purse.settle(work_id, cost=held if step.cost_usd is None else step.cost_usd)
                 task.lane.failed(self.desk, step.slug)
             case Uncertain():
                 record.doubt(work_id, task.attempt_id, reason=step.reason, at=clock.now())
@@ -300,10 +307,13 @@ class Runner:
                 if task.attempt_id is not None:
                     task.lane.failed(self.desk, "uncertain")
 
-    def _fail(self, task: Task, code: str, message: str, *, billed: bool) -> None:
-        self.desk.record.fail(task.work.work_id, code=code, message=message, billed=billed, at=clock.now())
+    def _fail(self, task: Task, step: Failed) -> None:
+        how = {"code": step.slug, "message": step.message}
+        self.desk.record.fail(
+            task.work.work_id, **how, billed=step.billed, at=clock.now(), cost_usd=step.cost_usd
+        )  # fmt: skip
         self.desk.keep_claim(task.work.work_id)
-        self.desk.tell("failed", task.work, task.jobs, code=code, message=message)
+        self.desk.tell("failed", task.work, task.jobs, **how)
 
 
 def _jobs_by_key(plan: Plan) -> Mapping[str, tuple[Job, ...]]:
