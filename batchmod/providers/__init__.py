@@ -14,6 +14,8 @@ from batchmod.urls import origin_of
 HOSTED: Final = (
     "segmind",
     "luma",
+    "luma-agents",
+    "runway",
 )
 """In the order in which they are listed."""
 NAMES: Final = (*HOSTED, "local")
