@@ -62,6 +62,9 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--accept-expiry", action="store_true", help="--no-wait although outputs expire within a day")
     run.add_argument("--add", action="store_true", help="add this manifest's rows to another one's output folder")
     run.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
+    run.add_argument(
+        "--drain-seconds", type=_money, default=60.0, metavar="N", help="how long Ctrl-C waits for answers"
+    )
     run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
 
 

@@ -197,8 +197,13 @@ class Hosted:
             return Reply(sent=Sent.NEVER_SENT, problem=problem)
         into = self._scratch / f"answer-{uuid.uuid4().hex}.part" if request.brings_file else None
         secret = self._secret if own else {}
-        sent = await self._transport.send(request, secret_headers=secret, fresh=call.paying, into=into)
-        return self._without_key(sent)
+        reply: Reply | None = None
+        try:
+            reply = await self._transport.send(request, secret_headers=secret, fresh=call.paying, into=into)
+        finally:
+            if into is not None and (reply is None or reply.file is None):
+                into.unlink(missing_ok=True)  # what is cut is asked for again by its id
+        return self._without_key(reply)
 
     def _without_key(self, reply: Reply) -> Reply:
         """A service may repeat the key in its answer; it goes no further than here."""
@@ -213,9 +218,10 @@ class Hosted:
 
     async def collect(self, done: Done, part: Path) -> Fetched:
         """Download the output to `part`, the key does not go along; or take the file that came with the answer."""
-        if Path(done.location).parent == self._scratch:
+        if "://" not in done.location:
+            came = self._scratch / Path(done.location).name
             try:
-                await asyncio.to_thread(Path(done.location).replace, part)
+                await asyncio.to_thread(came.replace, part)
             except FileNotFoundError:
                 return Fetched(ok=False, problem="the file that came with the answer is gone", gone=True)
             return Fetched(ok=True)
