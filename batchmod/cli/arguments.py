@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "--resend", nargs="+", default=[], metavar="ID", help="plan them again: the next run sends them"
     )
     resolve.add_argument("--give-up", nargs="+", default=[], metavar="ID", help="take them for failed")
+    resolve.add_argument("--cancel", nargs="+", default=[], metavar="ID", help="ask the provider to stop what was sent")
     resolve.add_argument("--rebuild", action="store_true", help="make a lost, cut or older record anew")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
