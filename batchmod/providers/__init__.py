@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -30,8 +31,14 @@ def facts(name: str) -> ProviderFacts:
     if name not in NAMES:
         raise KeyError(name)
     found = cast(ProviderFacts, _module(name).FACTS)
-    live = json.loads(LIVE_FILE.read_text(encoding="utf-8")).get(name)
-    return found if live is None else replace(found, last_run_live=str(live))
+    live = _live(LIVE_FILE).get(name)
+    return found if live is None else replace(found, last_run_live=live)
+
+
+@lru_cache
+def _live(file: Path) -> Mapping[str, str]:
+    """What `make live` has written; read once, since every row of a manifest asks for its provider's facts."""
+    return {str(name): str(said) for name, said in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
 def _module(name: str) -> ModuleType:
