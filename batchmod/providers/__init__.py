@@ -11,7 +11,7 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 from batchmod.model import Endpoints, ProviderFacts
-from batchmod.providers.base import Executor, Provider, UploadShelf
+from batchmod.providers.base import Executor, Provider, Secret, UploadShelf
 from batchmod.urls import origin_of
 
 HOSTED: Final = (
@@ -45,7 +45,9 @@ def _module(name: str) -> ModuleType:
     return import_module(f"batchmod.providers.{name.replace('-', '_')}")
 
 
-def open_hosted(name: str, *, endpoints: Endpoints, key: str, salt: str, shelf: UploadShelf, scratch: Path) -> Provider:
+def open_hosted(
+    name: str, *, endpoints: Endpoints, key: Secret, salt: str, shelf: UploadShelf, scratch: Path
+) -> Provider:
     """A hosted provider at these endpoints; `salt` keeps what is written down of the key from being compared."""
     from batchmod.providers.hosted import Dialect, Hosted
 
