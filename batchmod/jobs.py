@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from batchmod.model import Job, ProviderFacts, Row, Source
 from batchmod.rows import ids, templates
+from batchmod.urls import origin_of
 
 KEY_FORM: Final = 1
 """The canonical form's version; it stands in front of every key, so that a newer form knows an older key."""
@@ -48,13 +49,18 @@ def make(
     options: Mapping[str, Any],
     naming: str,
 ) -> Job:
-    """The job of a row; `origin` enters the key only where it is not the vendor's own (rules: money 6)."""
+    """The job of a row; `origin` enters the key only where it is not the vendor's own (rules: money 6).
+
+    A field that the provider has not got is not sent, and so enters no key either.
+    """
+    first_frame = first_frame if "first_frame_url" in facts.fields else None
     prompt = normalised_prompt(row.prompt)
-    default_origin = facts.base_urls["api"][1] if facts.hosted else ""
+    default_origin = origin_of(facts.base_urls["api"][1]) if facts.hosted else ""
+    model = row.model or next(iter(facts.models), None)
     canonical = {
         "provider": facts.name,
-        "model": row.model,
-        "mode": row.mode,
+        "model": model,
+        "mode": row.mode if "mode" in facts.fields else None,
         "prompt": prompt,
         "options": result_options(options, facts.options_schema),
         "variant": row.variant,
@@ -70,7 +76,7 @@ def make(
         id=row.id,
         number=row.number,
         provider=facts.name,
-        model=row.model,
+        model=model,
         mode=row.mode,
         prompt=prompt,
         video=video,

@@ -1,5 +1,6 @@
 """The words everything else is said in: frozen values without behaviour."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,6 +25,8 @@ class Limits:
     polls_per_minute: float = 60.0
     max_cost_usd: float | None = None
     max_cost_per_run_usd: float | None = None
+    price_usd: float | None = None
+    """What one request is taken to cost where its provider publishes no price."""
     max_attempts: int = 3
     stop_after_failures: int = 5
 
@@ -164,14 +167,38 @@ class FileAsDataUrl:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FileAsBytes:
+    """A file's bytes as they are: a whole body, or a part of a form; streamed, never in memory whole."""
+
+    path: str
+    media_type: str
+    sha256: str
+    """The content's hash when the job was made; taken again while it is sent."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileSize:
+    """A leaf of a JSON body: how many bytes a file has, as a number."""
+
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One HTTP request as a value. `json` may hold `FileAsDataUrl` leaves."""
+    """One HTTP request as a value, with one body at most."""
 
     method: str
     url: str
     json: Any = None
+    """May hold `FileAsDataUrl` and `FileSize` leaves."""
+    form: Mapping[str, str | FileAsBytes] | None = None
+    """multipart/form-data, its parts in this order; a file's name is that of its media type, not the user's."""
+    file: FileAsBytes | None = None
+    """The body is the file."""
     headers: Mapping[str, str] = field(default_factory=dict)
     read_timeout_s: float = 60.0
+    brings_file: bool = False
+    """A good answer that is no JSON is a file: it goes to the disk as it comes (`Reply.file`)."""
 
 
 class Sent(StrEnum):
@@ -184,18 +211,23 @@ class Sent(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What came of a request. `headers` in lower case; `status` and `body` only where `sent` is ANSWERED."""
+    """What came of a request. `status` and `body` only where `sent` is ANSWERED."""
 
     sent: Sent
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+    """In lower case; where the answer was cut later on, those that had come."""
     body: bytes = b""
     problem: str = ""
     """What went wrong, in words, where there is no answer."""
     file_changed: bool = False
     """A file of the body was no longer the one whose hash the request names; the request was broken off."""
+    file: str | None = None
+    """The part file that holds the answer's body, where the request said that it may bring one."""
     uploaded_url: str | None = None
-    """The file was up already, under this URL: no request was needed."""
+    """The file is up, under this URL: no further request is needed."""
+    ended: "Step | None" = None
+    """The step that ended an upload of several requests without a URL."""
 
 
 # --- a dialect's steps: next(state, reply) → Step ---------------------------------------------------------------
@@ -226,6 +258,8 @@ class Done:
     state: Any
     location: str
     cost_usd: float | None = None
+    balance_usd: float | None = None
+    """What is left on the account, where the answer says so."""
     warnings: tuple[str, ...] = ()
 
 
@@ -241,12 +275,14 @@ class Again(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
-    """A definite no to this job."""
+    """A definite no to this job. `billed`: None where nobody says whether it was."""
 
     state: Any
     slug: str
     message: str
-    billed: bool = False
+    billed: bool | None = False
+    cost_usd: float | None = None
+    """What it cost all the same, where the provider says it."""
     again: Again = Again.NEVER
     after_s: float | None = None
 
@@ -280,6 +316,9 @@ class HistoryRow:
     """Unix seconds, by the provider's clock."""
     status: str
     inputs: Mapping[str, Any] | None
+    """The body as it was sent: what the record's attempts are compared with."""
+    fields: Mapping[str, Any] | None = None
+    """The same in a manifest's words: video_url, first_frame_url, mode, prompt."""
     output_url: str | None = None
     cost_usd: float | None = None
     error: str | None = None
@@ -319,20 +358,43 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Price:
-    """A provider's price as far as it is known: per second of clip, per call, or both as a spread."""
+    """A provider's price as far as it is known: by the call, by the second, by the pixel; several are a spread."""
 
     per_second_usd: float | None = None
     per_call_usd: float | None = None
+    per_megapixel_usd: float | None = None
+    """Per million pixels of the output, at `fps` frames a second."""
+    fps: float = 24.0
+    minimum_usd: float = 0.0
+    step_s: float = 0.0
+    """Begun steps of so many seconds may be paid whole: the upper estimate counts them so."""
     exact: bool = False
     note: str = ""
 
-    def estimate(self, seconds: float | None, *, longest_s: float) -> Estimate:
-        """The spread for a clip of `seconds` (unknown: up to `longest_s`)."""
+    @property
+    def known(self) -> bool:
+        """Whether anything of it is known."""
+        return (self.per_second_usd, self.per_call_usd, self.per_megapixel_usd) != (None, None, None)
+
+    def estimate(self, seconds: float | None, *, longest_s: float, pixels: int | None = None) -> Estimate:
+        """The spread for a clip of `seconds` (unknown: up to `longest_s`) and `pixels` a frame (unknown: 1080p)."""
         by_call = [] if self.per_call_usd is None else [self.per_call_usd]
-        by_time = [] if self.per_second_usd is None else [self.per_second_usd * (seconds or longest_s)]
-        prices = by_call + by_time or [0.0]
-        likely = by_time[0] if by_time and seconds is not None else prices[0]
+        rate = self._by_second(pixels or 1920 * 1080)
+        by_time = [] if rate is None else [rate * (seconds or longest_s)]
+        steps = [] if rate is None or not self.step_s else [rate * self._whole(seconds or longest_s)]
+        prices = [max(price, self.minimum_usd) for price in by_call + by_time + steps or [0.0]]
+        timed = bool(by_time) and seconds is not None
+        likely = max(by_time[0], self.minimum_usd) if timed else prices[0]
         return Estimate(low=min(prices), likely=likely, high=max(prices), exact=self.exact)
+
+    def _by_second(self, pixels: int) -> float | None:
+        """US dollars a second of the output."""
+        if self.per_megapixel_usd is not None:
+            return self.per_megapixel_usd * pixels * self.fps / 1e6
+        return self.per_second_usd
+
+    def _whole(self, seconds: float) -> float:
+        return math.ceil(seconds / self.step_s - 1e-9) * self.step_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -347,12 +409,29 @@ class ProviderFacts:
     base_urls: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Role (`api`, `upload`, `history`) → (environment variable, default)."""
     max_clip_s: float | None = None
+    longest_included: bool = True
+    """Whether a clip of exactly `max_clip_s` is taken."""
+    min_clip_s: float | None = None
     max_clip_bytes: int | None = None
+    models: tuple[str, ...] = ()
+    """The models one can choose from, the default first; empty where there is no choice."""
     fields: frozenset[str] = frozenset({"video_url", "first_frame_url", "mode", "prompt"})
+    required: frozenset[str] = frozenset({"video_url"})
+    """Which of them a row must set."""
+    prompt_chars: tuple[int, int] | None = None
+    """The shortest and the longest prompt that is taken, in characters."""
     submits_per_minute: float | None = None
     burst: int = 1
     price: Price | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    """By a model, or by the value of an option, that has a price of its own."""
     uploads: bool = False
+    uploads_public: bool | None = None
+    """Whether who knows an upload's URL can fetch it; None: not known."""
+    uploads_kept: str = "-"
+    upload_life_s: float | None = None
+    """After this an upload is sent up again; None: as long as the provider finds it."""
+    uploads_deletable: str = "-"
     history: bool = False
     cancel: str = "no"
     output_lives: str = "-"
@@ -373,6 +452,7 @@ class Endpoints:
     api: str
     upload: str | None = None
     history: str | None = None
+    """Where uploads and history have no URL of their own they are the API's."""
 
 
 # --- the record ---------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from batchmod.model import (
 )
 
 _A_DAY_S: Final = 86400.0
+_FORGIVEN_S: Final = 0.05
 
 
 class Action(StrEnum):
@@ -122,6 +123,8 @@ class Wishes:
     """Rows whose `review: redo` counts now."""
     locked: frozenset[int] = frozenset()
     """Rows whose review says keep: nothing is paid for them again."""
+    price_usd: float | None = None
+    """What a request is taken to cost where its provider publishes no price."""
 
 
 def plan(
@@ -152,7 +155,7 @@ def plan(
             item = item if first == job.id else _twin(item, first)
         if item.action is Action.SEND:
             dearest = known.dearest.get((job.provider, job.origin))
-            item = _priced(item, facts[job.provider], clips.get(job.video.identity), dearest)
+            item = _priced(item, facts[job.provider], clips.get(job.video.identity), dearest, wishes.price_usd)
         items.append(item)
     named = {job.key for job in jobs}
     orphans = tuple(work for work in known.unfinished if work.job_key not in named)
@@ -283,21 +286,56 @@ def _twin(item: Item, first: str) -> Item:
     return Item(job=item.job, action=Action.COPY, why=why, work_id=item.work_id, twin_of=first)
 
 
-def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: float | None) -> Item:
+def _priced(
+    item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: float | None, given: float | None
+) -> Item:
     """With what it may cost: nothing only on this machine, for a service without a known price is paid all the same.
 
     The upper estimate follows the dearest true price per second, once there is one; a call's own price is its floor,
     since a long clip's price per second says little of a short one.
     """
-    price = facts.price or (Price() if facts.hosted else None)
+    price = price_of(item.job, facts) or (Price() if facts.hosted else None)
     if price is None:
         return item
+    if not price.known and given is not None:
+        return replace(item, estimate=Estimate(low=given, likely=given, high=given))
     seconds = clip.duration_s if clip else None
-    estimate = price.estimate(seconds, longest_s=facts.max_clip_s or 30.0)
+    pixels = clip.width * clip.height if clip else None
+    estimate = price.estimate(seconds, longest_s=facts.max_clip_s or 30.0, pixels=pixels)
     if dearest is not None:
         top = max(dearest * (seconds or facts.max_clip_s or 30.0), price.per_call_usd or 0.0)
         estimate = replace(estimate, low=min(estimate.low, top), likely=min(estimate.likely, top), high=top)
     return replace(item, estimate=estimate)
+
+
+def unpriced(plan_: Plan, facts: Mapping[str, ProviderFacts]) -> tuple[str, ...]:
+    """The providers of a plan that would be paid and whose price nobody knows: a cap cannot hold there."""
+    names = (item.job.provider for item in plan_.paid_sends if not _is_priced(item, facts[item.job.provider]))
+    return tuple(dict.fromkeys(names))
+
+
+def _is_priced(item: Item, facts: ProviderFacts) -> bool:
+    price = price_of(item.job, facts)
+    return (price is not None and price.known) or (item.estimate is not None and item.estimate.high > 0)
+
+
+def public_files(plan_: Plan, facts: Mapping[str, ProviderFacts]) -> dict[str, int]:
+    """Provider → how many local files a run would put under a public URL there, or one that may be public."""
+    found: dict[str, set[str]] = {}
+    for item in plan_.items:
+        of = facts[item.job.provider]
+        if item.action is not Action.SEND or not of.uploads or of.uploads_public is False:
+            continue
+        for source in (item.job.video, item.job.first_frame):
+            if source is not None and source.local:
+                found.setdefault(of.name, set()).add(source.identity)
+    return {name: len(files) for name, files in found.items()}
+
+
+def price_of(job: Job, facts: ProviderFacts) -> Price | None:
+    """A job's price: that of its model or of an option it chose, where that has one of its own, else the provider's."""
+    words = (str(word) for word in (job.model, *job.options.values()))
+    return next((facts.prices[word] for word in words if word in facts.prices), facts.price)
 
 
 def expiry_problem(facts: ProviderFacts, *, has_history: bool) -> str | None:
@@ -311,14 +349,23 @@ def expiry_problem(facts: ProviderFacts, *, has_history: bool) -> str | None:
 
 def flaw_of(clip: VideoFacts, facts: ProviderFacts) -> Flaw | None:
     """Why a provider would refuse this clip: too long or too large, by its published limits."""
-    longest, largest = facts.max_clip_s, facts.max_clip_bytes
-    if longest is not None and clip.duration_s is not None and clip.duration_s >= longest:
-        message = f"the clip lasts {clip.duration_s:.1f} s; {facts.name} takes less than {longest:g} s"
+    shortest, longest, largest = facts.min_clip_s, facts.max_clip_s, facts.max_clip_bytes
+    if longest is not None and clip.duration_s is not None and _is_longer(clip.duration_s, longest, facts):
+        takes = f"takes at most {longest:g} s" if facts.longest_included else f"takes less than {longest:g} s"
+        message = f"the clip lasts {clip.duration_s:.1f} s; {facts.name} {takes}"
         return Flaw(slug="clip_too_long", message=message)
+    if shortest is not None and clip.duration_s is not None and clip.duration_s < shortest - _FORGIVEN_S:
+        message = f"the clip lasts {clip.duration_s:.1f} s; {facts.name} takes {shortest:g} s at least"
+        return Flaw(slug="clip_too_short", message=message)
     if largest is not None and clip.bytes > largest:
         message = f"the clip has {clip.bytes / 1e6:.0f} MB; {facts.name} takes at most {largest / 1e6:.0f} MB"
         return Flaw(slug="clip_too_large", message=message)
     return None
+
+
+def _is_longer(seconds: float, longest_s: float, facts: ProviderFacts) -> bool:
+    """A clip of exactly the limit may count a frame more, where the limit itself is taken."""
+    return seconds > longest_s + _FORGIVEN_S if facts.longest_included else seconds >= longest_s
 
 
 def latest_by_key(works: Iterable[Work]) -> dict[str, Work]:

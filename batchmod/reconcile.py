@@ -6,7 +6,7 @@ Trust in a history is earned: "not there" counts as "never accepted" only under 
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,18 +83,26 @@ def gap(url: str | None = None) -> dict[str, str | None]:
 
 def exact(body: Any) -> bool:
     """Whether a body is known word for word."""
-    return isinstance(body, Mapping) and bool(body) and not any(_is_gap(value) for value in body.values())
+    return isinstance(body, Mapping) and bool(body) and not _has_gap(body)
 
 
 def _is_gap(value: Any) -> bool:
     return isinstance(value, Mapping) and _GAP in value
 
 
+def _has_gap(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return _is_gap(value) or any(_has_gap(inner) for inner in value.values())
+    return isinstance(value, list) and any(_has_gap(inner) for inner in value)
+
+
 def _same(ours: Any, theirs: Any) -> bool:
-    if not _is_gap(ours):
-        return _plain(theirs) == _plain(ours)
-    known = ours[_GAP]
-    return isinstance(theirs, str) and known in (None, without_query(theirs))
+    if _is_gap(ours):
+        known = ours[_GAP]
+        return isinstance(theirs, str) and known in (None, without_query(theirs))
+    if isinstance(ours, Mapping):
+        return isinstance(theirs, Mapping) and all(_same(value, theirs.get(name)) for name, value in ours.items())
+    return _plain(theirs) == _plain(ours)
 
 
 def resolve(
@@ -224,10 +232,20 @@ def _same_clip(body: Any, inputs: Mapping[str, Any] | None) -> bool:
     """Whether a row that is not ours by all its inputs names a URL that we sent: it may be ours, written otherwise."""
     if inputs is None or not isinstance(body, Mapping):
         return False
-    return any(
-        isinstance(value, str) and value.startswith(("http://", "https://")) and inputs.get(name) == value
-        for name, value in body.items()
-    )
+    theirs = dict(_urls_in(inputs))
+    return any(theirs.get(path) == url for path, url in _urls_in(body))
+
+
+def _urls_in(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """(path, URL) of every URL in a body, however deep."""
+    if isinstance(value, str) and value.startswith(("http://", "https://")):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _urls_in(inner, f"{path}/{name}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _urls_in(inner, f"{path}/{number}")
 
 
 def deduplicated(rows: Iterable[HistoryRow]) -> list[HistoryRow]:

@@ -14,6 +14,7 @@ HOSTED: Final = ProviderFacts(
     hosted=True,
     base_urls={"api": ("HOSTED_BASE_URL", ORIGIN)},
     max_clip_s=30.0,
+    longest_included=False,
     max_clip_bytes=100_000_000,
     price=Price(per_second_usd=0.1, per_call_usd=0.6),
 )

@@ -60,10 +60,15 @@ def live_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(folder))
 
 
+def is_secret(name: str) -> bool:
+    """Whether a variable of the environment holds a key, or says where one is sent."""
+    return _SECRET.search(name) is not None
+
+
 def forget_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take keys, base URLs and proxies out of the environment, and whatever else is meant for batchmod."""
     for name in list(os.environ):
-        if _SECRET.search(name) or name.startswith("BATCHMOD_"):
+        if is_secret(name) or name.startswith("BATCHMOD_"):
             monkeypatch.delenv(name)
 
 

@@ -17,8 +17,9 @@ import pytest
 import yaml
 
 from batchmod.cli import main
+from tests import guards
 from tests.servers.clips import Clip, encoded, unique
-from tests.servers.segmind import SegmindStandIn
+from tests.servers.standin import StandIn
 
 PACE = ("--submits-per-minute", "6000", "--polls-per-minute", "60000")
 """Options that take the waiting out of a run against a stand-in."""
@@ -38,7 +39,7 @@ def call(*argv: str | Path, environ: Mapping[str, str], cwd: Path | None = None)
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("SEGMIND_", "BATCHMOD_")):
+            if guards.is_secret(name) or name.startswith("BATCHMOD_"):
                 patch.delenv(name)
         for name, value in environ.items():
             patch.setenv(name, value)
@@ -71,7 +72,8 @@ def as_anyone() -> tuple[str, ...]:
 
 def bare_environment() -> dict[str, str]:
     """The environment without anything of a provider's or of ours."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("SEGMIND_", "BATCHMOD_"))}
+    own = ("BATCHMOD_",)
+    return {name: v for name, v in os.environ.items() if not guards.is_secret(name) and not name.startswith(own)}
 
 
 # --- what goes in -------------------------------------------------------------------------------------------
@@ -120,9 +122,10 @@ def remote_rows(*ids: str) -> list[dict[str, Any]]:
 class Shoot:
     """A folder with a manifest that a stand-in is to work on."""
 
-    server: SegmindStandIn
+    server: StandIn
     home: Path
     manifest: Path
+    provider: str = "segmind"
 
     @property
     def folder(self) -> Path:
@@ -140,7 +143,17 @@ class Shoot:
 
     def run(self, *argv: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ran:
         """`batchmod run` on the stand-in, paid, in this process."""
-        words = ("run", str(self.manifest), "--provider", "segmind", "--yes", "--history-grace", "0.3", *PACE, *argv)
+        words = (
+            "run",
+            str(self.manifest),
+            "--provider",
+            self.provider,
+            "--yes",
+            "--history-grace",
+            "0.3",
+            *PACE,
+            *argv,
+        )
         return call(*words, environ=self.environ if environ is None else environ, cwd=cwd)
 
     def results(self) -> dict[str, dict[str, str]]:
@@ -156,9 +169,11 @@ class Shoot:
         return sorted(path.name for path in (self.folder / "videos").glob("*"))
 
 
-def shoot(folder: Path, server: SegmindStandIn, rows: Iterable[Mapping[str, Any]], **top: Any) -> Shoot:
-    """A folder with a manifest of these rows, for a stand-in to work on."""
-    made = Shoot(server=server, home=folder / "home", manifest=folder / "shots.yaml")
+def shoot(
+    folder: Path, server: StandIn, rows: Iterable[Mapping[str, Any]], *, at: str = "segmind", **top: Any
+) -> Shoot:
+    """A folder with a manifest of these rows, for the stand-in of the provider `at` to work on."""
+    made = Shoot(server=server, home=folder / "home", manifest=folder / "shots.yaml", provider=at)
     made.rows(rows, **top)
     return made
 

@@ -1,10 +1,11 @@
 """The composition root: a manifest's whole path, from its file to finished videos."""
 
+from batchmod.app.accounts import balances
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
 from batchmod.app.rebuilding import Rebuilt, rebuild
 from batchmod.app.rescuing import Rescued, rescue
-from batchmod.app.resolving import Doubt, resolve
+from batchmod.app.resolving import Doubt, cancel, resolve
 from batchmod.app.running import Control, Summary, run
 from batchmod.app.showing import Standing, planned, rewrite, standing
 
@@ -17,6 +18,8 @@ __all__ = [
     "Rescued",
     "Standing",
     "Summary",
+    "balances",
+    "cancel",
     "load",
     "planned",
     "rebuild",

@@ -58,9 +58,9 @@ def match(
 
 def differences(job: Job, row: HistoryRow, uploaded: Uploaded) -> tuple[str, ...]:
     """The fields in which a request is not what the job would send; empty where it fits."""
-    if row.inputs is None:
+    inputs = row.fields
+    if row.inputs is None or inputs is None:
         return ("inputs",)
-    inputs = row.inputs
     told = {
         "mode": inputs.get("mode") == job.mode,
         "prompt": _prompt(inputs) == job.prompt,
@@ -94,4 +94,4 @@ def _same_file(source: Source, given: Any, uploaded: Uploaded) -> bool | None:
 
 
 def _by_url(job: Job, row: HistoryRow, uploaded: Uploaded) -> bool:
-    return row.inputs is not None and _same_file(job.video, row.inputs.get("video_url"), uploaded) is True
+    return row.fields is not None and _same_file(job.video, row.fields.get("video_url"), uploaded) is True

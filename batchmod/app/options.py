@@ -20,6 +20,8 @@ class Options:
     first: int | None = None
     rehearse: bool = False
     allow_outside: bool = False
+    key_env: tuple[str, ...] = ()
+    """The variables of the environment from which a manifest may take its key."""
     add: bool = False
     """Whether a folder may hold the rows of a further manifest."""
     retry_failed: bool = False
@@ -33,7 +35,9 @@ class Options:
     submits_per_minute: float | None = None
     polls_per_minute: float | None = None
     max_cost_usd: float | None = None
+    price_usd: float | None = None
     history_grace_s: float = 600.0
+    drain_s: float = 60.0
     verify: Literal["decode", "container"] = "decode"
     yes: bool = False
     if_locked: Literal["refuse", "wait", "skip"] = "refuse"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from batchmod import clock, files, reconcile
+from batchmod import clock, files, planning, reconcile
 from batchmod.app import folder as folders
 from batchmod.app import matching, owning
 from batchmod.app.loading import Loaded
@@ -262,8 +262,9 @@ class _Rescuer:
     def _estimate(self, job: Job) -> float:
         """What the request may have cost, until the provider says it."""
         facts, clip = self._loaded.services.facts(job.provider), self._loaded.clips.get(job.video.identity)
-        seconds = clip.duration_s if clip else None
-        return (facts.price or Price()).estimate(seconds, longest_s=facts.max_clip_s or 30.0).high
+        seconds, pixels = (clip.duration_s, clip.width * clip.height) if clip else (None, None)
+        price = planning.price_of(job, facts) or Price()
+        return price.estimate(seconds, longest_s=facts.max_clip_s or 30.0, pixels=pixels).high
 
     def _said(
         self, fields: Sequence[_Field], booked: Sequence[Pair], choices: Sequence[Choice], before: float

@@ -13,6 +13,7 @@ from batchmod.urls import CUT, without_query
 
 Values = dict[str, Any]
 
+_SAME_WORDS: Final = ("segmind",)
 _FIELDS: Final = ("id", "provider", "model", "mode", "prompt", "video_url", "first_frame_url", "job_key")
 
 
@@ -26,7 +27,15 @@ def seconds(text: object) -> float | None:
 
 def gappy(body: Mapping[str, Any]) -> Values:
     """A body as an event keeps it: where a query was cut, only the rest of the URL is known."""
-    return {name: reconcile.gap(_before_cut(value)) if _holds_cut(value) else value for name, value in body.items()}
+    return {name: _with_gaps(value) for name, value in body.items()}
+
+
+def _with_gaps(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _with_gaps(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return reconcile.gap() if _holds_cut(value) else value
+    return reconcile.gap(_before_cut(value)) if _holds_cut(value) else value
 
 
 def _holds_cut(value: Any) -> bool:
@@ -49,7 +58,12 @@ def uncut(value: Any) -> Any:
 
 
 def body_of(line: Mapping[str, str]) -> Values:
-    """What a line of results.csv tells of the body that was sent: a link may have been signed anew since."""
+    """What a line of results.csv tells of the body that was sent: a link may have been signed anew since.
+
+    Its columns are in Segmind's words; of a body in other words they tell nothing that could be looked for.
+    """
+    if line.get("provider") not in (*_SAME_WORDS, "", None):
+        return {}
     body: Values = {"mode": line.get("mode", ""), "video_url": _sent_url(line.get("video_url", ""))}
     if line.get("first_frame_url"):
         body["first_frame_url"] = _sent_url(line["first_frame_url"])

@@ -251,8 +251,8 @@ class Reader:
         )
         return tuple(attempt_of(row) for row in self._db.execute(query, (provider, origin)))
 
-    def uploaded(self, provider: str, origin: str, sha256: str) -> str | None:
-        """The URL a file already has at a provider."""
-        query = "SELECT url FROM upload WHERE provider = ? AND origin = ? AND sha256 = ?"
-        row = self._db.execute(query, (provider, origin, sha256)).fetchone()
+    def uploaded(self, provider: str, origin: str, sha256: str, *, since: float = 0.0) -> str | None:
+        """The URL a file has had at a provider since this moment at least (Unix seconds)."""
+        query = "SELECT url FROM upload WHERE provider = ? AND origin = ? AND sha256 = ? AND at >= ?"
+        row = self._db.execute(query, (provider, origin, sha256, since)).fetchone()
         return None if row is None else str(row[0])

@@ -294,12 +294,24 @@ class Checkpoint(Reader):
             )
             db.execute("UPDATE delivery SET delivered = 1 WHERE work_id = ?", (work_id,))
 
-    def fail(self, work_id: int, *, code: str, message: str, billed: bool | None, at: float) -> None:
-        """Write down a definite failure; whatever attempt was open was answered.
+    def fail(
+        self,
+        work_id: int,
+        *,
+        code: str,
+        message: str,
+        billed: bool | None,
+        at: float,
+        cost_usd: float | None = None,
+    ) -> None:
+        """Write down a definite failure, with its cost where the provider named one; an open attempt was answered.
 
         One that was billed, or may have been, counts with what was reserved for it where nobody named its cost.
         """
         with self._transaction() as db:
+            if cost_usd:  # what was refunded has no cost that a further try would inherit
+                named = "UPDATE work SET cost_usd = ?, cost_source = 'provider' WHERE work_id = ?"
+                db.execute(named, (cost_usd, work_id))
             _fail(db, work_id, code=code, message=message, billed=billed, at=at)
 
     def put_back(self, work_id: int) -> None:

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "--resend", nargs="+", default=[], metavar="ID", help="plan them again: the next run sends them"
     )
     resolve.add_argument("--give-up", nargs="+", default=[], metavar="ID", help="take them for failed")
+    resolve.add_argument("--cancel", nargs="+", default=[], metavar="ID", help="ask the provider to stop what was sent")
     resolve.add_argument("--rebuild", action="store_true", help="make a lost, cut or older record anew")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
@@ -62,6 +63,9 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--accept-expiry", action="store_true", help="--no-wait although outputs expire within a day")
     run.add_argument("--add", action="store_true", help="add this manifest's rows to another one's output folder")
     run.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
+    run.add_argument(
+        "--drain-seconds", type=_money, default=60.0, metavar="N", help="how long Ctrl-C waits for answers"
+    )
     run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
 
 
@@ -95,6 +99,9 @@ def _selection(command: argparse.ArgumentParser) -> None:
     group.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that say so")
     group.add_argument("--first", type=_positive, metavar="N", help="only the first N rows")
     group.add_argument("--rehearse", action="store_true", help="everything on the embedded engine, for free")
+    group.add_argument(
+        "--key-env", action="append", default=[], metavar="NAME", help="the manifest may read its key there"
+    )
     group.add_argument("--allow-outside", action="store_true", help="files outside the manifest's folder are meant")
 
 
@@ -105,6 +112,7 @@ def _pace(command: argparse.ArgumentParser) -> None:
     group.add_argument("--submits-per-minute", type=_rate, metavar="N")
     group.add_argument("--polls-per-minute", type=_rate, metavar="N")
     group.add_argument("--max-cost-usd", type=_money, metavar="X", help="never commit more than this in this folder")
+    group.add_argument("--price-usd", type=_money, metavar="X", help="a request's price where none is published")
     group.add_argument("--retry-failed", action="store_true", help="try rows again that failed without being billed")
     group.add_argument(
         "--pay-again",

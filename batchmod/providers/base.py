@@ -1,7 +1,7 @@
 """The face every provider shows, so that the runner needs to know none of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,11 +23,28 @@ class Fetched:
     gone: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """A key, and the variable of the environment it came from, which messages may name."""
+
+    value: str = field(repr=False)
+    variable: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cancelled:
+    """What came of the wish that a request be stopped. `asked`: the provider took it; `gone`: it knows it no more."""
+
+    asked: bool
+    gone: bool = False
+    problem: str = ""
+
+
 class UploadShelf(Protocol):
     """Remembers which files are already at a provider, beyond this process."""
 
-    def recall(self, origin: str, sha256: str) -> str | None:
-        """The file's URL there, if it is known."""
+    def recall(self, origin: str, sha256: str, *, since: float) -> str | None:
+        """The file's URL there, if it is known and not older than this moment (Unix seconds)."""
         ...
 
     def remember(self, origin: str, sha256: str, url: str) -> None:
@@ -93,6 +110,10 @@ class Provider(Protocol):
 
     async def collect(self, done: Done, part: Path) -> Fetched:
         """Bring a finished output to `part`."""
+        ...
+
+    async def cancel(self, work: Work) -> Cancelled:
+        """Ask the provider to stop a request that still runs."""
         ...
 
     async def history(self, *, since: float, now: float) -> Walk | None:

@@ -2,30 +2,33 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from batchmod import clock
+from batchmod import clock, limits
 from batchmod.model import (
+    Blocked,
     Call,
     Done,
     Endpoints,
-    FileAsDataUrl,
     HistoryRow,
     ProviderFacts,
     Reply,
     Request,
     Sent,
     Step,
+    Wait,
     Work,
 )
-from batchmod.providers.base import Fetched, Progress, UploadShelf
+from batchmod.providers.base import Cancelled, Fetched, Progress, Secret, UploadShelf
 from batchmod.reconcile import Walk
 from batchmod.transport import Transport
-from batchmod.urls import is_loopback_host, origin_of
+from batchmod.urls import is_loopback_host, origin_of, without_query
 
 _MOST_PAGES: Final = 1000
 
@@ -58,8 +61,13 @@ class Dialect(Protocol):
         """What of a state the record keeps."""
         ...
 
-    def history_request(self, endpoints: Endpoints, *, page: int, since: float, until: float) -> Request | None:
-        """A page of the history between two moments, newest first; None where there is no history."""
+    def history_request(
+        self, endpoints: Endpoints, *, page: int, since: float, until: float, last: Reply | None = None
+    ) -> Request | None:
+        """A page of the history between two moments; None where there is no history, or no further page.
+
+        `last`: the answer to the page before, which may hold a cursor.
+        """
         ...
 
     def history_spans(self, since: float, now: float) -> Iterator[tuple[float, float]]:
@@ -68,6 +76,10 @@ class Dialect(Protocol):
 
     def history_rows(self, reply: Reply) -> list[HistoryRow] | None:
         """The rows of a history page; None where the answer is no such page."""
+        ...
+
+    def cancel_request(self, work: Work, endpoints: Endpoints) -> Request | None:
+        """The wish that a running request be stopped; None where the provider knows none."""
         ...
 
     def balance_request(self, endpoints: Endpoints) -> Request | None:
@@ -86,16 +98,21 @@ class Dialect(Protocol):
 class Hosted:
     """A hosted provider at given endpoints, with a key that goes to those origins only."""
 
-    def __init__(self, dialect: Dialect, *, endpoints: Endpoints, key: str, salt: str, shelf: UploadShelf) -> None:
+    def __init__(
+        self, dialect: Dialect, *, endpoints: Endpoints, key: Secret, salt: str, shelf: UploadShelf, scratch: Path
+    ) -> None:
         self.facts = dialect.FACTS
         self.origin = origin_of(endpoints.api)
         self._dialect = dialect
         self._endpoints = endpoints
-        self.account = hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()[:16]
-        self._key = key
-        self._secret = dialect.key_headers(key)
+        self.account = hashlib.sha256(f"{salt}:{key.value}".encode()).hexdigest()[:16]
+        self._key = key.value
+        self._key_variable = key.variable
+        self._secret = dialect.key_headers(key.value)
         self._origins = {origin_of(url) for url in (endpoints.api, endpoints.upload, endpoints.history) if url}
+        self._near = is_loopback_host(urlsplit(endpoints.api).hostname or "")
         self._shelf = shelf
+        self._scratch = scratch
         self._transport = Transport()
         self._uploading: dict[str, asyncio.Lock] = {}
 
@@ -107,10 +124,15 @@ class Hosted:
         uploads = {}
         for source in (work.inputs.get("video"), work.inputs.get("first_frame")):
             sha256 = source["sha256"] if source and source["local"] else None
-            url = self._shelf.recall(self._upload_origin, sha256) if sha256 else None
+            url = self._recalled(sha256) if sha256 else None
             if sha256 and url:
                 uploads[sha256] = url
         return self._dialect.begin(work, self._endpoints, uploads)
+
+    def _recalled(self, sha256: str) -> str | None:
+        """Where a file is up already, if the provider still has it."""
+        life = self.facts.upload_life_s
+        return self._shelf.recall(self._upload_origin, sha256, since=0.0 if life is None else clock.now() - life)
 
     def resume(self, work: Work) -> Step:
         """The next step from the record."""
@@ -124,7 +146,16 @@ class Hosted:
 
     def next(self, state: Any, reply: Reply | None) -> Step:
         """What follows from a reply."""
-        return self._dialect.next_step(state, reply)
+        if reply is not None and reply.ended is not None:
+            return self._by_our_names(reply.ended)
+        return self._by_our_names(self._dialect.next_step(state, reply))
+
+    def _by_our_names(self, step: Step) -> Step:
+        """A dialect names the provider's own variable; the key may be in another one."""
+        own = self.facts.key_env
+        if not isinstance(step, Blocked) or not own or own == self._key_variable:
+            return step
+        return replace(step, message=step.message.replace(own, self._key_variable))
 
     def request_id(self, state: Any) -> str | None:
         """The provider's id of the request, once there is one."""
@@ -141,23 +172,47 @@ class Hosted:
 
     async def send(self, call: Call) -> Reply:
         """Carry out a call; one file that several jobs need goes up once."""
-        leaf = _file_in(call.request.json)
-        if leaf is None:
+        sha256 = call.state.uploading
+        if sha256 is None:
             return await self._send(call)
-        async with self._uploading.setdefault(leaf.sha256, asyncio.Lock()):
-            url = self._shelf.recall(self._upload_origin, leaf.sha256)
-            if url is not None:
-                return Reply(sent=Sent.ANSWERED, status=200, uploaded_url=url)
-            reply = await self._send(call)
-            uploads = self._dialect.next_step(call.state, reply).state.uploads
-            if leaf.sha256 in uploads:
-                self._shelf.remember(self._upload_origin, leaf.sha256, uploads[leaf.sha256])
-            return reply
+        async with self._uploading.setdefault(sha256, asyncio.Lock()):
+            url = self._recalled(sha256)
+            if url is None:
+                step = await self._upload(call, sha256)
+                url = step.state.uploads.get(sha256)
+                if url is None:
+                    return Reply(sent=Sent.ANSWERED, ended=step)
+                self._shelf.remember(self._upload_origin, sha256, url)
+            return Reply(sent=Sent.ANSWERED, status=200, uploaded_url=url)
+
+    async def _upload(self, call: Call, sha256: str) -> Step:
+        """All requests of one upload; the step that follows the last of them."""
+        step: Step = call
+        asked = 0
+        while step.state.uploading == sha256 and isinstance(step, Call | Wait):
+            if isinstance(step, Call):
+                step = self._dialect.next_step(step.state, await self._send(step))
+            else:
+                asked += 1
+                await clock.sleep(limits.poll_delay(asked))
+                step = self._dialect.next_step(step.state, None)
+        return step
 
     async def _send(self, call: Call) -> Reply:
-        own = origin_of(call.request.url) in self._origins
+        request = call.request
+        own = origin_of(request.url) in self._origins
+        if not own and not self._near and not request.url.startswith("https://"):
+            problem = f"the service asks for a file to be sent in the open: {without_query(request.url)}"
+            return Reply(sent=Sent.NEVER_SENT, problem=problem)
+        into = self._scratch / f"answer-{uuid.uuid4().hex}.part" if request.brings_file else None
         secret = self._secret if own else {}
-        return self._without_key(await self._transport.send(call.request, secret_headers=secret, fresh=call.paying))
+        reply: Reply | None = None
+        try:
+            reply = await self._transport.send(request, secret_headers=secret, fresh=call.paying, into=into)
+        finally:
+            if into is not None and (reply is None or reply.file is None):
+                into.unlink(missing_ok=True)  # what is cut is asked for again by its id
+        return self._without_key(reply)
 
     def _without_key(self, reply: Reply) -> Reply:
         """A service may repeat the key in its answer; it goes no further than here."""
@@ -171,27 +226,60 @@ class Hosted:
         )
 
     async def collect(self, done: Done, part: Path) -> Fetched:
-        """Download the output to `part`; the key does not go along."""
-        local = is_loopback_host(urlsplit(self._endpoints.api).hostname or "")
-        got = await self._transport.download(done.location, part, loopback_allowed=local, resume=True)
+        """Download the output to `part`, the key does not go along; or take the file that came with the answer."""
+        if "://" not in done.location:
+            came = self._scratch / Path(done.location).name
+            try:
+                await asyncio.to_thread(came.replace, part)
+            except FileNotFoundError:
+                return Fetched(ok=False, problem="the file that came with the answer is gone", gone=True)
+            return Fetched(ok=True)
+        got = await self._transport.download(done.location, part, loopback_allowed=self._near, resume=True)
         return Fetched(ok=got.ok, problem=got.problem, retry=got.retry, gone=got.gone)
 
+    async def cancel(self, work: Work) -> Cancelled:
+        """Ask that a request be stopped, if it still runs: at some providers the same wish deletes what has ended."""
+        wish = self._dialect.cancel_request(work, self._endpoints)
+        if wish is None:
+            return Cancelled(asked=False, problem=f"{self.facts.name} knows no way to stop a request")
+        step, _ = await self._asked_once(work)
+        if not isinstance(step, Wait):
+            return Cancelled(asked=False, problem="it has ended by now: run again to collect it")
+        if not step.state.seen:
+            return Cancelled(asked=False, problem="whether it still runs cannot be asked now; nothing was stopped")
+        reply = await self._send(Call(request=wish, state=step.state))
+        if reply.sent is not Sent.ANSWERED or not 200 <= reply.status < 300:
+            said = reply.problem or f"HTTP {reply.status}"
+            return Cancelled(asked=False, problem=f"the service did not take it: {said}")
+        _, status = await self._asked_once(work)
+        return Cancelled(asked=True, gone=status == 404)
+
+    async def _asked_once(self, work: Work) -> tuple[Step, int]:
+        """What the provider says of a request now, and the last answer's status (0: none)."""
+        step, status = self._dialect.next_step(self.resume(work).state, None), 0
+        while isinstance(step, Call):
+            reply = await self._send(step)
+            step, status = self._dialect.next_step(step.state, reply), reply.status
+        return step, status
+
     async def history(self, *, since: float, now: float) -> Walk | None:
-        """Walk the history newest first until its end or a row older than `since`."""
-        if self._endpoints.history is None:
+        """Walk the history until its end or, where it is seen to be newest first, a row older than `since`."""
+        if self._endpoints.history is None or not self.facts.history:
             return None
         rows: list[HistoryRow] = []
         skew = 0.0
         for start, end in self._dialect.history_spans(since, now):
+            last: Reply | None = None
             for page in range(1, _MOST_PAGES + 1):
-                request = self._dialect.history_request(self._endpoints, page=page, since=start, until=end)
-                assert request is not None
-                reply = self._without_key(await self._transport.send(request, secret_headers=self._secret))
-                found = self._dialect.history_rows(reply)
+                request = self._dialect.history_request(self._endpoints, page=page, since=start, until=end, last=last)
+                if request is None:
+                    break
+                last = self._without_key(await self._transport.send(request, secret_headers=self._secret))
+                found = self._dialect.history_rows(last)
                 if found is None:
-                    problem = reply.problem or f"HTTP {reply.status}, and no list of requests"
+                    problem = last.problem or f"HTTP {last.status}, and no list of requests"
                     return Walk(rows=tuple(rows), complete=False, problem=f"the history cannot be read: {problem}")
-                stamp = self._dialect.http_date(reply.headers.get("date"))
+                stamp = self._dialect.http_date(last.headers.get("date"))
                 skew = skew if stamp is None else max(skew, abs(clock.now() - stamp) - 1.0)
                 new = {row.request_id for row in found} - {row.request_id for row in rows}
                 rows += found
@@ -200,7 +288,8 @@ class Hosted:
                 if not new:
                     problem = "the history cannot be read: it gives the same page again"
                     return Walk(rows=tuple(rows), complete=False, problem=problem)
-                if any(row.at is not None and row.at < since - skew for row in found):
+                past = any(row.at is not None and row.at < since - skew for row in found)
+                if past and _newest_first(rows):
                     return Walk(rows=tuple(rows), complete=True, skew_s=skew)
             else:
                 problem = "the history cannot be read: it has no end"
@@ -212,7 +301,7 @@ class Hosted:
         request = self._dialect.balance_request(self._endpoints)
         if request is None:
             return None
-        reply = await self._transport.send(request, secret_headers=self._secret)
+        reply = self._without_key(await self._transport.send(request, secret_headers=self._secret))
         return self._dialect.balance_of(reply)
 
     async def close(self) -> None:
@@ -220,12 +309,7 @@ class Hosted:
         await self._transport.aclose()
 
 
-def _file_in(value: Any) -> FileAsDataUrl | None:
-    """The file leaf of a body, if it has one."""
-    if isinstance(value, FileAsDataUrl):
-        return value
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list):
-        return next((leaf for item in value if (leaf := _file_in(item)) is not None), None)
-    return None
+def _newest_first(rows: Sequence[HistoryRow]) -> bool:
+    """Whether a walk came in that order: only then what follows an old row is older."""
+    stamps = [row.at for row in rows if row.at is not None]
+    return all(earlier <= later for later, earlier in pairwise(stamps))

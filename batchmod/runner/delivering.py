@@ -18,15 +18,28 @@ _DURATION_TOLERANCE_S: Final = 0.1
 _RATE_TOLERANCE: Final = 0.01
 
 
-async def deliver(desk: Desk, task: Task, done: Done) -> None:
-    """Take a finished output to every id it is for; raises Left where it cannot be had now."""
+async def deliver(desk: Desk, task: Task, done: Done, *, last: bool) -> bool:
+    """Take a finished output to every id it is for; raises Left where it cannot be had now.
+
+    False where its link has expired and the provider gives fresh ones, unless this is the `last` one to be tried.
+    """
     if task.lane.provider.facts.hosted:
         desk.record.output_known(task.work.work_id, location=done.location, cost_usd=done.cost_usd)
-        desk.tell("output_known", task.work, task.jobs, cost_usd=done.cost_usd)
+        left = {} if done.balance_usd is None else {"balance_usd": done.balance_usd}
+        desk.tell("output_known", task.work, task.jobs, cost_usd=done.cost_usd, **left)
     missed = await _deliver(desk, task, done)
-    if missed is not None:
-        _not_brought_home(desk, task, missed)
-        raise Left
+    if missed is None:
+        return True
+    if missed.gone and not last and _may_be_had_anew(task, done):
+        return False
+    _not_brought_home(desk, task, missed)
+    raise Left
+
+
+def _may_be_had_anew(task: Task, done: Done) -> bool:
+    """Whether asking for the request again may say where else its output is: a fresh link, or one at all."""
+    facts = task.lane.provider.facts
+    return facts.reminted or (facts.hosted and "://" not in done.location)
 
 
 async def deliver_known(desk: Desk, task: Task) -> bool:
@@ -105,7 +118,7 @@ async def _bring_home(desk: Desk, task: Task, done: Done) -> Home | Missed:
                 return await _place(desk, task, part, found)
             missed = Missed(problem=f"the file is not whole: {found.message}")
             await asyncio.to_thread(part.unlink, missing_ok=True)
-        elif not got.retry and not got.gone:
+        elif (got.gone and _may_be_had_anew(task, done)) or not (got.retry or got.gone):
             break
     return missed
 
@@ -161,7 +174,9 @@ def _not_brought_home(desk: Desk, task: Task, missed: Missed) -> None:
     """A paid output stays to be fetched by the next run, until the provider has surely deleted it."""
     work, facts = desk.record.work(task.work.work_id), task.lane.provider.facts
     message = f"the output could not be fetched: {missed.problem}"
-    old = clock.now() - (work.submitted_at or clock.now()) > (facts.output_life_s or _KEPT_BY_PROVIDER_S)
+    # Where links are given anew, how long one lives says nothing of the file.
+    kept_s = None if facts.reminted else facts.output_life_s
+    old = clock.now() - (work.submitted_at or clock.now()) > (kept_s or _KEPT_BY_PROVIDER_S)
     if not facts.hosted:
         desk.record.fail(work.work_id, code="broken_output", message=message, billed=False, at=clock.now())
         desk.tell("failed", task.work, task.jobs, code="broken_output", message=message)

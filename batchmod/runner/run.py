@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import Final
 
 from batchmod import clock, retry
 from batchmod.errors import NO_ROOM, StoppedEarly
@@ -14,6 +15,9 @@ from batchmod.runner.lanes import Lane, Task, new_lane
 from batchmod.runner.money import Purse
 from batchmod.runner.submitting import Left, submit
 
+_LINKS: Final = 3
+"""How many links to one output are tried, where asking again gives a fresh one."""
+
 
 class Runner:
     """One run: `resolve` first, then `run` a plan, then `close`."""
@@ -23,6 +27,9 @@ class Runner:
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._running: dict[asyncio.Task[None], Task] = {}
         self._broken: Exception | None = None
+        self._break_off: asyncio.TimerHandle | None = None
+        self._cut: list[int] = []
+        """Works sent by this run that have become uncertain."""
 
     async def resolve(self) -> list[Work]:
         """Look the uncertain up in their providers' histories; the works that can go on now."""
@@ -44,11 +51,17 @@ class Runner:
             timer.cancel()
             self.desk.write_last_receipts()
         delivering.copy_existing(self.desk, plan)
-        while not self.desk.draining and (found := await self.resolve()):
+        while not self.desk.draining and (found := [*self._cut_off(), *await self.resolve()]):
             tasks = (self._task(work, groups.get(work.job_key, ())) for work in found)
             await self._carry_all([task for task in tasks if task is not None])
         if self._broken is not None:
             raise self._broken
+
+    def _cut_off(self) -> list[Work]:
+        """Works whose answer was cut after it had named their id: asked for by it, once in this run."""
+        works = [self.desk.record.work(work_id) for work_id in self._cut]
+        self._cut.clear()
+        return [work for work in works if work.request_id is not None]
 
     async def _end_in_time(self) -> None:
         """Nothing new is sent after the time that was given; what was sent is collected."""
@@ -66,16 +79,28 @@ class Runner:
                 self.desk.warnings.append(text)
 
     def drain(self, slug: str) -> None:
-        """Stop soon: no new requests, ids of those in the air recorded, everything else left as it is."""
+        """Stop soon: no new requests, ids of those in the air recorded, everything else left as it is.
+
+        What is in the air is waited for, but not for ever: a call that blocks until its video is made may take
+        minutes. Broken off, it is uncertain, and the next run looks it up.
+        """
         self.desk.draining = True
         self.desk.stop_slug = self.desk.stop_slug or slug
         self.desk.end_sends()
         for running, task in self._running.items():
             if not task.in_the_air:
                 running.cancel()
+        if self._break_off is None:
+            self._break_off = asyncio.get_running_loop().call_later(self.desk.settings.drain_s, self._cancel_all)
+
+    def _cancel_all(self) -> None:
+        for running in self._running:
+            running.cancel()
 
     async def close(self) -> None:
         """Let go of the providers."""
+        if self._break_off is not None:
+            self._break_off.cancel()
         for lane in self._lanes.values():
             await lane.provider.close()
 
@@ -198,9 +223,13 @@ class Runner:
             if task.action is not Action.SEND and await delivering.deliver_known(self.desk, task):
                 return
             step = provider.begin(task.work) if task.action is Action.SEND else provider.resume(task.work)
-            while not isinstance(step, Done):
-                step = await self._advance(task, step)
-            await delivering.deliver(self.desk, task, step)
+            for links_left in reversed(range(_LINKS)):
+                while not isinstance(step, Done):
+                    step = await self._advance(task, step)
+                if await delivering.deliver(self.desk, task, step, last=not links_left):
+                    return
+                task.polls = 0
+                step = provider.resume(self.desk.record.work(task.work.work_id))
 
     async def _advance(self, task: Task, step: Step) -> Step:
         """One step; raises Left where the job ends without an output."""
@@ -249,7 +278,7 @@ class Runner:
         task.began = clock.ticks()
         if self.desk.record.starved:
             self.desk.stop("disk_full", "the disk is full; nothing more is sent, what was accepted is written down")
-        if self.desk.draining and not isinstance(step, Failed | Blocked | Uncertain):
+        if self.desk.draining and not isinstance(step, Failed | Blocked | Uncertain | Done):
             raise Left
         return step
 
@@ -287,20 +316,25 @@ class Runner:
                 reason = step.message if isinstance(step, Failed) else step.reason
                 delivering.not_fetched(self.desk, task, reason)
             case Failed():
-                self._fail(task, step.slug, step.message, billed=step.billed)
-                self.desk.purse.settle(work_id)
+                held = self.desk.purse.held(work_id) if step.billed is not False else 0.0
+                self._fail(task, step)
+                self.desk.purse.settle(work_id, cost=held if step.cost_usd is None else step.cost_usd)
                 task.lane.failed(self.desk, step.slug)
             case Uncertain():
                 record.doubt(work_id, task.attempt_id, reason=step.reason, at=clock.now())
                 self.desk.keep_claim(work_id)
                 self.desk.tell("uncertain", task.work, task.jobs, reason=step.reason)
                 if task.attempt_id is not None:
+                    self._cut.append(work_id)
                     task.lane.failed(self.desk, "uncertain")
 
-    def _fail(self, task: Task, code: str, message: str, *, billed: bool) -> None:
-        self.desk.record.fail(task.work.work_id, code=code, message=message, billed=billed, at=clock.now())
+    def _fail(self, task: Task, step: Failed) -> None:
+        how = {"code": step.slug, "message": step.message}
+        self.desk.record.fail(
+            task.work.work_id, **how, billed=step.billed, at=clock.now(), cost_usd=step.cost_usd
+        )  # fmt: skip
         self.desk.keep_claim(task.work.work_id)
-        self.desk.tell("failed", task.work, task.jobs, code=code, message=message)
+        self.desk.tell("failed", task.work, task.jobs, **how)
 
 
 def _jobs_by_key(plan: Plan) -> Mapping[str, tuple[Job, ...]]:

@@ -1,18 +1,21 @@
-"""Render a JSON tree with files in it as a stream of bytes whose length is known before."""
+"""Render a request's body (JSON with files in it, a form, a file) as a stream of bytes whose length is known before."""
 
 import asyncio
 import hashlib
 import json
+import mimetypes
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from batchmod.model import FileAsDataUrl
+from batchmod.model import FileAsBytes, FileAsDataUrl, FileSize, Request
 
 CHUNK_BYTES: Final = 96 * 1024
 """Taken at once; a multiple of 3, so that the pieces of base64 join without padding."""
+
+_Leaf = FileAsDataUrl | FileAsBytes
 
 
 class BodyBrokenError(Exception):
@@ -21,20 +24,24 @@ class BodyBrokenError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _FilePart:
-    leaf: FileAsDataUrl
+    leaf: _Leaf
     size: int
 
     @property
     def length(self) -> int:
-        return 4 * ((self.size + 2) // 3)
+        return 4 * ((self.size + 2) // 3) if isinstance(self.leaf, FileAsDataUrl) else self.size
+
+    def rendered(self, raw: bytes) -> bytes:
+        return b64encode(raw) if isinstance(self.leaf, FileAsDataUrl) else raw
 
 
 class Body:
-    """The bytes of one JSON body, iterated once; then it is `finished`, or `problem` says why it was broken off."""
+    """The bytes of one body, iterated once; then it is `finished`, or `problem` says why it was broken off."""
 
-    def __init__(self, tree: Any) -> None:
+    def __init__(self, pieces: Iterable[bytes | _Leaf], *, content_type: str) -> None:
         """Measure the body: OSError for a file that cannot be read, ValueError or TypeError for no JSON."""
-        self._parts = tuple(_measured(_merged(_pieces(tree))))
+        self.content_type = content_type
+        self._parts = tuple(_measured(_merged(pieces)))
         self.length = sum(part.length if isinstance(part, _FilePart) else len(part) for part in self._parts)
         self.problem = ""
         self.finished = False
@@ -65,19 +72,33 @@ class Body:
             last = offset + wanted == part.size
             if last and digest.hexdigest() != part.leaf.sha256.removeprefix("sha256:"):
                 raise self._broken("is not the file it was when the job was made", part)
-            yield b64encode(raw)
+            yield part.rendered(raw)
 
     def _broken(self, what: str, part: _FilePart) -> BodyBrokenError:
         self.problem = f"{part.leaf.path} {what}; the request was broken off, run again to use the new file"
         return BodyBrokenError(self.problem)
 
 
-def _pieces(tree: Any) -> Iterator[bytes | FileAsDataUrl]:
+def body_of(request: Request) -> Body | None:
+    """The body of a request, None where it has none; raises as `Body` does."""
+    if request.json is not None:
+        return Body(_pieces(request.json), content_type="application/json")
+    if request.form is not None:
+        boundary = _boundary(request.form)
+        return Body(_form_pieces(request.form, boundary), content_type=f"multipart/form-data; boundary={boundary}")
+    if request.file is not None:
+        return Body([request.file], content_type=request.file.media_type)
+    return None
+
+
+def _pieces(tree: Any) -> Iterator[bytes | _Leaf]:
     match tree:
         case FileAsDataUrl():
             yield b'"data:' + _dumped(tree.media_type)[1:-1] + b";base64,"
             yield tree
             yield b'"'
+        case FileSize():
+            yield _dumped(Path(tree.path).stat().st_size)
         case Mapping():
             yield from _joined(b"{", ((_dumped(str(key)) + b":", value) for key, value in tree.items()), b"}")
         case list() | tuple():
@@ -86,7 +107,7 @@ def _pieces(tree: Any) -> Iterator[bytes | FileAsDataUrl]:
             yield _dumped(tree)
 
 
-def _joined(start: bytes, items: Iterator[tuple[bytes, Any]], end: bytes) -> Iterator[bytes | FileAsDataUrl]:
+def _joined(start: bytes, items: Iterator[tuple[bytes, Any]], end: bytes) -> Iterator[bytes | _Leaf]:
     for number, (label, value) in enumerate(items):
         yield (b"," if number else start) + label
         yield from _pieces(value)
@@ -98,7 +119,26 @@ def _dumped(leaf: Any) -> bytes:
     return json.dumps(leaf, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _merged(pieces: Iterator[bytes | FileAsDataUrl]) -> Iterator[bytes | FileAsDataUrl]:
+def _boundary(form: Mapping[str, str | FileAsBytes]) -> str:
+    """A line that stands in none of the parts: a hash of what they are (RFC 2046, 5.1.1)."""
+    told = repr([(name, value if isinstance(value, str) else value.sha256) for name, value in form.items()])
+    return f"batchmod-{hashlib.sha256(told.encode()).hexdigest()[:32]}"
+
+
+def _form_pieces(form: Mapping[str, str | FileAsBytes], boundary: str) -> Iterator[bytes | _Leaf]:
+    for name, value in form.items():
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"'
+        if isinstance(value, str):
+            yield f"{head}\r\n\r\n{value}\r\n".encode()
+            continue
+        suffix = mimetypes.guess_extension(value.media_type) or ""
+        yield f'{head}; filename="file{suffix}"\r\nContent-Type: {value.media_type}\r\n\r\n'.encode()
+        yield value
+        yield b"\r\n"
+    yield f"--{boundary}--\r\n".encode()
+
+
+def _merged(pieces: Iterable[bytes | _Leaf]) -> Iterator[bytes | _Leaf]:
     text = bytearray()
     for piece in pieces:
         if isinstance(piece, bytes):
@@ -110,7 +150,7 @@ def _merged(pieces: Iterator[bytes | FileAsDataUrl]) -> Iterator[bytes | FileAsD
     yield bytes(text)
 
 
-def _measured(pieces: Iterator[bytes | FileAsDataUrl]) -> Iterator[bytes | _FilePart]:
+def _measured(pieces: Iterator[bytes | _Leaf]) -> Iterator[bytes | _FilePart]:
     for piece in pieces:
         yield piece if isinstance(piece, bytes) else _FilePart(leaf=piece, size=Path(piece.path).stat().st_size)
 

@@ -2,19 +2,20 @@
 
 import asyncio
 import contextlib
+import os
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import IO, Final, cast
 
 import httpx
 
 from batchmod import __version__
 from batchmod.model import Reply, Request, Sent
-from batchmod.transport.body import Body
+from batchmod.transport.body import Body, body_of
 from batchmod.transport.doors import Doors, Wire, wire
 from batchmod.transport.download import Download, Fetched
 from batchmod.transport.outcome import problem_of, sent_of
@@ -22,6 +23,9 @@ from batchmod.urls import check_request_url
 
 ANSWER_BYTES: Final = 32 * 1024**2
 """The largest answer that is read; a larger one is not readable, hence unknown."""
+
+FILE_BYTES: Final = 2 * 1024**3
+"""The largest answer that is written to a file."""
 
 WRITE_STALL_S: Final = 120.0
 """How long a server may leave a piece of the body untaken."""
@@ -45,6 +49,14 @@ class _UnreadableError(Exception):
     """An answer that nobody can use; its text is meant for people."""
 
 
+class _CutError(Exception):
+    """An answer that broke off after its headers; raised from what broke it."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__()
+        self.headers = headers
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Prepared:
     door: httpx.AsyncBaseTransport
@@ -53,6 +65,7 @@ class _Prepared:
     body: Body | None
     guard: asyncio.Timeout
     patience_s: float
+    into: Path | None
 
 
 class Transport:
@@ -72,14 +85,16 @@ class Transport:
         *,
         secret_headers: Mapping[str, str] = _NO_HEADERS,
         fresh: bool = False,
+        into: Path | None = None,
     ) -> Reply:
         """Send once, follow nothing, and answer with all that is known; never raises for the wire.
 
         `secret_headers` go with this request only and are repeated nowhere. `fresh` asks for a new connection,
-        closed afterwards. asyncio.CancelledError passes through: a cancelled send is unknown, not unsent.
+        closed afterwards. `into`: where the body of a good answer that is no JSON is written, durably, as it comes.
+        asyncio.CancelledError passes through: a cancelled send is unknown, not unsent.
         """
         try:
-            prepared = self._prepared(request, secret_headers, fresh=fresh)
+            prepared = self._prepared(request, secret_headers, fresh=fresh, into=into)
         except _UnsendableError as exc:
             return Reply(sent=Sent.NEVER_SENT, problem=str(exc), file_changed=exc.file_changed)
         except Exception as exc:  # noqa: BLE001 - whatever it was, no connection had been asked for
@@ -117,11 +132,13 @@ class Transport:
         """Close all connections; the object is of no more use."""
         await self._doors.aclose()
 
-    def _prepared(self, request: Request, secret_headers: Mapping[str, str], *, fresh: bool) -> _Prepared:
+    def _prepared(
+        self, request: Request, secret_headers: Mapping[str, str], *, fresh: bool, into: Path | None
+    ) -> _Prepared:
         """Make everything ready up to, but not including, the first network call."""
         if (problem := check_request_url(request.url)) is not None:
             raise _UnsendableError(problem)
-        body = None if request.json is None else _body(request.json)
+        body = _body(request)
         headers = _headers(request.headers, secret_headers, body)
         patience_s = request.read_timeout_s + _SLOW_ANSWER_S
         pool_s = 3 * self._connect_timeout_s
@@ -136,7 +153,9 @@ class Transport:
         )
         door = self._door(str(call.url), fresh=fresh)
         attempt = Wire(url=str(call.url.copy_with(fragment=None)))
-        return _Prepared(door=door, call=call, wire=attempt, body=body, guard=guard, patience_s=patience_s)
+        return _Prepared(
+            door=door, call=call, wire=attempt, body=body, guard=guard, patience_s=patience_s, into=into
+        )  # fmt: skip
 
     def _door(self, url: str, *, fresh: bool) -> httpx.AsyncBaseTransport:
         try:
@@ -145,9 +164,9 @@ class Transport:
             raise _UnsendableError(f"the certificates cannot be read, see SSL_CERT_FILE ({exc.strerror})") from exc
 
 
-def _body(tree: Any) -> Body:
+def _body(request: Request) -> Body | None:
     try:
-        return Body(tree)
+        return body_of(request)
     except OSError as exc:
         raise _UnsendableError(f"{exc.filename} cannot be read ({exc.strerror})", file_changed=True) from exc
     except (TypeError, ValueError) as exc:
@@ -157,7 +176,7 @@ def _body(tree: Any) -> Body:
 def _headers(own: Mapping[str, str], secret: Mapping[str, str], body: Body | None) -> dict[str, str]:
     headers = {"accept": "*/*", "accept-encoding": "gzip", "user-agent": USER_AGENT}
     if body is not None:
-        headers |= {"content-type": "application/json", "content-length": str(body.length)}
+        headers |= {"content-type": body.content_type, "content-length": str(body.length)}
     headers |= {name.lower(): value for given in (own, secret) for name, value in given.items()}
     for name, value in headers.items():
         if not value.isascii() or not value.isprintable():
@@ -181,7 +200,10 @@ async def _exchanged(prepared: _Prepared) -> Reply:
         async with prepared.guard:
             response = await prepared.door.handle_async_request(prepared.call)
             try:
-                body = await _read(response)
+                file = prepared.into if _is_file(response) else None
+                body = await _read(response) if file is None else await _stored(response, file)
+            except Exception as exc:
+                raise _CutError(_kept(response.headers)) from exc
             finally:
                 # the answer is whole or lost by now; what goes wrong in putting the connection away changes nothing
                 with contextlib.suppress(Exception):
@@ -190,7 +212,43 @@ async def _exchanged(prepared: _Prepared) -> Reply:
     finally:
         if not done:
             prepared.wire.abort()
-    return Reply(sent=Sent.ANSWERED, status=response.status_code, headers=_kept(response.headers), body=body)
+    return Reply(
+        sent=Sent.ANSWERED,
+        status=response.status_code,
+        headers=_kept(response.headers),
+        body=body,
+        file=None if file is None else str(file),
+    )
+
+
+def _is_file(response: httpx.Response) -> bool:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    plain = kind.startswith("text/") or kind.endswith(("/json", "+json", "/xml")) or not kind
+    encoded = response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+    return response.status_code == HTTPStatus.OK and not plain and not encoded
+
+
+async def _stored(response: httpx.Response, path: Path) -> bytes:
+    """The body into a file, piece by piece; nothing of it is kept in memory."""
+    declared, size = response.headers.get("content-length", ""), 0
+    file = await asyncio.to_thread(path.open, "wb")
+    try:
+        async for chunk in cast(httpx.AsyncByteStream, response.stream):
+            size += len(chunk)
+            if size > FILE_BYTES:
+                raise _UnreadableError(f"the file is larger than {FILE_BYTES // 1024**3} GB")
+            await asyncio.to_thread(file.write, chunk)
+        if declared.isdecimal() and size != int(declared):
+            raise _UnreadableError(f"the file was cut at {size} of {declared} bytes")
+        await asyncio.to_thread(_sealed, file)
+    finally:
+        file.close()
+    return b""
+
+
+def _sealed(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -228,8 +286,10 @@ def _unanswered(prepared: _Prepared, exc: Exception) -> Reply:
     host = prepared.call.url.host
     if prepared.body is not None and prepared.body.problem:
         return Reply(sent=Sent.UNKNOWN, problem=prepared.body.problem, file_changed=True)
-    if isinstance(exc, _UnreadableError):
-        return Reply(sent=Sent.UNKNOWN, problem=f"{host}: {exc}")
+    headers = exc.headers if isinstance(exc, _CutError) else {}
+    cause = exc.__cause__ if isinstance(exc, _CutError) else exc
+    if isinstance(cause, _UnreadableError):
+        return Reply(sent=Sent.UNKNOWN, headers=headers, problem=f"{host}: {cause}")
     # two witnesses: the exception says that there was no connection, and nobody got one
     sent = sent_of(exc) if prepared.wire.connection is None else Sent.UNKNOWN
-    return Reply(sent=sent, problem=problem_of(exc, host))
+    return Reply(sent=sent, headers=headers, problem=problem_of(cause or exc, host))

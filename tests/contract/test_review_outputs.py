@@ -8,7 +8,7 @@ import pytest
 
 from batchmod.model import Done, Endpoints, Reply, Sent, Step, Uncertain, Wait
 from batchmod.providers import segmind
-from batchmod.providers.segmind.state import State
+from batchmod.providers.steps import State
 from tests.servers.clips import Clip
 from tests.servers.segmind import SegmindStandIn
 from tests.support import Shoot, read_results, remote_rows, shoot, write_clip

@@ -83,7 +83,7 @@ EXPECTED: dict[str, Outcome] = {
     "error_500_json_created": FOUND,
     "error_400": refused("bad_request"),
     "error_400_asset": refused("bad_request"),
-    "error_405": refused("bad_request"),
+    "error_405": refused("wrong_method"),
     "error_422_body": refused("bad_request"),
     "error_406_content_type": refused("bad_content_type"),
     "error_406_value": refused("refused_value"),

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     UPLOAD = "upload"
     HISTORY = "history"
     CREDITS = "credits"
+    CANCEL = "cancel"
     DOWNLOAD = "download"
     ELSEWHERE = "elsewhere"
     UNKNOWN = "unknown"
@@ -69,6 +70,7 @@ class Job:
     starts_at: float
     ends_at: float
     price: float
+    price_if_failed: float = 0.0
     video: bytes = b""
     error: str | None = None
     """The reason it will fail for; None: it will complete."""
@@ -88,7 +90,8 @@ class Job:
 
     def billed(self, now: float) -> float:
         """US dollars charged so far: the price from completion on, else nothing."""
-        return self.price if self.state(now) is State.COMPLETED else 0.0
+        charges = {State.COMPLETED: self.price, State.FAILED: self.price_if_failed}
+        return charges.get(self.state(now), 0.0)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -8,20 +8,13 @@ from urllib.parse import urlsplit
 
 from tests.servers.faults import HTML, JSON, PAID, Recipe, Reply, Way, both
 from tests.servers.ledger import Job, Kind, State, iso
+from tests.servers.standin import Refused
 
 SLUG = "modify-video"
 MODES = tuple(f"{family}_{level}" for family in ("adhere", "flex", "reimagine") for level in (1, 2, 3))
 LONGEST_WINDOW = timedelta(days=31)
 DEFAULT_WINDOW = timedelta(days=7)
 SORTABLE = ("model_created", "model_name", "credits_deduction")
-
-
-class Refused(Exception):
-    """The request breaks the contract; carries the answer that says so."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(f"{reply.status} {reply.body}")
-        self.reply = reply
 
 
 def error(status: int, text: str, **headers: str) -> Reply:

@@ -3,8 +3,8 @@
 import asyncio
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +14,11 @@ from aiohttp import web
 
 from tests.servers import segmind_contract as contract
 from tests.servers.clips import Clip, encoded, unique
-from tests.servers.faults import WIRE, Fault, FaultBook
-from tests.servers.ledger import Clock, Job, Kind, Ledger, Seen, State, iso
-from tests.servers.segmind_settings import Origin, Settings
+from tests.servers.faults import WIRE, FaultBook
+from tests.servers.files import ranged
+from tests.servers.ledger import Clock, Job, Kind, Ledger, State, iso
+from tests.servers.segmind_settings import Settings
+from tests.servers.standin import Call, Origin, Refused, Route
 from tests.servers.storage import Storage, asset, from_data_url
 
 OTHER_CLIPS: Mapping[str | None, Callable[[Clip], Clip]] = {
@@ -25,24 +27,6 @@ OTHER_CLIPS: Mapping[str | None, Callable[[Clip], Clip]] = {
     "output_other_size": lambda clip: replace(clip, width=clip.width // 2, height=clip.height // 2),
     "output_other_length": lambda clip: replace(clip, frames=clip.frames // 2),
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """A request on its way through the stand-in."""
-
-    request: web.Request
-    kind: Kind
-    origin: Origin
-    account: str
-    argument: str
-    """The request id or file name in the path."""
-    seen: Seen
-    fault: Fault | None = None
-
-    def faulty(self, prefix: str) -> str | None:
-        """The name of this call's fault if it begins so."""
-        return self.fault.name if self.fault and self.fault.name.startswith(prefix) else None
 
 
 class Service:
@@ -55,6 +39,10 @@ class Service:
         self.faults = FaultBook({**WIRE, **contract.FAULTS})
         self.urls: dict[Origin, str] = {}
         self.storage = Storage()
+
+    def opened(self) -> None:
+        """The hosts have their addresses."""
+        self.storage.base = f"{self.urls[Origin.OUTPUTS]}/assets/"
 
     # --- who and how often ----------------------------------------------------------------------------------
 
@@ -71,7 +59,7 @@ class Service:
         if call.kind in (Kind.DOWNLOAD, Kind.ELSEWHERE):
             return
         if call.account not in self.keys:
-            raise contract.Refused(contract.KEY_INVALID if call.account else contract.KEY_MISSING)
+            raise Refused(contract.KEY_INVALID if call.account else contract.KEY_MISSING)
         limited = {Kind.SUBMIT, Kind.BLOCKING}
         if self.settings.rate_counts_polls:
             limited |= {Kind.STATUS, Kind.RESULT, Kind.CREDITS}
@@ -87,7 +75,7 @@ class Service:
         ]
         if len(passed) >= most:
             reset = passed[-most] + self.settings.rate_window_s
-            raise contract.Refused(
+            raise Refused(
                 replace(contract.RESET_AT, headers={"x-rate-limit-reset-at-utc": iso(reset)}),
             )
 
@@ -122,7 +110,7 @@ class Service:
         now = self.clock.now()
         available = self.balance(call.account) - self.ledger.reserved(call.account)
         if available < self.settings.price:
-            raise contract.Refused(contract.credits_short(available, self.settings.price))
+            raise Refused(contract.credits_short(available, self.settings.price))
         job = self._job(inputs, call, now)
         self.ledger.accept(job)
         return job
@@ -133,7 +121,7 @@ class Service:
         if request.content_type == "multipart/form-data":
             form = await request.post()
             return {name: self._form_value(value) for name, value in form.items()}
-        raise contract.Refused(contract.CONTENT_TYPE)
+        raise Refused(contract.CONTENT_TYPE)
 
     def _form_value(self, value: str | bytearray | web.FileField | bytes) -> str:
         """A file part becomes an asset and its URL."""
@@ -202,7 +190,7 @@ class Service:
 
     async def upload(self, call: Call) -> web.Response:
         if call.request.content_type != "application/json":
-            raise contract.Refused(contract.CONTENT_TYPE)
+            raise Refused(contract.CONTENT_TYPE)
         data_urls = contract.decoded(await call.request.read()).get("data_urls")
         if not isinstance(data_urls, list) or not data_urls:
             contract.refuse(400, "data_urls must be a list of data URLs")
@@ -237,12 +225,12 @@ class Service:
         """An output file or an asset, whole or the asked range."""
         folder, name = call.argument.split("/", 1)
         if folder == "assets" and (stored := self.storage.named(name)):
-            return _ranged(call, stored.content, stored.content_type)
+            return ranged(call, stored.content, stored.content_type)
         job = self.ledger.job(name.removesuffix(".mp4")) if folder == "generations" else None
         now = self.clock.now()
         if job is None or job.state(now) is not State.COMPLETED or now > job.ends_at + self.settings.file_life_s:
             contract.refuse(404, "No such file")
-        return _ranged(call, self.file_of(job), "video/mp4")
+        return ranged(call, self.file_of(job), "video/mp4")
 
     # --- polls ----------------------------------------------------------------------------------------------
 
@@ -310,28 +298,14 @@ class Service:
             return await handler(replace(call, argument=found[1]))
         if found := re.fullmatch(r"/((?:assets|generations)/.+)", path):
             return await self.download(replace(call, argument=found[1]))
-        raise contract.Refused(contract.NO_ROUTE)
-
-
-Handler = Callable[[Service, Call], Awaitable[web.Response]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Route:
-    """An endpoint; the path's group is the call's argument."""
-
-    origin: Origin
-    method: str
-    path: str
-    kind: Kind
-    handler: Handler
+        raise Refused(contract.NO_ROUTE)
 
 
 def _routes() -> tuple[Route, ...]:
     api, outputs, past = Origin.API, Origin.OUTPUTS, Origin.HISTORY
     history = "/inference-request/request-history"
     file = "/((?:assets|generations)/[^/]+)"
-    table: tuple[tuple[Origin, str, str, Kind, Handler], ...] = (
+    table: tuple[tuple[Origin, str, str, Kind, Any], ...] = (
         (api, "POST", f"/v2/{contract.SLUG}", Kind.SUBMIT, Service.submit),
         (api, "POST", f"/v1/{contract.SLUG}", Kind.BLOCKING, Service.blocking),
         (api, "GET", "/v2/requests/([^/]+)/status", Kind.STATUS, Service.status),
@@ -353,26 +327,3 @@ ROUTES = _routes()
 @lru_cache(maxsize=8)
 def _content(path: Path, _changed_ns: int) -> bytes:
     return path.read_bytes()
-
-
-def _asked(request: web.Request) -> slice:
-    """The Range header; one that cannot be read counts as absent (RFC 9110, 14.2)."""
-    try:
-        return request.http_range
-    except ValueError:
-        return slice(None)
-
-
-def _ranged(call: Call, content: bytes, content_type: str) -> web.Response:
-    """200 with all, 206 with the asked range, or 416; a fault may shorten the file or ignore the range."""
-    if call.faulty("output_truncated"):
-        content = content[: len(content) // 2]
-    headers = {"Accept-Ranges": "bytes"}
-    asked = _asked(call.request)
-    if call.faulty("output_no_range") or (asked.start is None and asked.stop is None):
-        return web.Response(body=content, content_type=content_type, headers=headers)
-    first, end, _ = asked.indices(len(content))
-    if first >= end:
-        return web.Response(status=416, headers={"Content-Range": f"bytes */{len(content)}"})
-    headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
-    return web.Response(status=206, body=content[first:end], content_type=content_type, headers=headers)

@@ -2,23 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
 from tests.servers.clips import Clip
 
 KEY = "SG_0123456789abcdef"
-
-
-class Origin(StrEnum):
-    """The hosts of the real service, and one that is none of its."""
-
-    API = "api"
-    UPLOAD = "upload"
-    HISTORY = "history"
-    OUTPUTS = "outputs"
-    ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -55,6 +55,13 @@ class Storage:
     def at(self, url: object) -> Asset | None:
         return self._assets.get(url.removeprefix(self.base)) if isinstance(url, str) else None
 
+    def rename(self, url: str, to: str) -> None:
+        """Another URL for what is stored."""
+        self._assets[to.removeprefix(self.base)] = self._assets.pop(url.removeprefix(self.base))
+
+    def __len__(self) -> int:
+        return len(self._assets)
+
     def clear(self) -> None:
         self._assets.clear()
 
@@ -64,5 +71,12 @@ class Storage:
         return [url for url in urls if url.startswith(self.base) and self.at(url) is None]
 
     def identity(self, inputs: Mapping[str, Any]) -> str:
-        """One spelling of the inputs: two uploads of the same file are the same source."""
-        return canonical({name: found.hash if (found := self.at(value)) else value for name, value in inputs.items()})
+        """One spelling of the inputs, however deep: two uploads of the same file are the same source."""
+        return canonical({name: self._named_by_content(value) for name, value in inputs.items()})
+
+    def _named_by_content(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: self._named_by_content(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._named_by_content(inner) for inner in value]
+        return found.hash if (found := self.at(value)) else value

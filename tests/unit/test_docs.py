@@ -24,12 +24,11 @@ _PAGES = sorted(
     key=lambda path: path.relative_to(_ROOT).as_posix(),
 )
 _OPTIONS_OF_OTHERS = {
-    *("--port", "--fault", "--seconds"),
+    *("--port", "--fault", "--seconds", "--exclude-editable"),
     *("--jobs", "--kills", "--seed", "--uploads"),
-    "--exclude-editable",
     *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
 }
-"""Those of the stand-in for Segmind, of the benchmarks, and of pip."""
+"""Those of the stand-ins, of pip, and of the benchmarks."""
 _SLUG = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
 

@@ -1,7 +1,7 @@
 """Segmind's balance: GET /v1/get-user-credits, in US dollars (docs.segmind.com, account and billing APIs)."""
 
-from batchmod.model import Endpoints, Reply, Request
-from batchmod.providers.segmind.answers import as_object, price
+from batchmod.model import Endpoints, Reply, Request, Work
+from batchmod.providers.answers import as_object, price
 
 
 def balance_request(endpoints: Endpoints) -> Request | None:
@@ -15,3 +15,8 @@ def balance_of(reply: Reply) -> float | None:
     parts = [price(body.get(name)) for name in ("credits", "free-credits")]
     known = [part for part in parts if part is not None]
     return sum(known) if known else None
+
+
+def cancel_request(work: Work, endpoints: Endpoints) -> Request | None:
+    """None: Segmind knows no way to stop a job."""
+    return None

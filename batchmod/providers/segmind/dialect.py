@@ -1,31 +1,17 @@
-"""The steps of a job: upload, submit, poll, result, and the history where the poll record has expired."""
+"""The steps of a job: upload, submit, poll, result, and the history where the poll record has expired; or v1's one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-from batchmod.model import (
-    Again,
-    Call,
-    Done,
-    Endpoints,
-    Failed,
-    FileAsDataUrl,
-    Reply,
-    Request,
-    Sent,
-    Step,
-    Uncertain,
-    Wait,
-    Work,
-)
-from batchmod.providers.segmind.answers import as_object, output_url, price, shown, words_of
+from batchmod.model import Again, Call, Done, Endpoints, Failed, Reply, Request, Sent, Step, Uncertain, Wait, Work
+from batchmod.providers import steps
+from batchmod.providers.answers import as_object, inside, output_url, price, words_of
+from batchmod.providers.segmind import blocking
+from batchmod.providers.segmind.facts import FACTS
 from batchmod.providers.segmind.history import history_rows
-from batchmod.providers.segmind.refusals import blocked, failure_slug, refusal
-from batchmod.providers.segmind.state import State
-from batchmod.urls import origin_of
-
-_EARLY_404: Final = 5  # status answers 404 that may be a race right after the submit
+from batchmod.providers.segmind.refusals import blocked, refusal
+from batchmod.providers.steps import State
 
 
 def key_headers(key: str) -> dict[str, str]:
@@ -35,25 +21,12 @@ def key_headers(key: str) -> dict[str, str]:
 
 def begin(work: Work, endpoints: Endpoints, uploads: Mapping[str, str]) -> Step:
     """The first step of a work that is to be sent."""
-    return _prepare(State(endpoints=endpoints, inputs=work.inputs, uploads=uploads))
+    return _prepare(steps.first(work, endpoints, uploads))
 
 
 def resume(work: Work, endpoints: Endpoints) -> Step:
     """The next step of a work whose request id is in the record."""
-    saved = work.state or {}
-    state = State(
-        endpoints=endpoints,
-        inputs=work.inputs,
-        request_id=work.request_id,
-        status_url=saved.get("status_url"),
-        response_url=saved.get("response_url"),
-    )
-    return Wait(state=replace(state, phase="status"))
-
-
-def saved(state: State) -> dict[str, Any]:
-    """What of a state goes into the record."""
-    return {"status_url": state.status_url, "response_url": state.response_url}
+    return steps.resumed(work, endpoints)
 
 
 def next_step(state: State, reply: Reply | None) -> Step:
@@ -65,6 +38,8 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_upload(state, reply)
         case "submit":
             return _after_submit(state, reply)
+        case "blocking":
+            return blocking.after(state, reply)
         case "status":
             return _after_status(state, reply)
         case "result":
@@ -77,107 +52,69 @@ def next_step(state: State, reply: Reply | None) -> Step:
 
 
 def _prepare(state: State) -> Step:
-    """Upload what is local and not up yet, then submit."""
-    for role in ("video", "first_frame"):
-        source = state.inputs.get(role)
-        if source and source["local"] and _hash(source) not in state.uploads:
-            return _upload(state, source)
-    return _submit(state)
+    return steps.prepare(state, upload=_upload, submit=_submit)
 
 
 def _upload(state: State, source: Mapping[str, Any]) -> Step:
     if state.endpoints.upload is None:
-        message = "a local file needs the upload service; set SEGMIND_UPLOAD_BASE_URL beside SEGMIND_BASE_URL"
-        return Failed(state=state, slug="no_upload", message=message)
-    leaf = FileAsDataUrl(path=source["location"], media_type=source["media_type"], sha256=_hash(source))
+        return steps.no_upload(state, FACTS)
     request = Request(
         method="POST",
         url=f"{state.endpoints.upload}/upload-asset",
-        json={"data_urls": [leaf]},
+        json={"data_urls": [steps.as_data_url(source)]},
         read_timeout_s=300.0,
     )
-    return Call(request=request, state=replace(state, phase="upload", uploading=leaf.sha256))
+    return Call(request=request, state=replace(state, phase="upload"))
 
 
 def _after_upload(state: State, reply: Reply) -> Step:
-    if reply.uploaded_url is not None and state.uploading is not None:
-        return _prepare(replace(state, uploads={**state.uploads, state.uploading: reply.uploaded_url}))
-    if reply.file_changed:
-        message = "the file changed while it was being uploaded; nothing was submitted"
-        return Failed(state=state, slug="source_changed", message=message)
-    if reply.sent is not Sent.ANSWERED or reply.status >= 500 or reply.status in (408, 425):
-        problem = reply.problem or f"HTTP {reply.status}"
-        return Failed(state=state, slug="upload_failed", message=f"upload: {problem}", again=Again.UNREACHED)
+    if reply.uploaded_url is not None:
+        return _prepare(steps.uploaded(state, reply.uploaded_url))
+    trouble = steps.upload_trouble(state, reply)
+    if trouble is not None:
+        return trouble
     if reply.status != 200:
         return refusal(state, reply, what="upload")
     body = as_object(reply)
-    urls = body.get("urls") or body.get("file_urls") or []
-    url = urls[0] if isinstance(urls, list) and urls else None
-    if not isinstance(url, str) or state.uploading is None:
-        return Failed(
-            state=state, slug="upload_failed", message="the upload's answer holds no URL", again=Again.UNREACHED
-        )
-    return _prepare(replace(state, uploads={**state.uploads, state.uploading: url}, uploading=None))
+    url = inside(body.get("urls") or body.get("file_urls"), 0)
+    if not isinstance(url, str):
+        return steps.not_uploaded(state, "the answer holds no URL")
+    return _prepare(steps.uploaded(state, url))
 
 
 def _submit(state: State) -> Step:
     """The one request that can cost money. `mode` is always said: providers' defaults differ."""
     inputs = state.inputs
-    body = {"video_url": _url_of(state, inputs["video"]), "mode": inputs["mode"]}
+    body = {"video_url": steps.url_of(state, inputs["video"]), "mode": inputs["mode"]}
     if inputs.get("first_frame"):
-        body["first_frame_url"] = _url_of(state, inputs["first_frame"])
+        body["first_frame_url"] = steps.url_of(state, inputs["first_frame"])
     if inputs.get("prompt"):
         body["prompt"] = inputs["prompt"]
+    if state.options.get("api_version") == "v1":
+        return blocking.call(state, body)
     request = Request(method="POST", url=f"{state.endpoints.api}/v2/modify-video", json=body, read_timeout_s=60.0)
     return Call(request=request, state=replace(state, phase="submit"), paying=True)
 
 
 def _after_submit(state: State, reply: Reply) -> Step:
-    if reply.sent is Sent.NEVER_SENT:
-        return Failed(state=state, slug="unreachable", message=reply.problem, again=Again.UNREACHED)
-    if reply.sent is Sent.UNKNOWN:
-        return Uncertain(state=state, reason=f"no answer to the request: {reply.problem}")
-    if 200 <= reply.status < 300:
-        return _accepted(state, reply)
-    if 300 <= reply.status < 400:
-        message = f"the service answered with a redirect (HTTP {reply.status}), which a paid request does not follow"
-        return Failed(state=state, slug="redirected", message=message)
-    if reply.status == 500 and isinstance(as_object(reply).get("error"), str):
+    if reply.sent is Sent.ANSWERED and reply.status == 500 and isinstance(as_object(reply).get("error"), str):
         message = f"the service failed: {words_of(reply)}"
         return Failed(state=state, slug="provider_error", message=message, again=Again.ASK_FIRST)
-    if reply.status >= 500 or reply.status in (408, 409, 425):
-        return Uncertain(state=state, reason=f"HTTP {reply.status} to the request: it may have been accepted")
-    return refusal(state, reply, what="request")
-
-
-def _accepted(state: State, reply: Reply) -> Step:
+    unsettled = steps.unsettled(state, reply)
+    if unsettled is not None:
+        return unsettled
+    if reply.status >= 400:
+        return refusal(state, reply, what="request")
     body = as_object(reply)
-    request_id = body.get("request_id")
-    if not isinstance(request_id, str) or not request_id:
-        return Uncertain(state=state, reason=f"HTTP {reply.status} without a request id: it may have been accepted")
-    accepted = replace(
-        state,
-        request_id=request_id,
-        status_url=_own(state, body.get("status_url")),
-        response_url=_own(state, body.get("response_url")),
-        phase="status",
-    )
-    return Wait(state=accepted, phase=str(body.get("status", "")).lower())
-
-
-def _own(state: State, url: object) -> str | None:
-    """A URL the service gave, if it is on the origin that was asked: a key never travels further."""
-    try:
-        return url if isinstance(url, str) and origin_of(url) == origin_of(state.endpoints.api) else None
-    except ValueError:
-        return None
+    links = {name: body.get(name) for name in ("status_url", "response_url")}
+    return steps.accepted(state, reply, body.get("request_id"), links=links, phase=str(body.get("status", "")))
 
 
 # --- the job runs ---
 
 
 def _ask_status(state: State) -> Step:
-    url = state.status_url or f"{state.endpoints.api}/v2/requests/{state.request_id}/status"
+    url = state.links.get("status_url") or f"{state.endpoints.api}/v2/requests/{state.request_id}/status"
     return Call(request=Request(method="GET", url=url, read_timeout_s=30.0), state=replace(state, phase="status"))
 
 
@@ -188,18 +125,18 @@ def _after_status(state: State, reply: Reply) -> Step:
         misses = state.misses if status.upper() == "COMPLETED" else 0
         return _by_status(replace(state, seen=True, misses=misses), status, body)
     if reply.sent is Sent.ANSWERED and reply.status == 404:
-        return _not_found(state)
+        return steps.not_found(state, look_up=_look_up(state))
     return blocked(state, reply) or Wait(state=state, phase="unreachable")
 
 
 def _by_status(state: State, status: str, body: Mapping[str, Any]) -> Step:
     match status.upper():
         case "COMPLETED":
-            url = state.response_url or f"{state.endpoints.api}/v2/requests/{state.request_id}"
+            url = state.links.get("response_url") or f"{state.endpoints.api}/v2/requests/{state.request_id}"
             request = Request(method="GET", url=url, read_timeout_s=30.0)
             return Call(request=request, state=replace(state, phase="result"))
         case "FAILED":
-            return _failed(state, str(body.get("error") or "the service gives no reason"))
+            return steps.failed(state, body.get("error"))
         case other:
             return Wait(state=state, phase=other.lower())
 
@@ -209,25 +146,28 @@ def _after_result(state: State, reply: Reply) -> Step:
     url = output_url(body)
     if url:
         metrics = body.get("metrics")
-        cost = price(metrics.get("cost")) if isinstance(metrics, Mapping) else None
-        return Done(state=state, location=url, cost_usd=cost)
+        left = price(inside(metrics, "remaining_credits"))
+        return Done(state=state, location=url, cost_usd=price(inside(metrics, "cost")), balance_usd=left)
     if str(body.get("status", "")).upper() == "FAILED":
-        return _failed(state, str(body.get("error") or "the service gives no reason"))
+        return steps.failed(state, body.get("error"))
     if reply.sent is Sent.ANSWERED and reply.status == 404:
-        return _not_found(state)
-    if reply.sent is Sent.ANSWERED and reply.status == 200 and state.misses >= _EARLY_404:
-        return Uncertain(state=state, reason="completed, but the result names no output")
+        return steps.not_found(state, look_up=_look_up(state))
+    if reply.sent is Sent.ANSWERED and reply.status == 200:
+        return steps.no_output(state)
     return blocked(state, reply) or Wait(state=replace(state, misses=state.misses + 1), phase="fetching the result")
 
 
-def _not_found(state: State) -> Step:
-    """404 right after the submit may be a race; later the poll record has expired, and the history still knows."""
-    if not state.seen and state.misses < _EARLY_404:
-        return Wait(state=replace(state, misses=state.misses + 1), phase="not listed yet")
-    if state.endpoints.history is None:
-        return Uncertain(state=state, reason="the service no longer knows the request, and there is no history to ask")
-    url = f"{state.endpoints.history}/inference-request/request-history/{state.request_id}"
-    return Call(request=Request(method="GET", url=url), state=replace(state, phase="history"))
+def _look_up(state: State) -> Callable[[State], Step] | None:
+    """The question to the history by the request's id, where there is one: the poll record expires before it."""
+    history = state.endpoints.history
+    if history is None:
+        return None
+
+    def ask(state: State) -> Step:
+        url = f"{history}/inference-request/request-history/{state.request_id}"
+        return Call(request=Request(method="GET", url=url), state=replace(state, phase="history"))
+
+    return ask
 
 
 def _after_history(state: State, reply: Reply) -> Step:
@@ -243,18 +183,5 @@ def _after_history(state: State, reply: Reply) -> Step:
     if row.output_url:
         return Done(state=state, location=row.output_url, cost_usd=row.cost_usd)
     if row.status.upper() == "FAILED":
-        return _failed(state, row.error or "the history gives no reason")
+        return steps.failed(state, row.error)
     return Wait(state=replace(state, seen=True), phase=row.status.lower())
-
-
-def _failed(state: State, message: str) -> Failed:
-    """A job that ran and failed; the contract says that only a completed one is billed."""
-    return Failed(state=state, slug=failure_slug(message), message=shown(message), billed=False)
-
-
-def _hash(source: Mapping[str, Any]) -> str:
-    return str(source["sha256"])
-
-
-def _url_of(state: State, source: Mapping[str, Any]) -> str:
-    return state.uploads[_hash(source)] if source["local"] else str(source["location"])

@@ -15,6 +15,7 @@ FACTS: Final = ProviderFacts(
         "history": ("SEGMIND_HISTORY_BASE_URL", "https://api.spotprod.segmind.com"),
     },
     max_clip_s=30.0,
+    longest_included=False,
     max_clip_bytes=100_000_000,
     submits_per_minute=5.0,
     burst=8,
@@ -24,10 +25,22 @@ FACTS: Final = ProviderFacts(
         note="published: $0.60 a call on average, not the rule behind it; a like service takes $0.12 a second",
     ),
     uploads=True,
+    uploads_public=True,
+    uploads_kept="not published",
+    uploads_deletable="no way is published",
     history=True,
     output_lives="7 days",
     output_life_s=7 * 86400.0,
-    privacy="local clips go to a public upload URL; how long it lives and how to delete it is not published",
+    privacy="prompts are stored by the service, outputs lie under a public URL",
     contract="docs.segmind.com and the vendor's Python SDK 1.3.0",
-    options_schema={"type": "object", "properties": {}, "additionalProperties": False},
+    options_schema={
+        "type": "object",
+        "properties": {
+            "api_version": {
+                "description": "v2 submits and asks; v1 blocks until the video is made, and has no id before",
+                "enum": ["v1", "v2"],
+            },
+        },
+        "additionalProperties": False,
+    },
 )

@@ -6,18 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from batchmod.model import Endpoints, HistoryRow, Reply, Request, Sent
-from batchmod.providers.segmind.answers import moment, price
+from batchmod.providers.answers import moment, price
 
 _PAGE: Final = 100
 _SPAN_DAYS: Final = 31
 
 
-def history_request(endpoints: Endpoints, *, page: int, since: float, until: float) -> Request | None:
+def history_request(
+    endpoints: Endpoints, *, page: int, since: float, until: float, last: Reply | None = None
+) -> Request | None:
     """A page of the history, newest first, between two moments (Unix seconds); None where there is no history."""
     if endpoints.history is None:
         return None
-    first, last = (datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d") for moment in (since, until))
-    query = f"page={page}&per_page={_PAGE}&from_date={first}&to_date={last}&model_name=modify-video"
+    days = [datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d") for moment in (since, until)]
+    query = f"page={page}&per_page={_PAGE}&from_date={days[0]}&to_date={days[1]}&model_name=modify-video"
     query += "&sort_by=model_created&sort_order=desc"
     return Request(method="GET", url=f"{endpoints.history}/inference-request/request-history?{query}")
 
@@ -77,12 +79,13 @@ def _rows_in(value: Any) -> list[Mapping[str, Any]]:
 def _history_row(item: Mapping[str, Any]) -> HistoryRow:
     stamps = (item.get(name) for name in ("model_created", "created_at", "createdAt", "created", "timestamp"))
     url = item.get("generation_url")
-    error = item.get("error")
+    error, inputs = item.get("error"), _inputs(item.get("request_body"))
     return HistoryRow(
         request_id=str(item["request_id"]),
         at=next((moment for moment in map(moment, stamps) if moment is not None), None),
         status=str(item.get("model_status") or item.get("status") or ""),
-        inputs=_inputs(item.get("request_body")),
+        inputs=inputs,
+        fields=inputs,
         output_url=url if isinstance(url, str) and url else None,
         cost_usd=price(item.get("credits_deduction")),
         error=error if isinstance(error, str) and error else None,

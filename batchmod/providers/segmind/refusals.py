@@ -1,10 +1,10 @@
-"""What a refusal means: for this job, for every job, and whether patience helps."""
+"""What Segmind's refusals mean beyond their status: two texts of 401, four of 406."""
 
-from typing import Final
-
-from batchmod.model import Again, Blocked, Failed, Reply, Sent, Step
-from batchmod.providers.segmind.answers import http_date, moment, number, words_of
-from batchmod.providers.segmind.state import State
+from batchmod.model import Blocked, Failed, Reply, Sent, Step
+from batchmod.providers import steps
+from batchmod.providers.answers import words_of
+from batchmod.providers.segmind.facts import FACTS
+from batchmod.providers.steps import State
 
 
 def refusal(state: State, reply: Reply, *, what: str) -> Step:
@@ -13,62 +13,27 @@ def refusal(state: State, reply: Reply, *, what: str) -> Step:
     for_all = blocked(state, reply)
     if for_all is not None:
         return for_all
-    if reply.status == 429:
-        message = f"the rate limit is reached: {text}"
-        return Failed(state=state, slug="rate_limited", message=message, again=Again.LATER, after_s=_patience(reply))
-    slug = {406: "refused_value", 413: "clip_too_large"}.get(reply.status, "bad_request")
-    if reply.status == 406 and "content" in text.lower() and "type" in text.lower():
-        slug = "bad_content_type"
-    message = f"the service refused the {what} (HTTP {reply.status}): {text}"
-    # A refusal that names a file we sent up: the service may have deleted it since, and a new upload may mend it.
-    named = any(url.encode() in reply.body for url in state.uploads.values())
-    return Failed(state=state, slug=slug, message=message, again=Again.FRESH_UPLOAD if named else Again.NEVER)
+    if reply.status != 406:
+        return steps.refusal(state, reply, facts=FACTS, what=what)
+    slug = "bad_content_type" if {"content", "type"} <= set(_words(text)) else "refused_value"
+    message = f"the service refused the {what} (HTTP 406): {text}"
+    return Failed(state=state, slug=slug, message=message, again=steps.mended_by(state, reply))
 
 
 def blocked(state: State, reply: Reply) -> Blocked | None:
-    """A refusal that concerns every job: key, account, credits, model."""
-    text = words_of(reply)
-    words = text.lower()
-    slug = {401: "key_refused", 402: "no_credits", 403: "not_allowed", 410: "model_retired"}.get(reply.status)
-    if reply.status == 404 and state.phase == "submit":
-        slug = "model_unknown"
-    if reply.status == 406 and any(word in words for word in ("credit", "balance")):
+    """A refusal that concerns every job: key, account, credits, spending cap, model."""
+    words = _words(words_of(reply))
+    slug = None
+    if reply.status == 401 and {"no", "found"} <= set(words):
+        slug = "key_missing"
+    elif reply.status == 406 and any(word.startswith(("credit", "balance")) for word in words):
         slug = "no_credits"
-    if reply.status == 406 and "spend" in words:
+    elif reply.status == 406 and any(word.startswith("spend") for word in words):
         slug = "spend_cap"
-    if slug is None or reply.sent is not Sent.ANSWERED:
-        return None
-    return Blocked(state=state, slug=slug, message=f"{_ADVICE[slug]} (HTTP {reply.status}: {text})")
+    if slug is not None and reply.sent is Sent.ANSWERED:
+        return steps.stopped(state, reply, slug, facts=FACTS)
+    return steps.blocked(state, reply, facts=FACTS)
 
 
-_ADVICE: Final = {
-    "key_refused": "the key was not accepted: check SEGMIND_API_KEY",
-    "no_credits": "the account has not enough credits: top it up and run again",
-    "spend_cap": "the team's spending cap is reached: raise it and run again",
-    "not_allowed": "this account may not use the model",
-    "model_retired": "the model is retired",
-    "model_unknown": "the service does not know the model: check SEGMIND_BASE_URL",
-}
-
-
-def failure_slug(message: str) -> str:
-    """Refusals by content filters have their own slugs, since some are worth a second try and some never."""
-    words = message.lower()
-    if not any(word in words for word in ("moderat", "nsfw", "safety", "blacklist", "content policy", "flagged")):
-        return "generation_failed"
-    for word, slug in (("prompt", "refused_prompt"), ("frame", "refused_frame"), ("output", "refused_output")):
-        if word in words:
-            return slug
-    return "refused_clip"
-
-
-def _patience(reply: Reply) -> float | None:
-    """Seconds to wait by `Retry-After` or `x-rate-limit-reset-at-utc`, measured by the provider's own `Date`."""
-    after = number(reply.headers.get("retry-after"))
-    if after is not None:
-        return max(0.0, after)
-    now = http_date(reply.headers.get("date"))
-    until = http_date(reply.headers.get("retry-after")) or moment(reply.headers.get("x-rate-limit-reset-at-utc"))
-    if now is None or until is None:
-        return None
-    return max(0.0, until - now) + 0.5
+def _words(text: str) -> list[str]:
+    return text.lower().replace(".", " ").replace(",", " ").replace(":", " ").split()
