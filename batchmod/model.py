@@ -438,6 +438,8 @@ class ProviderFacts:
     contract: str = ""
     """Where the contract was read."""
     last_run_live: str = "never"
+    user_agent: str | None = None
+    """What every request and download says it comes from, where the service minds; None: our own name."""
     options_schema: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -14,6 +14,10 @@ from batchmod.urls import origin_of
 HOSTED: Final = (
     "segmind",
     "luma",
+    "replicate",
+    "fal",
+    "wavespeed",
+    "kie",
 )
 """In the order in which they are listed."""
 NAMES: Final = (*HOSTED, "local")

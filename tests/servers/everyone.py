@@ -2,11 +2,19 @@
 
 from collections.abc import Mapping
 
+from tests.servers.fal import FalStandIn
+from tests.servers.kie import KieStandIn
 from tests.servers.luma import LumaStandIn
+from tests.servers.replicate import ReplicateStandIn
 from tests.servers.segmind import SegmindStandIn
 from tests.servers.standin import StandIn
+from tests.servers.wavespeed import WaveSpeedStandIn
 
 STAND_INS: Mapping[str, type[StandIn]] = {
     "segmind": SegmindStandIn,
     "luma": LumaStandIn,
+    "replicate": ReplicateStandIn,
+    "fal": FalStandIn,
+    "wavespeed": WaveSpeedStandIn,
+    "kie": KieStandIn,
 }
