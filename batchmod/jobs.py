@@ -49,14 +49,18 @@ def make(
     options: Mapping[str, Any],
     naming: str,
 ) -> Job:
-    """The job of a row; `origin` enters the key only where it is not the vendor's own (rules: money 6)."""
+    """The job of a row; `origin` enters the key only where it is not the vendor's own (rules: money 6).
+
+    A field that the provider has not got is not sent, and so enters no key either.
+    """
+    first_frame = first_frame if "first_frame_url" in facts.fields else None
     prompt = normalised_prompt(row.prompt)
     default_origin = origin_of(facts.base_urls["api"][1]) if facts.hosted else ""
     model = row.model or next(iter(facts.models), None)
     canonical = {
         "provider": facts.name,
         "model": model,
-        "mode": row.mode,
+        "mode": row.mode if "mode" in facts.fields else None,
         "prompt": prompt,
         "options": result_options(options, facts.options_schema),
         "variant": row.variant,

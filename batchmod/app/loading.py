@@ -1,18 +1,18 @@
 """A manifest's file → jobs, with every problem found before anything is sent."""
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from batchmod import files, jobs, manifest, planning, schema, sources
+from batchmod.app import fitting
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities
 from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.model import Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
-from batchmod.rows import files_of
 from batchmod.schema import Schemas
 
 
@@ -30,6 +30,8 @@ class Loaded:
     flaws: Mapping[int, Flaw]
     clips: Mapping[str, VideoFacts]
     services: Services
+    warnings: tuple[Problem, ...] = ()
+    """What is worth knowing before a run, and stops none."""
 
     @property
     def held(self) -> frozenset[int]:
@@ -57,9 +59,9 @@ def load(path: Path, options: Options, services: Services) -> Loaded:
     problems = [*gathered.problems, *_provider_problems(parsed, options, services)]
     if problems:
         raise ManifestError(manifest.in_order(problems))
-    lacking = list(_lacking(parsed, options, services))
-    if lacking:
-        raise ManifestError(lacking)
+    unfit = list(fitting.unfit(parsed, services, lambda row: provider_of(row, parsed, options)))
+    if any(not problem.warning for problem in unfit):
+        raise ManifestError([problem for problem in unfit if not problem.warning])
     made = _jobs(parsed, options, services, gathered)
     collisions = [_collision(parsed, first, second) for first, second in jobs.colliding_stems(made)]
     if collisions:
@@ -75,6 +77,7 @@ def load(path: Path, options: Options, services: Services) -> Loaded:
         flaws=_flaws(made, looked, services),
         clips=looked.clips,
         services=services,
+        warnings=tuple(unfit),
     )
 
 
@@ -147,7 +150,6 @@ def _provider_problems(parsed: Manifest, options: Options, services: Services) -
     """Rows whose provider does not exist. The command line's own is checked first, as a usage error."""
     if options.provider is not None:
         services.facts(options.provider)
-        return []
     problems = []
     for row in parsed.rows:
         try:
@@ -155,32 +157,17 @@ def _provider_problems(parsed: Manifest, options: Options, services: Services) -
         except UsageError as error:
             place = row.places.get("provider", row.place)
             problems.append(Problem(place=place, field="provider", message=str(error), row=row.number))
-    return problems or _option_problems(parsed, services)
+    return problems or _option_problems(parsed, options, services)
 
 
-def _option_problems(parsed: Manifest, services: Services) -> list[Problem]:
-    """What the provider's own schema says of `provider_options`."""
+def _option_problems(parsed: Manifest, options: Options, services: Services) -> list[Problem]:
+    """What the provider's own schema says of `provider_options`, where the manifest's own provider is asked."""
+    if options.provider not in (None, parsed.provider):
+        return []
     accepted = services.facts(parsed.provider or "local").options_schema
     place = Place(file=parsed.file)
     found = schema.problems(dict(parsed.provider_options), accepted, locate=schema.everywhere(place))
     return [replace(problem, field=f"provider_options.{problem.field or ''}".rstrip(".")) for problem in found]
-
-
-def _lacking(parsed: Manifest, options: Options, services: Services) -> Iterator[Problem]:
-    """What rows ask of a provider that has it not: keyframes, or an upload service for local files."""
-    for row in parsed.rows:
-        facts = services.facts(provider_of(row, parsed, options))
-        if row.keyframes is not None and "keyframes" not in facts.fields:
-            place = row.places.get("keyframes", row.place)
-            message = f"{facts.name} takes no keyframes, only a first frame"
-            yield Problem(place=place, field="keyframes", message=message, row=row.number)
-        if not facts.hosted or services.endpoints(facts.name).upload is not None:
-            continue
-        hint = f"give a URL, or set {facts.base_urls['upload'][0]}" if facts.uploads else "give a URL"
-        for named in files_of(row):
-            if named.field != "keyframes" and not sources.is_remote(named.value):
-                message = f"'{named.value}' is a local file, and {facts.name} has no upload service here"
-                yield Problem(place=named.place, field=named.field, message=message, hint=hint, row=row.number)
 
 
 def _collision(parsed: Manifest, first: Job, second: Job) -> Problem:

@@ -14,10 +14,12 @@ from batchmod.urls import origin_of
 HOSTED: Final = (
     "segmind",
     "luma",
+    "luma-agents",
     "replicate",
     "fal",
     "wavespeed",
     "kie",
+    "runway",
 )
 """In the order in which they are listed."""
 NAMES: Final = (*HOSTED, "local")

@@ -76,7 +76,8 @@ def fail(server: StandIn, name: str, no: str, **more: Any) -> None:
 
 
 def rows(facts: ProviderFacts, *ids: str, **more: Any) -> list[dict[str, Any]]:
-    """Rows with clips on the web, each another request, with what the provider takes."""
+    """Rows with clips on the web, each another request; of `more`, what the provider takes."""
+    more = {field: value for field, value in more.items() if field in facts.fields}
     return [{"id": i, "video_url": f"https://example.com/{i}.mp4", "prompt": f"as wool, {i}", **more} for i in ids]
 
 
@@ -372,8 +373,9 @@ def test_what_was_paid_for_elsewhere_is_brought_home_wherever_there_is_a_history
     facts = providers.facts(name)
     with running(name) as server:
         work = at(name, tmp_path, server, rows(facts, "a", "b", mode="flex_1"))
-        for each in rows(facts, "a", "b", mode="flex_1"):
-            seeded(server, **{key: value for key, value in each.items() if key != "id"})
+        if facts.history:
+            for each in rows(facts, "a", "b", mode="flex_1"):
+                seeded(server, **{key: value for key, value in each.items() if key != "id"})
         found = call("rescue", work.manifest, "--provider", name, environ=work.environ)
 
         if not facts.history:

@@ -58,6 +58,10 @@ class Storage:
     def at(self, url: object) -> Asset | None:
         return self._assets.get(url.removeprefix(self.base)) if isinstance(url, str) else None
 
+    def rename(self, url: str, to: str) -> None:
+        """Another URL for what is stored."""
+        self._assets[to.removeprefix(self.base)] = self._assets.pop(url.removeprefix(self.base))
+
     def __len__(self) -> int:
         return len(self._assets)
 

@@ -300,10 +300,10 @@ class Vendor:
         """The vendor's own, and those of the hosts beside it."""
         file = "/((?:assets|generations)/[^/]+)"
         hosts = (
-            (Origin.BUCKET, "PUT", "/put/([^/]+)", Kind.UPLOAD, Vendor.put),
-            (Origin.BUCKET, "POST", "/put/([^/]+)", Kind.UPLOAD, Vendor.put),
-            (Origin.OUTPUTS, "GET", file, Kind.DOWNLOAD, Vendor.download),
-            (Origin.ELSEWHERE, "*", "/.*", Kind.ELSEWHERE, Vendor.elsewhere),
+            (Origin.BUCKET, "PUT", "/put/([^/]+)", Kind.UPLOAD, cls.put),
+            (Origin.BUCKET, "POST", "/put/([^/]+)", Kind.UPLOAD, cls.put),
+            (Origin.OUTPUTS, "GET", file, Kind.DOWNLOAD, cls.download),
+            (Origin.ELSEWHERE, "*", "/.*", Kind.ELSEWHERE, cls.elsewhere),
         )
         beside = (Route(origin=o, method=m, path=p, kind=k, handler=h) for o, m, p, k, h in hosts)
         return (*cls.routes(), *beside)

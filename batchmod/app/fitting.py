@@ -1,0 +1,77 @@
+"""Rows against what their provider takes: fields it has not got, what it needs, models, prompts, local files."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from batchmod import sources
+from batchmod.app.services import Services
+from batchmod.errors import Problem
+from batchmod.jobs import normalised_prompt
+from batchmod.model import Manifest, ProviderFacts, Row
+from batchmod.rows import files_of
+
+_WORDS: Final = {"mode": "mode", "first_frame_url": "first frame", "prompt": "prompt", "keyframes": "keyframes"}
+
+
+def unfit(parsed: Manifest, services: Services, provider_of: Callable[[Row], str]) -> Iterator[Problem]:
+    """What rows ask of their provider that it has not got; warnings where only a default asks for it."""
+    warned: set[tuple[str, str]] = set()
+    for row in parsed.rows:
+        facts = services.facts(provider_of(row))
+        options = parsed.provider_options if facts.name == parsed.provider else {}
+        for problem in (*_lacking(row, facts, options), *_needs(row, facts), *_files(row, facts, services)):
+            mark = (facts.name, problem.field or "")
+            if not problem.warning or mark not in warned:
+                yield problem
+            if problem.warning:
+                warned.add(mark)
+
+
+def _lacking(row: Row, facts: ProviderFacts, options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Fields that a row sets and its provider would leave out."""
+    for field, words in _WORDS.items():
+        asked = getattr(row, field) is not None and field not in facts.fields
+        if not asked or field in options.get("ignore", ()):
+            continue
+        if field == "keyframes":
+            yield _problem(row, field, f"{facts.name} takes no keyframes, only a first frame")
+        elif field in row.explicit:
+            hint = f"leave it out, or say `provider_options: {{ignore: [{field}]}}` in the manifest"
+            yield _problem(row, field, f"{facts.name} has no {words}: it would be left out", hint=hint)
+        else:
+            message = f"{facts.name} has no {words}: what the defaults say is left out"
+            yield _problem(row, field, message, warning=True)
+
+
+def _needs(row: Row, facts: ProviderFacts) -> Iterator[Problem]:
+    """What the provider cannot do without, and what it would refuse."""
+    prompt = normalised_prompt(row.prompt)
+    if "prompt" in facts.required and prompt is None:
+        yield _problem(row, "prompt", f"{facts.name} needs a prompt")
+    if prompt is not None and facts.prompt_chars is not None:
+        shortest, longest = facts.prompt_chars
+        if not shortest <= len(prompt) <= longest:
+            message = (
+                f"{facts.name} takes prompts of {shortest} to {longest:,} characters; this one has {len(prompt):,}"
+            )
+            yield _problem(row, "prompt", message)
+    if row.model is not None and facts.models and row.model not in facts.models:
+        message = f"'{row.model}' is no model of {facts.name}"
+        yield _problem(row, "model", message, hint=f"there are {', '.join(facts.models)}")
+
+
+def _files(row: Row, facts: ProviderFacts, services: Services) -> Iterator[Problem]:
+    """Local files where there is no upload service."""
+    if not facts.hosted or services.endpoints(facts.name).upload is not None:
+        return
+    variable = facts.base_urls["upload"][0] if "upload" in facts.base_urls else None
+    hint = f"give a URL, or set {variable}" if variable else "give a URL, or name a provider that takes files"
+    for named in files_of(row):
+        if named.field in facts.fields and not sources.is_remote(named.value):
+            message = f"'{named.value}' is a local file, and {facts.name} has no upload service here"
+            yield Problem(place=named.place, field=named.field, message=message, hint=hint, row=row.number)
+
+
+def _problem(row: Row, field: str, message: str, *, hint: str | None = None, warning: bool = False) -> Problem:
+    place = row.places.get(field, row.place)
+    return Problem(place=place, field=field, message=message, hint=hint, warning=warning, row=row.number)
