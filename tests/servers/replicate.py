@@ -3,6 +3,7 @@
 By hand: `python tests/servers/replicate.py --port 8804`.
 """
 
+import asyncio
 import base64
 import json
 import sys
@@ -108,8 +109,17 @@ class Replicate(Vendor):
         if call.fault and call.fault.name in ("aborted", "canceled"):
             self._ended[job.request_id] = call.fault.name
             self.ledger.cancel(job.request_id)
+        await self._held(job, call.request.headers.get("Prefer", ""))
         at = self.urls[Origin.ELSEWHERE] if call.faulty("foreign_urls") else self.urls[Origin.API]
         return web.json_response(self._shown(job, at=at), status=201)
+
+    async def _held(self, job: Job, wish: str) -> None:
+        """`Prefer: wait` holds the answer until the job has ended, for a minute or the seconds it names."""
+        if not wish.startswith("wait"):
+            return
+        until = self.clock.now() + float(wish.partition("=")[2] or 60)
+        while self.clock.now() < min(until, job.ends_at):  # noqa: ASYNC110  the clock may be pushed
+            await asyncio.sleep(0.01)
 
     async def prediction(self, call: Call) -> web.Response:
         return web.json_response(self._shown(self.job_of(call), at=self.urls[Origin.API]))
