@@ -25,6 +25,8 @@ class Limits:
     polls_per_minute: float = 60.0
     max_cost_usd: float | None = None
     max_cost_per_run_usd: float | None = None
+    price_usd: float | None = None
+    """What one request is taken to cost where its provider publishes no price."""
     max_attempts: int = 3
     stop_after_failures: int = 5
 

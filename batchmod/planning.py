@@ -123,6 +123,8 @@ class Wishes:
     """Rows whose `review: redo` counts now."""
     locked: frozenset[int] = frozenset()
     """Rows whose review says keep: nothing is paid for them again."""
+    price_usd: float | None = None
+    """What a request is taken to cost where its provider publishes no price."""
 
 
 def plan(
@@ -153,7 +155,7 @@ def plan(
             item = item if first == job.id else _twin(item, first)
         if item.action is Action.SEND:
             dearest = known.dearest.get((job.provider, job.origin))
-            item = _priced(item, facts[job.provider], clips.get(job.video.identity), dearest)
+            item = _priced(item, facts[job.provider], clips.get(job.video.identity), dearest, wishes.price_usd)
         items.append(item)
     named = {job.key for job in jobs}
     orphans = tuple(work for work in known.unfinished if work.job_key not in named)
@@ -284,7 +286,9 @@ def _twin(item: Item, first: str) -> Item:
     return Item(job=item.job, action=Action.COPY, why=why, work_id=item.work_id, twin_of=first)
 
 
-def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: float | None) -> Item:
+def _priced(
+    item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: float | None, given: float | None
+) -> Item:
     """With what it may cost: nothing only on this machine, for a service without a known price is paid all the same.
 
     The upper estimate follows the dearest true price per second, once there is one; a call's own price is its floor,
@@ -293,6 +297,8 @@ def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: 
     price = price_of(item.job, facts) or (Price() if facts.hosted else None)
     if price is None:
         return item
+    if not price.known and given is not None:
+        return replace(item, estimate=Estimate(low=given, likely=given, high=given))
     seconds = clip.duration_s if clip else None
     pixels = clip.width * clip.height if clip else None
     estimate = price.estimate(seconds, longest_s=facts.max_clip_s or 30.0, pixels=pixels)
@@ -300,6 +306,30 @@ def _priced(item: Item, facts: ProviderFacts, clip: VideoFacts | None, dearest: 
         top = max(dearest * (seconds or facts.max_clip_s or 30.0), price.per_call_usd or 0.0)
         estimate = replace(estimate, low=min(estimate.low, top), likely=min(estimate.likely, top), high=top)
     return replace(item, estimate=estimate)
+
+
+def unpriced(plan_: Plan, facts: Mapping[str, ProviderFacts]) -> tuple[str, ...]:
+    """The providers of a plan that would be paid and whose price nobody knows: a cap cannot hold there."""
+    names = (item.job.provider for item in plan_.paid_sends if not _is_priced(item, facts[item.job.provider]))
+    return tuple(dict.fromkeys(names))
+
+
+def _is_priced(item: Item, facts: ProviderFacts) -> bool:
+    price = price_of(item.job, facts)
+    return (price is not None and price.known) or (item.estimate is not None and item.estimate.high > 0)
+
+
+def public_files(plan_: Plan, facts: Mapping[str, ProviderFacts]) -> dict[str, int]:
+    """Provider → how many local files a run would put under a public URL there, or one that may be public."""
+    found: dict[str, set[str]] = {}
+    for item in plan_.items:
+        of = facts[item.job.provider]
+        if item.action is not Action.SEND or not of.uploads or of.uploads_public is False:
+            continue
+        for source in (item.job.video, item.job.first_frame):
+            if source is not None and source.local:
+                found.setdefault(of.name, set()).add(source.identity)
+    return {name: len(files) for name, files in found.items()}
 
 
 def price_of(job: Job, facts: ProviderFacts) -> Price | None:

@@ -219,6 +219,7 @@ def _limits(given: Limits, options: Options) -> Limits:
         polls_per_minute=options.polls_per_minute or given.polls_per_minute,
         max_cost_usd=given.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd,
         max_cost_per_run_usd=given.max_cost_per_run_usd,
+        price_usd=given.price_usd if options.price_usd is None else options.price_usd,
         max_attempts=given.max_attempts,
         stop_after_failures=given.stop_after_failures,
     )

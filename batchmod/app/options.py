@@ -33,6 +33,7 @@ class Options:
     submits_per_minute: float | None = None
     polls_per_minute: float | None = None
     max_cost_usd: float | None = None
+    price_usd: float | None = None
     history_grace_s: float = 600.0
     verify: Literal["decode", "container"] = "decode"
     yes: bool = False

@@ -150,6 +150,7 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
         pay_again=loaded.matching(options.pay_again),
         redo=frozenset(folders.redo_asked(record, loaded)),
         locked=frozenset(row.number for row in loaded.manifest.rows if row.review == "keep"),
+        price_usd=loaded.limits.price_usd,
     )
     return planning.plan(
         chosen, known=known, facts=facts, clips=loaded.clips, flaws=loaded.flaws, held=loaded.held, wishes=wishes
@@ -164,9 +165,19 @@ def _may_go(plan: Plan, loaded: Loaded, options: Options, confirm: Confirm) -> b
         if options.no_wait and not options.accept_expiry:
             _refuse_expiry(loaded, name)
     capped = loaded.limits.max_cost_usd is not None or loaded.limits.max_cost_per_run_usd is not None
+    if capped:
+        _refuse_unpriced(plan, loaded)
     if not plan.paid_sends or options.yes or capped:
         return True
     return confirm(plan, loaded)
+
+
+def _refuse_unpriced(plan: Plan, loaded: Loaded) -> None:
+    """A cap over requests whose price nobody knows holds nothing back."""
+    names = planning.unpriced(plan, {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs})
+    if names:
+        text = f"{' and '.join(names)} publishes no price, so that a cap cannot hold"
+        raise UsageError(f"{text}: say what a request costs with --price-usd X; nothing was sent")
 
 
 def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:

@@ -105,6 +105,7 @@ def _pace(command: argparse.ArgumentParser) -> None:
     group.add_argument("--submits-per-minute", type=_rate, metavar="N")
     group.add_argument("--polls-per-minute", type=_rate, metavar="N")
     group.add_argument("--max-cost-usd", type=_money, metavar="X", help="never commit more than this in this folder")
+    group.add_argument("--price-usd", type=_money, metavar="X", help="a request's price where none is published")
     group.add_argument("--retry-failed", action="store_true", help="try rows again that failed without being billed")
     group.add_argument(
         "--pay-again",

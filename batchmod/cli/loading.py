@@ -42,6 +42,7 @@ def options_of(args: argparse.Namespace) -> Options:
         submits_per_minute=getattr(args, "submits_per_minute", None),
         polls_per_minute=getattr(args, "polls_per_minute", None),
         max_cost_usd=getattr(args, "max_cost_usd", None),
+        price_usd=getattr(args, "price_usd", None),
         history_grace_s=getattr(args, "history_grace", 600.0),
         verify=getattr(args, "verify", "decode"),
         yes=getattr(args, "yes", False),

@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import json
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +16,7 @@ from batchmod.cli import progress
 from batchmod.cli.loading import Environ, load_all, options_of, state_of
 from batchmod.cli.wording import counted, counts, estimate, table, usd
 from batchmod.errors import ManifestError, Problem, UsageError
-from batchmod.planning import Action, Plan
+from batchmod.planning import Action, Plan, public_files
 
 _SHOWN_ROWS: Final = 200
 
@@ -23,12 +25,23 @@ def plan(args: argparse.Namespace, environ: Environ) -> int:
     """What run would send, keep, resume and leave, and why."""
     options = options_of(args)
     shown = [(item, app.planned(item, options)) for item in load_all(args, environ)]
+    paid = {item.job.provider for _, made in shown for item in made.paid_sends}
+    balances = app.balances(Services(environ=environ), sorted(paid))
     if args.json:
-        print(json.dumps([_plan_json(loaded, made) for loaded, made in shown], ensure_ascii=False, indent=2))
+        print(json.dumps([_plan_json(loaded, made, balances) for loaded, made in shown], ensure_ascii=False, indent=2))
         return 0
     for loaded, made in shown:
+        say_warnings(loaded)
         _say_plan(loaded, made)
+    for name, balance in balances.items():
+        print(f"The balance at {name} is {usd(balance)}.")
     return 0
+
+
+def say_warnings(loaded: app.Loaded) -> None:
+    """What is worth knowing before a run, and stops none."""
+    for problem in loaded.warnings:
+        print(f"warning: {problem}", file=sys.stderr)
 
 
 def _say_plan(loaded: app.Loaded, made: Plan) -> None:
@@ -42,16 +55,27 @@ def _say_plan(loaded: app.Loaded, made: Plan) -> None:
     parts = [f"{made.count(action):,} {action.value}" for action in Action if made.count(action)]
     cost = f"; estimated cost {estimate(made.cost)}" if made.paid_sends else "; costs nothing"
     print(f"{loaded.manifest.name}: {', '.join(parts)}{cost}. Nothing was sent.")
+    for name, count in _public_files(loaded, made).items():
+        facts = loaded.services.facts(name)
+        kind = "public URLs" if facts.uploads_public else "URLs that may be public"
+        print(f"{counted(count, 'local file')} would go to {kind} at {name} (kept: {facts.uploads_kept}).")
     if made.orphans:
         print(f"{counted(len(made.orphans), 'unfinished request')} of earlier rows will be collected too.")
 
 
-def _plan_json(loaded: app.Loaded, made: Plan) -> dict[str, Any]:
+def _public_files(loaded: app.Loaded, made: Plan) -> dict[str, int]:
+    return public_files(made, {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs})
+
+
+def _plan_json(loaded: app.Loaded, made: Plan, balances: Mapping[str, float]) -> dict[str, Any]:
     return {
         "manifest": str(loaded.path),
         "output": str(loaded.folder),
         "counts": {action.value: made.count(action) for action in Action if made.count(action)},
         "cost_usd": asdict(made.cost),
+        "balances_usd": dict(balances),
+        "public_files": _public_files(loaded, made),
+        "warnings": [str(problem) for problem in loaded.warnings],
         "items": [
             {
                 "id": item.job.id,
@@ -76,11 +100,17 @@ def check(args: argparse.Namespace, environ: Environ) -> int:
     if problems:
         raise ManifestError(problems)
     if args.json:
-        print(json.dumps([{"manifest": str(item.path), "rows": len(item.jobs), "problems": []} for item in loaded]))
+        print(json.dumps([_checked_json(item) for item in loaded], ensure_ascii=False))
         return 0
     for item in loaded:
+        say_warnings(item)
         print(f"{item.path}: {counted(len(item.jobs), 'row')}, no problems.")
     return 0
+
+
+def _checked_json(loaded: app.Loaded) -> dict[str, Any]:
+    warnings = [str(problem) for problem in loaded.warnings]
+    return {"manifest": str(loaded.path), "rows": len(loaded.jobs), "problems": [], "warnings": warnings}
 
 
 def _flaws_as_problems(loaded: app.Loaded) -> list[Problem]:

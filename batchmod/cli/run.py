@@ -10,7 +10,7 @@ from batchmod.app.options import Options
 from batchmod.app.running import SIGNALLED
 from batchmod.cli import progress
 from batchmod.cli.loading import Environ, load_all, options_of
-from batchmod.cli.look import plan
+from batchmod.cli.look import plan, say_warnings
 from batchmod.cli.wording import counted, counts, duration, estimate, usd
 from batchmod.errors import SpendingNeedsAWord, StoppedEarly
 from batchmod.planning import Plan
@@ -38,6 +38,8 @@ def _gravity(code: int) -> tuple[bool, bool, int]:
 
 def _run_one(loaded: app.Loaded, args: argparse.Namespace) -> int:
     name = loaded.manifest.name
+    if not args.quiet and not args.json:
+        say_warnings(loaded)
     if len(loaded.jobs) and {job.provider for job in loaded.jobs} == {"local"} and not args.quiet and not args.json:
         print(f"{name}: {counted(len(loaded.chosen), 'row')} on the embedded engine, into {loaded.folder}")
     summary = asyncio.run(_watched(loaded, options_of(args), _watcher(loaded, args)))

@@ -15,7 +15,7 @@ if __name__ == "__main__":
 
 from tests.servers.ledger import Job, Kind, State
 from tests.servers.standin import Call, Origin, Route
-from tests.servers.vendor import Vendor, VendorStandIn, route, serve_by_hand
+from tests.servers.vendor import Settings, Vendor, VendorStandIn, route, serve_by_hand
 
 _BASE = "/dream-machine/v1"
 _MODES = tuple(f"{family}_{level}" for family in ("adhere", "flex", "reimagine") for level in (1, 2, 3))
@@ -27,13 +27,19 @@ class Luma(Vendor):
 
     name = "luma"
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._deleted: set[str] = set()
+
     @classmethod
     def routes(cls) -> tuple[Route, ...]:
         return (
             route("POST", f"{_BASE}/generations/video/modify", Kind.SUBMIT, cls.submit),
             route("GET", f"{_BASE}/generations/([^/]+)", Kind.STATUS, cls.generation),
             route("GET", f"{_BASE}/generations", Kind.HISTORY, cls.generations),
+            route("DELETE", f"{_BASE}/generations/([^/]+)", Kind.CANCEL, cls.delete),
             route("GET", f"{_BASE}/credits", Kind.CREDITS, cls.credits),
+            route("GET", f"{_BASE}/ping", Kind.CREDITS, cls.ping),
         )
 
     def environment(self) -> dict[str, str]:
@@ -71,9 +77,22 @@ class Luma(Vendor):
         limit, offset = int(query.get("limit", "100")), int(query.get("offset", "0"))
         if not 1 <= limit <= 100:
             self.refuse(400, "limit is 1 to 100")
-        jobs = self.listed(call)
+        jobs = [job for job in self.listed(call) if job.request_id not in self._deleted]
         page = {"generations": [self._shown(job) for job in jobs[offset : offset + limit]], "count": len(jobs)}
         return web.json_response({**page, "limit": limit, "offset": offset, "has_more": offset + limit < len(jobs)})
+
+    async def delete(self, call: Call) -> web.Response:
+        """The record goes; whether the job ends is not published: here it goes on, and is billed."""
+        self._deleted.add(self.job_of(call).request_id)
+        return web.Response(status=204)
+
+    def job_of(self, call: Call) -> Job:
+        if call.argument in self._deleted:
+            self.refuse(404, "Generation not found")
+        return super().job_of(call)
+
+    async def ping(self, call: Call) -> web.Response:
+        return web.json_response({"message": "pong"} if call.seen.admitted else {})
 
     async def credits(self, call: Call) -> web.Response:
         return web.json_response({"credit_balance": round(self.balance(call.account) * 100, 4)})
