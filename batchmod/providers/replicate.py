@@ -212,10 +212,10 @@ def _by_status(state: State, status: str, body: Mapping[str, Any]) -> Step:
             return steps.failed(state, body.get("error"), billed=None)  # whether it is, is not published
         case "canceled" | "cancelled":
             words = body.get("error") or "canceled at the service"
-            return steps.failed(state, words, slug="canceled", billed=None)
+            return steps.failed(state, words, slug="cancelled", billed=None)
         case "aborted":
             words = body.get("error") or "ended by its deadline before it began"
-            return steps.failed(state, words, slug="canceled")
+            return steps.failed(state, words, slug="cancelled")
         case other:
             return Wait(state=replace(state, misses=0), phase=other)
 

@@ -213,7 +213,7 @@ def _by_status(state: State, status: str, data: Any) -> Step:
             return steps.failed(state, words, billed=None)  # whether it is, is not published
         case "cancelled" | "canceled":
             words = inside(data, "error") or "cancelled at the service"
-            return steps.failed(state, words, slug="canceled", billed=None)
+            return steps.failed(state, words, slug="cancelled", billed=None)
         case "deleted":
             # It may have been made and paid: what is gone is not sent again by itself.
             return steps.failed(state, "the service has deleted it", slug="output_expired", billed=True)

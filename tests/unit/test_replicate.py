@@ -163,7 +163,7 @@ def test_a_failed_prediction_says_why() -> None:
 def test_what_was_ended_is_an_end(status: str, billed: bool | None) -> None:  # noqa: FBT001
     step = after_asking(replicate, answer(200, prediction(status)))
     assert isinstance(step, Failed)
-    assert (step.slug, step.billed) == ("canceled", billed)
+    assert (step.slug, step.billed) == ("cancelled", billed)
 
 
 def test_succeeded_without_an_output_is_asked_for_again_and_then_nobody_can_say() -> None:

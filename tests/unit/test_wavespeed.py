@@ -134,7 +134,7 @@ def test_a_filter_s_refusal_has_its_own_name() -> None:
 @pytest.mark.parametrize(
     ("status", "slug", "billed"),
     [
-        ("cancelled", "canceled", None),
+        ("cancelled", "cancelled", None),
         ("timeout", "generation_failed", None),
         ("deleted", "output_expired", True),
     ],
