@@ -431,6 +431,8 @@ class ProviderFacts:
     """After this an upload is sent up again; None: as long as the provider finds it."""
     uploads_deletable: str = "-"
     history: bool = False
+    history_keeps_outputs: bool = True
+    """Whether the history still leads to an output whose own time is over."""
     cancel: str = "no"
     output_lives: str = "-"
     output_life_s: float | None = None

@@ -68,6 +68,7 @@ FACTS: Final = ProviderFacts(
     upload_life_s=20 * 3600.0,
     uploads_deletable="by DELETE /v1/files/ID, with the key",
     history=True,
+    history_keeps_outputs=False,
     cancel="yes",
     output_lives="1 hour",
     output_life_s=3600.0,
