@@ -258,6 +258,8 @@ class Done:
     state: Any
     location: str
     cost_usd: float | None = None
+    balance_usd: float | None = None
+    """What is left on the account, where the answer says so."""
     warnings: tuple[str, ...] = ()
 
 

@@ -5,7 +5,7 @@ from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
 from batchmod.app.rebuilding import Rebuilt, rebuild
 from batchmod.app.rescuing import Rescued, rescue
-from batchmod.app.resolving import Doubt, resolve
+from batchmod.app.resolving import Doubt, cancel, resolve
 from batchmod.app.running import Control, Summary, run
 from batchmod.app.showing import Standing, planned, rewrite, standing
 
@@ -19,6 +19,7 @@ __all__ = [
     "Standing",
     "Summary",
     "balances",
+    "cancel",
     "load",
     "planned",
     "rebuild",

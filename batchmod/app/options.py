@@ -35,6 +35,7 @@ class Options:
     max_cost_usd: float | None = None
     price_usd: float | None = None
     history_grace_s: float = 600.0
+    drain_s: float = 60.0
     verify: Literal["decode", "container"] = "decode"
     yes: bool = False
     if_locked: Literal["refuse", "wait", "skip"] = "refuse"

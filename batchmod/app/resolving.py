@@ -98,12 +98,57 @@ def _uncertain(record: Checkpoint) -> list[Work]:
     return [work for work in record.unfinished() if work.status is Status.UNCERTAIN]
 
 
-def _named(record: Checkpoint, ids: Sequence[str]) -> list[Work]:
-    """The uncertain works of these ids; all of them must be uncertain."""
-    by_id = {delivery.casefold(): work for work in _uncertain(record) for delivery in _ids(record, work)}
+async def cancel(
+    folder: Path,
+    services: Services,
+    *,
+    state: Path | None = None,
+    ids: Sequence[str],
+    observe: Callable[[Event], None],
+) -> list[str]:
+    """Ask the providers to stop what was sent for these ids; what came of each. Raises UsageError as `resolve` does."""
+    with owning.owned(folder), folders.open_record(folder, create=False, state=state) as record:
+        record.own()
+        with Log(folder, observe) as log:
+            works = _named(record, ids, _sent(record), what="under way")
+            said = [await _cancelled(log, record, work, folder, services) for work in works]
+        folders.write_results(record, folder)
+        return said
+
+
+def _sent(record: Checkpoint) -> list[Work]:
+    return [work for work in record.unfinished() if work.status is Status.SUBMITTED]
+
+
+async def _cancelled(log: Log, record: Checkpoint, work: Work, folder: Path, services: Services) -> str:
+    """Wish a request stopped; what came of it, in words. One that is known no more is over, and may have been paid."""
+    label = ", ".join(_ids(record, work)) or f"request {work.request_id}"
+    provider = services.open(work.provider, work.origin, record=record, scratch=folder / ".work", workers=1)
+    if provider is None:
+        return f"{label}: not stopped: the key of {work.provider} is not set"
+    try:
+        done = await provider.cancel(work)
+    finally:
+        await provider.close()
+    if not done.asked:
+        return f"{label}: not stopped: {done.problem}"
+    if not done.gone:
+        return f"{label}: {work.provider} was asked to stop it; run again to see what became of it"
+    message = "cancelled by hand; whether it was paid is not known"
+    record.fail(work.work_id, code="cancelled", message=message, billed=None, at=clock.now())
+    _tell_given_up(log, record, work)
+    return f"{label}: stopped; whether it was paid is not known, so it counts as paid"
+
+
+def _named(
+    record: Checkpoint, ids: Sequence[str], works: Sequence[Work] | None = None, *, what: str = "uncertain"
+) -> list[Work]:
+    """The works of these ids among those (None: the uncertain ones); all of them must be there."""
+    among = _uncertain(record) if works is None else works
+    by_id = {delivery.casefold(): work for work in among for delivery in _ids(record, work)}
     unknown = [name for name in ids if name.casefold() not in by_id]
     if unknown:
-        raise UsageError(f"not uncertain: {', '.join(unknown)}; nothing was changed")
+        raise UsageError(f"not {what}: {', '.join(unknown)}; nothing was changed")
     return list({work.work_id: work for work in (by_id[name.casefold()] for name in ids)}.values())
 
 

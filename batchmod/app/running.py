@@ -229,6 +229,7 @@ def _runner(
         local_workers=workers,
         stop_after_failures=loaded.limits.stop_after_failures,
         history_grace_s=options.history_grace_s,
+        drain_s=options.drain_s,
         reuse=options.reuse,
         no_wait=options.no_wait,
         until_s=options.until_s,

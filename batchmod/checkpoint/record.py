@@ -309,7 +309,7 @@ class Checkpoint(Reader):
         One that was billed, or may have been, counts with what was reserved for it where nobody named its cost.
         """
         with self._transaction() as db:
-            if cost_usd is not None:
+            if cost_usd:  # what was refunded has no cost that a further try would inherit
                 named = "UPDATE work SET cost_usd = ?, cost_source = 'provider' WHERE work_id = ?"
                 db.execute(named, (cost_usd, work_id))
             _fail(db, work_id, code=code, message=message, billed=billed, at=at)

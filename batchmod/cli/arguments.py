@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "--resend", nargs="+", default=[], metavar="ID", help="plan them again: the next run sends them"
     )
     resolve.add_argument("--give-up", nargs="+", default=[], metavar="ID", help="take them for failed")
+    resolve.add_argument("--cancel", nargs="+", default=[], metavar="ID", help="ask the provider to stop what was sent")
     resolve.add_argument("--rebuild", action="store_true", help="make a lost, cut or older record anew")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
@@ -62,6 +63,9 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--accept-expiry", action="store_true", help="--no-wait although outputs expire within a day")
     run.add_argument("--add", action="store_true", help="add this manifest's rows to another one's output folder")
     run.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
+    run.add_argument(
+        "--drain-seconds", type=_money, default=60.0, metavar="N", help="how long Ctrl-C waits for answers"
+    )
     run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
 
 

@@ -44,6 +44,7 @@ def options_of(args: argparse.Namespace) -> Options:
         max_cost_usd=getattr(args, "max_cost_usd", None),
         price_usd=getattr(args, "price_usd", None),
         history_grace_s=getattr(args, "history_grace", 600.0),
+        drain_s=getattr(args, "drain_seconds", 60.0),
         verify=getattr(args, "verify", "decode"),
         yes=getattr(args, "yes", False),
         if_locked=getattr(args, "if_locked", None) or "refuse",

@@ -162,22 +162,30 @@ def resolve(args: argparse.Namespace, environ: Environ) -> int:
     rebuilt = app.rebuild(folder_of(args), Services(environ=environ)) if args.rebuild else None
     if args.rebuild and not args.json:
         _say_rebuilt(rebuilt)
+    observe = (progress.JsonLines() if args.json else progress.Silent()).observe
+    where, services, state = folder_of(args), Services(environ=environ), state_of(args)
+    said = (
+        asyncio.run(app.cancel(where, services, state=state, ids=args.cancel, observe=observe)) if args.cancel else []
+    )
     doubts = asyncio.run(
         app.resolve(
-            folder_of(args),
-            Services(environ=environ),
-            state=state_of(args),
+            where,
+            services,
+            state=state,
             ask=args.ask,
             resend=args.resend,
             give_up=args.give_up,
             grace_s=args.history_grace,
-            observe=(progress.JsonLines() if args.json else progress.Silent()).observe,
+            observe=observe,
         )
     )
     if args.json:
-        anew = {"rebuilt": None if rebuilt is None else asdict(rebuilt)} if args.rebuild else {}
+        anew: dict[str, Any] = {"rebuilt": None if rebuilt is None else asdict(rebuilt)} if args.rebuild else {}
+        anew |= {"cancelled": said} if args.cancel else {}
         print(json.dumps({**anew, "uncertain": [asdict(doubt) for doubt in doubts]}, default=str, ensure_ascii=False))
         return 1 if doubts else 0
+    for line in said:
+        print(line)
     for doubt in doubts:
         print(f"{', '.join(doubt.ids)}: sent to {doubt.provider} at {doubt.sent_at}: {doubt.reason}")
     if doubts:

@@ -1,6 +1,8 @@
 """The providers there are: name → its facts and its factory; a provider is imported when it is chosen."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -23,13 +25,17 @@ HOSTED: Final = (
 )
 """In the order in which they are listed."""
 NAMES: Final = (*HOSTED, "local")
+LIVE_FILE: Final = Path(__file__).with_name("live.json")
+"""Provider → when it was last run against the live service; `make live` writes it."""
 
 
 def facts(name: str) -> ProviderFacts:
     """A provider's facts. Raises KeyError for a name that is none."""
     if name not in NAMES:
         raise KeyError(name)
-    return cast(ProviderFacts, _module(name).FACTS)
+    found = cast(ProviderFacts, _module(name).FACTS)
+    live = json.loads(LIVE_FILE.read_text(encoding="utf-8")).get(name)
+    return found if live is None else replace(found, last_run_live=str(live))
 
 
 def _module(name: str) -> ModuleType:

@@ -23,6 +23,15 @@ class Fetched:
     gone: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cancelled:
+    """What came of the wish that a request be stopped. `asked`: the provider took it; `gone`: it knows it no more."""
+
+    asked: bool
+    gone: bool = False
+    problem: str = ""
+
+
 class UploadShelf(Protocol):
     """Remembers which files are already at a provider, beyond this process."""
 
@@ -93,6 +102,10 @@ class Provider(Protocol):
 
     async def collect(self, done: Done, part: Path) -> Fetched:
         """Bring a finished output to `part`."""
+        ...
+
+    async def cancel(self, work: Work) -> Cancelled:
+        """Ask the provider to stop a request that still runs."""
         ...
 
     async def history(self, *, since: float, now: float) -> Walk | None:

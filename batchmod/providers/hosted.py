@@ -24,7 +24,7 @@ from batchmod.model import (
     Wait,
     Work,
 )
-from batchmod.providers.base import Fetched, Progress, UploadShelf
+from batchmod.providers.base import Cancelled, Fetched, Progress, UploadShelf
 from batchmod.reconcile import Walk
 from batchmod.transport import Transport
 from batchmod.urls import is_loopback_host, origin_of, without_query
@@ -197,8 +197,13 @@ class Hosted:
             return Reply(sent=Sent.NEVER_SENT, problem=problem)
         into = self._scratch / f"answer-{uuid.uuid4().hex}.part" if request.brings_file else None
         secret = self._secret if own else {}
-        sent = await self._transport.send(request, secret_headers=secret, fresh=call.paying, into=into)
-        return self._without_key(sent)
+        reply: Reply | None = None
+        try:
+            reply = await self._transport.send(request, secret_headers=secret, fresh=call.paying, into=into)
+        finally:
+            if into is not None and (reply is None or reply.file is None):
+                into.unlink(missing_ok=True)  # what is cut is asked for again by its id
+        return self._without_key(reply)
 
     def _without_key(self, reply: Reply) -> Reply:
         """A service may repeat the key in its answer; it goes no further than here."""
@@ -213,14 +218,40 @@ class Hosted:
 
     async def collect(self, done: Done, part: Path) -> Fetched:
         """Download the output to `part`, the key does not go along; or take the file that came with the answer."""
-        if Path(done.location).parent == self._scratch:
+        if "://" not in done.location:
+            came = self._scratch / Path(done.location).name
             try:
-                await asyncio.to_thread(Path(done.location).replace, part)
+                await asyncio.to_thread(came.replace, part)
             except FileNotFoundError:
                 return Fetched(ok=False, problem="the file that came with the answer is gone", gone=True)
             return Fetched(ok=True)
         got = await self._transport.download(done.location, part, loopback_allowed=self._near, resume=True)
         return Fetched(ok=got.ok, problem=got.problem, retry=got.retry, gone=got.gone)
+
+    async def cancel(self, work: Work) -> Cancelled:
+        """Ask that a request be stopped, if it still runs: at some providers the same wish deletes what has ended."""
+        wish = self._dialect.cancel_request(work, self._endpoints)
+        if wish is None:
+            return Cancelled(asked=False, problem=f"{self.facts.name} knows no way to stop a request")
+        step, _ = await self._asked_once(work)
+        if not isinstance(step, Wait):
+            return Cancelled(asked=False, problem="it has ended by now: run again to collect it")
+        if not step.state.seen:
+            return Cancelled(asked=False, problem="whether it still runs cannot be asked now; nothing was stopped")
+        reply = await self._send(Call(request=wish, state=step.state))
+        if reply.sent is not Sent.ANSWERED or not 200 <= reply.status < 300:
+            said = reply.problem or f"HTTP {reply.status}"
+            return Cancelled(asked=False, problem=f"the service did not take it: {said}")
+        _, status = await self._asked_once(work)
+        return Cancelled(asked=True, gone=status == 404)
+
+    async def _asked_once(self, work: Work) -> tuple[Step, int]:
+        """What the provider says of a request now, and the last answer's status (0: none)."""
+        step, status = self._dialect.next_step(self.resume(work).state, None), 0
+        while isinstance(step, Call):
+            reply = await self._send(step)
+            step, status = self._dialect.next_step(step.state, reply), reply.status
+        return step, status
 
     async def history(self, *, since: float, now: float) -> Walk | None:
         """Walk the history until its end or, where it is seen to be newest first, a row older than `since`."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from batchmod import work as workers
 from batchmod.errors import MediaError
 from batchmod.model import Call, Done, Failed, ProviderFacts, Reply, Request, Sent, Step, Work
-from batchmod.providers.base import Executor, Fetched, Progress
+from batchmod.providers.base import Cancelled, Executor, Fetched, Progress
 from batchmod.reconcile import Walk
 from batchmod.urls import is_loopback_host, without_query
 
@@ -148,6 +148,10 @@ class Local:
         except FileNotFoundError:
             return Fetched(ok=False, problem="the engine's file is gone", gone=True)
         return Fetched(ok=True)
+
+    async def cancel(self, work: Work) -> Cancelled:
+        """Nothing runs once a run has ended."""
+        return Cancelled(asked=False, problem="the engine stops with its run")
 
     async def history(self, *, since: float, now: float) -> Walk | None:
         """None: the record is all there is."""

@@ -25,18 +25,21 @@ async def deliver(desk: Desk, task: Task, done: Done, *, last: bool) -> bool:
     """
     if task.lane.provider.facts.hosted:
         desk.record.output_known(task.work.work_id, location=done.location, cost_usd=done.cost_usd)
-        desk.tell("output_known", task.work, task.jobs, cost_usd=done.cost_usd)
+        left = {} if done.balance_usd is None else {"balance_usd": done.balance_usd}
+        desk.tell("output_known", task.work, task.jobs, cost_usd=done.cost_usd, **left)
     missed = await _deliver(desk, task, done)
     if missed is None:
         return True
-    if missed.gone and not last and _gives_fresh_links(task):
+    if missed.gone and not last and _may_be_had_anew(task, done):
         return False
     _not_brought_home(desk, task, missed)
     raise Left
 
 
-def _gives_fresh_links(task: Task) -> bool:
-    return task.lane.provider.facts.reminted
+def _may_be_had_anew(task: Task, done: Done) -> bool:
+    """Whether asking for the request again may say where else its output is: a fresh link, or one at all."""
+    facts = task.lane.provider.facts
+    return facts.reminted or (facts.hosted and "://" not in done.location)
 
 
 async def deliver_known(desk: Desk, task: Task) -> bool:
@@ -115,7 +118,7 @@ async def _bring_home(desk: Desk, task: Task, done: Done) -> Home | Missed:
                 return await _place(desk, task, part, found)
             missed = Missed(problem=f"the file is not whole: {found.message}")
             await asyncio.to_thread(part.unlink, missing_ok=True)
-        elif (got.gone and _gives_fresh_links(task)) or (not got.retry and not got.gone):
+        elif (got.gone and _may_be_had_anew(task, done)) or not (got.retry or got.gone):
             break
     return missed
 

@@ -29,6 +29,8 @@ class Settings:
     stop_after_failures: int = 5
     poll_deadline_s: float = 3600.0
     history_grace_s: float = 600.0
+    drain_s: float = 60.0
+    """How long a stop waits for paid requests that are in the air."""
     until_s: float | None = None
     """Seconds from the start after which nothing new is sent."""
     no_wait: bool = False

@@ -29,6 +29,9 @@ class Runner:
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._running: dict[asyncio.Task[None], Task] = {}
         self._broken: Exception | None = None
+        self._break_off: asyncio.TimerHandle | None = None
+        self._cut: list[int] = []
+        """Works sent by this run that have become uncertain."""
 
     async def resolve(self) -> list[Work]:
         """Look the uncertain up in their providers' histories; the works that can go on now."""
@@ -49,11 +52,17 @@ class Runner:
         finally:
             timer.cancel()
         delivering.copy_existing(self.desk, plan)
-        while not self.desk.draining and (found := await self.resolve()):
+        while not self.desk.draining and (found := [*self._cut_off(), *await self.resolve()]):
             tasks = (self._task(work, groups.get(work.job_key, ())) for work in found)
             await self._carry_all([task for task in tasks if task is not None])
         if self._broken is not None:
             raise self._broken
+
+    def _cut_off(self) -> list[Work]:
+        """Works whose answer was cut after it had named their id: asked for by it, once in this run."""
+        works = [self.desk.record.work(work_id) for work_id in self._cut]
+        self._cut.clear()
+        return [work for work in works if work.request_id is not None]
 
     async def _end_in_time(self) -> None:
         """Nothing new is sent after the time that was given; what was sent is collected."""
@@ -71,16 +80,28 @@ class Runner:
                 self.desk.warnings.append(text)
 
     def drain(self, slug: str) -> None:
-        """Stop soon: no new requests, ids of those in the air recorded, everything else left as it is."""
+        """Stop soon: no new requests, ids of those in the air recorded, everything else left as it is.
+
+        What is in the air is waited for, but not for ever: a call that blocks until its video is made may take
+        minutes. Broken off, it is uncertain, and the next run looks it up.
+        """
         self.desk.draining = True
         self.desk.stop_slug = self.desk.stop_slug or slug
         self.desk.end_sends()
         for running, task in self._running.items():
             if not task.in_the_air:
                 running.cancel()
+        if self._break_off is None:
+            self._break_off = asyncio.get_running_loop().call_later(self.desk.settings.drain_s, self._cancel_all)
+
+    def _cancel_all(self) -> None:
+        for running in self._running:
+            running.cancel()
 
     async def close(self) -> None:
         """Let go of the providers."""
+        if self._break_off is not None:
+            self._break_off.cancel()
         for lane in self._lanes.values():
             await lane.provider.close()
 
@@ -258,7 +279,7 @@ class Runner:
         task.began = clock.ticks()
         if self.desk.record.starved:
             self.desk.stop("disk_full", "the disk is full; nothing more is sent, what was accepted is written down")
-        if self.desk.draining and not isinstance(step, Failed | Blocked | Uncertain):
+        if self.desk.draining and not isinstance(step, Failed | Blocked | Uncertain | Done):
             raise Left
         return step
 
@@ -305,6 +326,7 @@ class Runner:
                 self.desk.keep_claim(work_id)
                 self.desk.tell("uncertain", task.work, task.jobs, reason=step.reason)
                 if task.attempt_id is not None:
+                    self._cut.append(work_id)
                     task.lane.failed(self.desk, "uncertain")
 
     def _fail(self, task: Task, step: Failed) -> None:

@@ -358,6 +358,43 @@ def test_an_output_that_is_gone_for_good_is_failed_billed_and_never_sent_again(n
         assert (work.run("--retry-failed").code, server.ledger.submits_seen) == (1, 1)
 
 
+# --- stopping what was sent -------------------------------------------------------------------------------------
+
+
+def test_what_runs_is_stopped_where_the_provider_knows_how(name: str, tmp_path: Path) -> None:
+    facts = providers.facts(name)
+    with running(name, queued_s=600) as server:
+        work = at(name, tmp_path, server, rows(facts, "a", "b"))
+        sent = work.run("--no-wait", "--accept-expiry")
+        done = call("resolve", work.manifest, "--cancel", "a", environ=work.environ)
+
+        assert (sent.code, done.code, server.ledger.submits_seen) == (3, 0, 2), done.err
+        if not facts.cancel.startswith("yes"):
+            assert "a: not stopped: " in done.out
+            assert server.ledger.count(Kind.CANCEL) == 0
+            return
+        assert server.ledger.count(Kind.CANCEL) == 1
+        server.advance(700)
+        work.run()
+
+        assert work.statuses() == {"a": "failed", "b": "succeeded"}
+        assert work.results()["a"]["error_code"] == "cancelled"
+        assert (server.ledger.submits_seen, server.ledger.billed) == (2, 1)
+
+
+def test_what_has_ended_is_not_asked_to_stop(name: str, tmp_path: Path) -> None:
+    facts = providers.facts(name)
+    with running(name, queued_s=600) as server:
+        work = at(name, tmp_path, server, rows(facts, "a"))
+        work.run("--no-wait", "--accept-expiry")
+        server.advance(700)
+        done = call("resolve", work.manifest, "--cancel", "a", environ=work.environ)
+
+        assert "a: not stopped: " in done.out
+        assert server.ledger.count(Kind.CANCEL) == 0
+        assert (work.run().code, work.statuses(), server.ledger.billed) == (0, {"a": "succeeded"}, 1)
+
+
 # --- histories --------------------------------------------------------------------------------------------------
 
 

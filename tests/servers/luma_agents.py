@@ -15,6 +15,7 @@ from aiohttp import web
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.servers.faults import Recipe, Way
 from tests.servers.ledger import Job, Kind, State
 from tests.servers.standin import Call, Origin, Route
 from tests.servers.vendor import No, Settings, Vendor, VendorStandIn, route, serve_by_hand
@@ -61,6 +62,10 @@ class LumaAgents(Vendor):
     def environment(self) -> dict[str, str]:
         return {"LUMA_AGENTS_API_KEY": self.settings.key, "LUMA_AGENTS_BASE_URL": f"{self.urls[Origin.API]}/v1"}
 
+    @classmethod
+    def more_faults(cls) -> Mapping[str, Recipe]:
+        return {"file_refused": Recipe(way=Way.INSIDE, on=(Kind.UPLOAD,), takes_effect=True)}
+
     # --- files ----------------------------------------------------------------------------------------------
 
     async def create_file(self, call: Call) -> web.Response:
@@ -89,7 +94,8 @@ class LumaAgents(Vendor):
             self._tickets[ticket] = (call.argument, ready_at)
         stored = self.storage.at(call.argument)
         whole = stored is not None and len(stored.content) == known["size_bytes"]
-        known["state"] = "complete" if whole else "failed"
+        known["state"] = "complete" if whole and not call.faulty("file_refused") else "failed"
+        known["why"] = "Moderation: the video was refused" if whole else "the size is not the one that was announced"
         return web.json_response(self._shown_file(call.argument))
 
     async def file(self, call: Call) -> web.Response:
@@ -109,7 +115,7 @@ class LumaAgents(Vendor):
             "purpose": known.get("purpose", "input"),
             "size_bytes": known["size_bytes"],
             "state": state,
-            "failure_reason": "the size is not the one that was announced" if state == "failed" else None,
+            "failure_reason": known["why"] if state == "failed" else None,
         }
 
     def _is_ready(self, file_id: Any) -> bool:

@@ -400,11 +400,17 @@ class VendorStandIn(StandIn):
         return found
 
     def seed_fields(
-        self, *, video_url: str, mode: str, first_frame_url: str | None = None, prompt: str | None = None
+        self,
+        *,
+        video_url: str,
+        mode: str,
+        first_frame_url: str | None = None,
+        prompt: str | None = None,
+        ago_s: float = 60.0,
     ) -> Job:
         """A job somebody else has made of these; see `seed`."""
         body = self._service.body(video_url=video_url, first_frame_url=first_frame_url, mode=mode, prompt=prompt)
-        return self.seed(body, ago_s=60.0)
+        return self.seed(body, ago_s=ago_s)
 
 
 def serve_by_hand(server: type[VendorStandIn]) -> None:

@@ -1,4 +1,4 @@
-"""The steps of a job: upload, submit, poll, result, and the history where the poll record has expired."""
+"""The steps of a job: upload, submit, poll, result, and the history where the poll record has expired; or v1's one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -7,6 +7,7 @@ from typing import Any
 from batchmod.model import Again, Call, Done, Endpoints, Failed, Reply, Request, Sent, Step, Uncertain, Wait, Work
 from batchmod.providers import steps
 from batchmod.providers.answers import as_object, inside, output_url, price, words_of
+from batchmod.providers.segmind import blocking
 from batchmod.providers.segmind.facts import FACTS
 from batchmod.providers.segmind.history import history_rows
 from batchmod.providers.segmind.refusals import blocked, refusal
@@ -37,6 +38,8 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_upload(state, reply)
         case "submit":
             return _after_submit(state, reply)
+        case "blocking":
+            return blocking.after(state, reply)
         case "status":
             return _after_status(state, reply)
         case "result":
@@ -87,6 +90,8 @@ def _submit(state: State) -> Step:
         body["first_frame_url"] = steps.url_of(state, inputs["first_frame"])
     if inputs.get("prompt"):
         body["prompt"] = inputs["prompt"]
+    if state.options.get("api_version") == "v1":
+        return blocking.call(state, body)
     request = Request(method="POST", url=f"{state.endpoints.api}/v2/modify-video", json=body, read_timeout_s=60.0)
     return Call(request=request, state=replace(state, phase="submit"), paying=True)
 
@@ -140,7 +145,9 @@ def _after_result(state: State, reply: Reply) -> Step:
     body = as_object(reply)
     url = output_url(body)
     if url:
-        return Done(state=state, location=url, cost_usd=price(inside(body, "metrics", "cost")))
+        metrics = body.get("metrics")
+        left = price(inside(metrics, "remaining_credits"))
+        return Done(state=state, location=url, cost_usd=price(inside(metrics, "cost")), balance_usd=left)
     if str(body.get("status", "")).upper() == "FAILED":
         return steps.failed(state, body.get("error"))
     if reply.sent is Sent.ANSWERED and reply.status == 404:

@@ -33,5 +33,14 @@ FACTS: Final = ProviderFacts(
     output_life_s=7 * 86400.0,
     privacy="prompts are stored by the service, outputs lie under a public URL",
     contract="docs.segmind.com and the vendor's Python SDK 1.3.0",
-    options_schema={"type": "object", "properties": {}, "additionalProperties": False},
+    options_schema={
+        "type": "object",
+        "properties": {
+            "api_version": {
+                "description": "v2 submits and asks; v1 blocks until the video is made, and has no id before",
+                "enum": ["v1", "v2"],
+            },
+        },
+        "additionalProperties": False,
+    },
 )
