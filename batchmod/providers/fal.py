@@ -56,7 +56,10 @@ FACTS: Final = ProviderFacts(
         "upload": ("FAL_UPLOAD_BASE_URL", "https://rest.fal.ai"),
     },
     models=("ray-2-flash", "ray-2"),
-    price=Price(per_second_usd=0.12, note="ray-2-flash: $0.12 a second of the clip, published"),
+    price=Price(
+        per_second_usd=0.12,
+        note="ray-2-flash: $0.12 a second of the clip, published; ray-2: about $0.35, by a public list and not by fal",
+    ),
     prices={
         "ray-2-flash": Price(per_second_usd=0.12, note="$0.12 a second of the clip, published"),
         "ray-2": Price(per_second_usd=0.35, note="about $0.35 a second, by a public list and not by fal"),
@@ -274,7 +277,7 @@ def _is_the_jobs(reply: Reply, body: Mapping[str, Any]) -> bool:
     if isinstance(body.get("detail"), list):
         return reply.status >= 400
     typed = body.get("error_type") or reply.headers.get("x-fal-error-type")
-    return reply.status in (400, 422) or (reply.status >= 500 and bool(typed))
+    return reply.status in (400, 422, 499) or (reply.status >= 500 and bool(typed))
 
 
 def _job_error(state: State, reply: Reply, body: Mapping[str, Any]) -> Failed:
@@ -287,7 +290,8 @@ def _failed(state: State, message: str, kind: object, *, billed: bool | None) ->
     """A job that failed; what a content filter refused is known by its type, the type is shown with the words."""
     words = f"{message} ({kind})" if isinstance(kind, str) and kind not in message else message
     infrastructure = isinstance(kind, str) and kind.startswith(_INFRASTRUCTURE)
-    return steps.failed(state, words, billed=False if infrastructure else billed)
+    slug = "cancelled" if isinstance(kind, str) and "cancel" in kind else None
+    return steps.failed(state, words, slug=slug, billed=False if infrastructure else billed)
 
 
 def cancel_request(work: Work, endpoints: Endpoints) -> Request | None:

@@ -21,6 +21,8 @@ from tests.servers.vendor import No, Vendor, VendorStandIn, route, serve_by_hand
 
 APP = "fal-ai/luma-dream-machine"
 _MODES = tuple(f"{family}_{level}" for family in ("adhere", "flex", "reimagine") for level in (1, 2, 3))
+_SAID = {"request_timeout": (504, "Request timed out"), "client_cancelled": (499, "Request was cancelled")}
+"""fal's own types of errors: the status of the result, and the words."""
 _FILTER = "content_policy_violation"
 
 
@@ -41,7 +43,7 @@ class Fal(Vendor):
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self._infra: dict[str, str] = {}
-        """Request id → fal's own type of an error that is in the status already, and 504 in the result."""
+        """Request id → fal's own type of an error that is in the status already, and in the result."""
 
     @classmethod
     def routes(cls) -> tuple[Route, ...]:
@@ -104,15 +106,17 @@ class Fal(Vendor):
             case State.COMPLETED | State.FAILED:
                 body = {"status": "COMPLETED", "logs": None, "metrics": {"inference_time": 97.4}, **told}
                 if job.request_id in self._infra:
-                    body |= {"error": "Request timed out", "error_type": self._infra[job.request_id]}
+                    kind = self._infra[job.request_id]
+                    body |= {"error": _SAID[kind][1], "error_type": kind}
                 return web.json_response(body)
 
     async def result(self, call: Call) -> web.Response:
         job = self.job_of(call)
         if job.request_id in self._infra:
             kind = self._infra[job.request_id]
-            body = {"detail": "Request timed out", "error_type": kind}
-            return web.json_response(body, status=504, headers={"X-Fal-Error-Type": kind})
+            status, words = _SAID[kind]
+            body = {"detail": words, "error_type": kind}
+            return web.json_response(body, status=status, headers={"X-Fal-Error-Type": kind})
         match self.state_of(job):
             case State.COMPLETED:
                 url = self.url_of(job)
@@ -128,6 +132,7 @@ class Fal(Vendor):
         job = self.job_of(call)
         if self.state_of(job) in (State.COMPLETED, State.FAILED):
             return web.json_response({"status": "ALREADY_COMPLETED"}, status=400)
+        self._infra[job.request_id] = "client_cancelled"
         self.ledger.cancel(job.request_id)
         return web.json_response({"status": "CANCELLATION_REQUESTED"}, status=202)
 

@@ -182,6 +182,17 @@ def test_a_server_error_that_fal_names_is_a_failure_that_cost_nothing() -> None:
     assert not step.billed
 
 
+@pytest.mark.parametrize("where", ["status", "result"])
+def test_what_was_cancelled_says_so(where: str) -> None:
+    error = {"error": "Request was cancelled", "error_type": "client_cancelled"}
+    if where == "status":
+        step = after_asking(fal, answer(200, COMPLETED | error))
+    else:
+        step = result(answer(499, {"detail": "Request was cancelled", "error_type": "client_cancelled"}))
+    assert isinstance(step, Failed)
+    assert (step.slug, step.billed) == ("cancelled", None)
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_gateway_s_error_says_nothing_of_the_job(status: int) -> None:
     for body in ("<html>nginx</html>", {"detail": "Internal Server Error"}):
