@@ -8,7 +8,7 @@ from typing import Final
 from batchmod import providers
 from batchmod.app.services import Services
 from batchmod.errors import UsageError
-from batchmod.providers.base import Provider
+from batchmod.providers.base import Provider, Secret
 
 _PATIENCE_S: Final = 2.0
 
@@ -54,5 +54,6 @@ async def _one(services: Services, name: str) -> float | None:
 def _opened(services: Services, name: str) -> Provider:
     key = services.key(name)
     assert key is not None
+    secret = Secret(value=key, variable=str(services.key_variable(name)))
     where = services.endpoints(name)
-    return providers.open_hosted(name, endpoints=where, key=key, salt="", shelf=_NoShelf(), scratch=Path())
+    return providers.open_hosted(name, endpoints=where, key=secret, salt="", shelf=_NoShelf(), scratch=Path())

@@ -1,11 +1,13 @@
 """Rows against what their provider takes: fields it has not got, what it needs, models, prompts, local files."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from batchmod import sources
+from batchmod import providers, sources
+from batchmod.app.options import Options
 from batchmod.app.services import Services
-from batchmod.errors import Problem
+from batchmod.errors import ManifestError, Place, Problem
 from batchmod.jobs import normalised_prompt
 from batchmod.model import Manifest, ProviderFacts, Row
 from batchmod.rows import files_of
@@ -25,6 +27,27 @@ def unfit(parsed: Manifest, services: Services, provider_of: Callable[[Row], str
                 yield problem
             if problem.warning:
                 warned.add(mark)
+
+
+def with_its_key(parsed: Manifest, options: Options, services: Services) -> tuple[Manifest, Services]:
+    """A manifest without its `key_env`, and services that read its provider's key there.
+
+    Raises ManifestError for a variable that the command line does not allow: a manifest is data, and may be somebody
+    else's; it must not choose which of the environment's secrets is sent to whom.
+    """
+    given = dict(parsed.provider_options)
+    variable = given.pop("key_env", None)
+    name = parsed.provider or "local"
+    if variable is None or name not in providers.HOSTED:
+        return parsed, services
+    if not isinstance(variable, str) or variable not in options.key_env:
+        # What stands there is not repeated: it may be the key itself, put there by mistake.
+        message = "the key is read from that variable only where the command line names it too"
+        hint = "say --key-env and its name"
+        place = Place(file=parsed.file)
+        raise ManifestError([Problem(place=place, field="provider_options.key_env", message=message, hint=hint)])
+    variables = {**services.key_variables, name: variable}
+    return replace(parsed, provider_options=given), replace(services, key_variables=variables)
 
 
 def _lacking(row: Row, facts: ProviderFacts, options: Mapping[str, Any]) -> Iterator[Problem]:

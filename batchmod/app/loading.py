@@ -54,7 +54,7 @@ def load(path: Path, options: Options, services: Services) -> Loaded:
         if reading.manifest is not None:
             problems += _gathered(reading.manifest, path, options, services).problems
         raise ManifestError(manifest.in_order(problems))
-    parsed = reading.manifest
+    parsed, services = fitting.with_its_key(reading.manifest, options, services)
     gathered = _gathered(parsed, path, options, services)
     problems = [*gathered.problems, *_provider_problems(parsed, options, services)]
     if problems:

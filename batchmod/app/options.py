@@ -20,6 +20,8 @@ class Options:
     first: int | None = None
     rehearse: bool = False
     allow_outside: bool = False
+    key_env: tuple[str, ...] = ()
+    """The variables of the environment from which a manifest may take its key."""
     add: bool = False
     """Whether a folder may hold the rows of a further manifest."""
     retry_failed: bool = False

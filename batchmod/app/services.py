@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.clock import now
 from batchmod.errors import MissingExtra, MissingKey, RecordRefused, UsageError
 from batchmod.model import Claim, Delivery, Endpoints, ProviderFacts, Work
-from batchmod.providers.base import Provider
+from batchmod.providers.base import Provider, Secret
 from batchmod.urls import check_base_url, origin_of
 
 
@@ -20,6 +20,8 @@ class Services:
     """The providers as this environment reaches them."""
 
     environ: Mapping[str, str]
+    key_variables: Mapping[str, str] = field(default_factory=dict)
+    """Provider → the variable its key is in, where it is another than the provider's own."""
 
     def facts(self, name: str) -> ProviderFacts:
         """A provider's facts. Raises UsageError for a name that is none."""
@@ -41,14 +43,18 @@ class Services:
 
     def key(self, name: str) -> str | None:
         """A provider's key, if it is set."""
-        variable = self.facts(name).key_env
+        variable = self.key_variable(name)
         return (self.environ.get(variable, "").strip() or None) if variable else None
+
+    def key_variable(self, name: str) -> str | None:
+        """The variable of the environment that holds a provider's key; None where it needs none."""
+        return self.key_variables.get(name) or self.facts(name).key_env
 
     def require(self, name: str) -> None:
         """Raise MissingKey or MissingExtra where a provider could not be asked now."""
         facts = self.facts(name)
         if facts.hosted and self.key(name) is None:
-            raise MissingKey(f"{name} needs its key in the environment: export {facts.key_env}=…")
+            raise MissingKey(f"{name} needs its key in the environment: export {self.key_variable(name)}=…")
         if not facts.hosted and not engine_installed():
             raise MissingExtra(
                 "the embedded engine is not installed. Either install it: pip install 'batchmod[local]'; "
@@ -65,7 +71,8 @@ class Services:
         if key is None or endpoints is None:
             return None
         salt, shelf = record.fact("folder_id") or "", Shelf(record=record, provider=name)
-        return providers.open_hosted(name, endpoints=endpoints, key=key, salt=salt, shelf=shelf, scratch=scratch)
+        secret = Secret(value=key, variable=str(self.key_variable(name)))
+        return providers.open_hosted(name, endpoints=endpoints, key=secret, salt=salt, shelf=shelf, scratch=scratch)
 
     def elsewhere(self, record: Checkpoint | None) -> dict[str, Claim]:
         """job_key → what other output folders of this user have paid for, or are paying for."""
@@ -100,7 +107,7 @@ class Services:
         return providers.endpoints_at(self.facts(name), origin) if check_base_url(origin) is None else None
 
     def _key_names(self) -> tuple[str, ...]:
-        found = (providers.facts(name).key_env for name in providers.NAMES)
+        found = (*(providers.facts(name).key_env for name in providers.NAMES), *self.key_variables.values())
         return tuple(name for name in found if name)
 
 

@@ -99,6 +99,9 @@ def _selection(command: argparse.ArgumentParser) -> None:
     group.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that say so")
     group.add_argument("--first", type=_positive, metavar="N", help="only the first N rows")
     group.add_argument("--rehearse", action="store_true", help="everything on the embedded engine, for free")
+    group.add_argument(
+        "--key-env", action="append", default=[], metavar="NAME", help="the manifest may read its key there"
+    )
     group.add_argument("--allow-outside", action="store_true", help="files outside the manifest's folder are meant")
 
 

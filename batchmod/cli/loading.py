@@ -31,6 +31,7 @@ def options_of(args: argparse.Namespace) -> Options:
         first=args.first,
         rehearse=args.rehearse,
         allow_outside=args.allow_outside,
+        key_env=tuple(args.key_env),
         add=getattr(args, "add", False),
         retry_failed=getattr(args, "retry_failed", False),
         reuse=not getattr(args, "no_reuse", False),

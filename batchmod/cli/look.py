@@ -25,8 +25,8 @@ def plan(args: argparse.Namespace, environ: Environ) -> int:
     """What run would send, keep, resume and leave, and why."""
     options = options_of(args)
     shown = [(item, app.planned(item, options)) for item in load_all(args, environ)]
-    paid = {item.job.provider for _, made in shown for item in made.paid_sends}
-    balances = app.balances(Services(environ=environ), sorted(paid))
+    asked = {item.job.provider: loaded.services for loaded, made in shown for item in made.paid_sends}
+    balances = {name: left for each, of in asked.items() for name, left in app.balances(of, [each]).items()}
     if args.json:
         print(json.dumps([_plan_json(loaded, made, balances) for loaded, made in shown], ensure_ascii=False, indent=2))
         return 0

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,7 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 from batchmod.model import Endpoints, ProviderFacts
-from batchmod.providers.base import Executor, Provider, UploadShelf
+from batchmod.providers.base import Executor, Provider, Secret, UploadShelf
 from batchmod.urls import origin_of
 
 HOSTED: Final = (
@@ -34,15 +35,23 @@ def facts(name: str) -> ProviderFacts:
     if name not in NAMES:
         raise KeyError(name)
     found = cast(ProviderFacts, _module(name).FACTS)
-    live = json.loads(LIVE_FILE.read_text(encoding="utf-8")).get(name)
-    return found if live is None else replace(found, last_run_live=str(live))
+    live = _live(LIVE_FILE).get(name)
+    return found if live is None else replace(found, last_run_live=live)
+
+
+@lru_cache
+def _live(file: Path) -> Mapping[str, str]:
+    """What `make live` has written; read once, since every row of a manifest asks for its provider's facts."""
+    return {str(name): str(said) for name, said in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
 def _module(name: str) -> ModuleType:
     return import_module(f"batchmod.providers.{name.replace('-', '_')}")
 
 
-def open_hosted(name: str, *, endpoints: Endpoints, key: str, salt: str, shelf: UploadShelf, scratch: Path) -> Provider:
+def open_hosted(
+    name: str, *, endpoints: Endpoints, key: Secret, salt: str, shelf: UploadShelf, scratch: Path
+) -> Provider:
     """A hosted provider at these endpoints; `salt` keeps what is written down of the key from being compared."""
     from batchmod.providers.hosted import Dialect, Hosted
 

@@ -1,7 +1,7 @@
 """The face every provider shows, so that the runner needs to know none of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,14 @@ class Fetched:
     problem: str = ""
     retry: bool = False
     gone: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """A key, and the variable of the environment it came from, which messages may name."""
+
+    value: str = field(repr=False)
+    variable: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from batchmod import clock, limits
 from batchmod.model import (
+    Blocked,
     Call,
     Done,
     Endpoints,
@@ -24,7 +25,7 @@ from batchmod.model import (
     Wait,
     Work,
 )
-from batchmod.providers.base import Cancelled, Fetched, Progress, UploadShelf
+from batchmod.providers.base import Cancelled, Fetched, Progress, Secret, UploadShelf
 from batchmod.reconcile import Walk
 from batchmod.transport import Transport
 from batchmod.urls import is_loopback_host, origin_of, without_query
@@ -98,15 +99,16 @@ class Hosted:
     """A hosted provider at given endpoints, with a key that goes to those origins only."""
 
     def __init__(
-        self, dialect: Dialect, *, endpoints: Endpoints, key: str, salt: str, shelf: UploadShelf, scratch: Path
+        self, dialect: Dialect, *, endpoints: Endpoints, key: Secret, salt: str, shelf: UploadShelf, scratch: Path
     ) -> None:
         self.facts = dialect.FACTS
         self.origin = origin_of(endpoints.api)
         self._dialect = dialect
         self._endpoints = endpoints
-        self.account = hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()[:16]
-        self._key = key
-        self._secret = dialect.key_headers(key)
+        self.account = hashlib.sha256(f"{salt}:{key.value}".encode()).hexdigest()[:16]
+        self._key = key.value
+        self._key_variable = key.variable
+        self._secret = dialect.key_headers(key.value)
         self._origins = {origin_of(url) for url in (endpoints.api, endpoints.upload, endpoints.history) if url}
         self._near = is_loopback_host(urlsplit(endpoints.api).hostname or "")
         self._shelf = shelf
@@ -145,8 +147,15 @@ class Hosted:
     def next(self, state: Any, reply: Reply | None) -> Step:
         """What follows from a reply."""
         if reply is not None and reply.ended is not None:
-            return reply.ended
-        return self._dialect.next_step(state, reply)
+            return self._by_our_names(reply.ended)
+        return self._by_our_names(self._dialect.next_step(state, reply))
+
+    def _by_our_names(self, step: Step) -> Step:
+        """A dialect names the provider's own variable; the key may be in another one."""
+        own = self.facts.key_env
+        if not isinstance(step, Blocked) or not own or own == self._key_variable:
+            return step
+        return replace(step, message=step.message.replace(own, self._key_variable))
 
     def request_id(self, state: Any) -> str | None:
         """The provider's id of the request, once there is one."""

@@ -23,7 +23,7 @@ from batchmod.model import (
     Work,
 )
 from batchmod.providers import steps
-from batchmod.providers.answers import as_object, http_date, inside, moment, number, web_url
+from batchmod.providers.answers import as_object, filter_slug, http_date, inside, moment, number, web_url
 from batchmod.providers.steps import State, saved
 
 __all__ = [
@@ -141,10 +141,18 @@ def _after_status(state: State, reply: Reply) -> Step:
             url = web_url(inside(body, "assets", "video"))
             return Done(state=state, location=url) if url else steps.no_output(state)
         case "failed":
+            reason = str(body.get("failure_reason") or "")
             # whether a failed one is billed is not published
-            return steps.failed(state, body.get("failure_reason"), billed=None)
+            return steps.failed(state, reason, slug=_unread(reason), billed=None)
         case other:
             return Wait(state=replace(state, misses=0), phase=other)
+
+
+def _unread(reason: str) -> str | None:
+    """Among the free texts of failures: those of inputs that could not be fetched or decoded."""
+    words = reason.lower()
+    unread = any(word in words for word in ("not read", "cannot read", "could not fetch", "unreachable"))
+    return "unreadable_source" if unread and filter_slug(words) is None else None
 
 
 # --- account ---

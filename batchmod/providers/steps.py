@@ -195,10 +195,13 @@ def refusal(state: State, reply: Reply, *, facts: ProviderFacts, what: str = "re
         message = f"the rate limit is reached: {text}"
         return Failed(state=state, slug="rate_limited", message=message, again=Again.LATER, after_s=patience(reply))
     message = f"the service refused the {what} (HTTP {reply.status}): {text}"
-    # A refusal that names a file we sent up: the service may have deleted it since, and a new upload may mend it.
+    return Failed(state=state, slug=_refused_slug(reply.status, text), message=message, again=mended_by(state, reply))
+
+
+def mended_by(state: State, reply: Reply) -> Again:
+    """A new upload, where a refusal names a file we sent up: the service may have deleted it since; else nothing."""
     named = any(url.encode() in reply.body for url in state.uploads.values())
-    again = Again.FRESH_UPLOAD if named else Again.NEVER
-    return Failed(state=state, slug=_refused_slug(reply.status, text), message=message, again=again)
+    return Again.FRESH_UPLOAD if named else Again.NEVER
 
 
 def _refused_slug(status: int, text: str) -> str:

@@ -7,6 +7,8 @@ from batchmod.model import Status
 
 _RETRY: Final = "`batchmod run MANIFEST --retry-failed` sends it again."
 
+_PAID: Final = "It was billed, or may have been: `batchmod run MANIFEST --pay-again ID` pays for another."
+
 _BY_CODE: Final[Mapping[str, str]] = {
     "refused_prompt": "The provider's filter refused the prompt: reword it in the manifest and run again.",
     "refused_frame": "The provider's filter refused the first frame: edit another one and run again.",
@@ -20,6 +22,10 @@ _BY_CODE: Final[Mapping[str, str]] = {
     "source_changed": "The clip changed while it was sent: run again when it is final.",
     "no_upload": "This provider takes URLs only: put the clip on a web address and name that in the manifest.",
     "clip_too_long": "Cut the clip to the provider's limit (`batchmod providers` lists them) and run again.",
+    "clip_too_short": "Give a longer clip, or name another provider (`batchmod providers` lists the limits).",
+    "unreadable_source": "The provider could not use the file: export it as a plain MP4 (H.264) or PNG and run again.",
+    "cancelled": "It was cancelled at the provider.",
+    "wrong_method": "The address does not take such a request: check the provider's base URL.",
     "clip_too_large": "Make the file smaller (`batchmod providers` lists the limits) and run again.",
     "bad_keyframes": "Name the edited frames after their place, such as shot-02.png or t-3.20s.png, and run again.",
     "no_look": "The embedded engine knows no look for this prompt: `batchmod looks` lists those it has.",
@@ -40,7 +46,11 @@ _BY_STATUS: Final[Mapping[Status, str]] = {
 }
 
 
-def advice(status: Status, code: str | None) -> str | None:
-    """One or two sentences, with commands between backquotes; None where all is well."""
+def advice(status: Status, code: str | None, *, paid: bool = False) -> str | None:
+    """One or two sentences, with commands between backquotes; None where all is well.
+
+    `paid`: a failure that was billed, or may have been: `--retry-failed` leaves it alone.
+    """
     by_code = _BY_CODE.get(code or "") if status is Status.FAILED else None
-    return by_code or _BY_STATUS.get(status)
+    said = by_code or _BY_STATUS.get(status)
+    return said.replace(_RETRY, _PAID) if said is not None and paid else said

@@ -82,7 +82,7 @@ def card(line: Line, *, number: int, places: Places, ours: frozenset[str]) -> Ca
         error_code=code,
         error=_text(line, "error"),
         warnings=_text(line, "warnings"),
-        advice=advice(status, code),
+        advice=advice(status, code, paid=bool(line.get("request_id")) and _text(line, "billed") != "false"),
     )
 
 

@@ -1,7 +1,9 @@
 """The key is in no file a run leaves, in nothing it says, and reaches no other origin than the service's own."""
 
 from pathlib import Path
+from typing import Any
 
+from tests.servers.ledger import Kind
 from tests.servers.segmind import SegmindStandIn
 from tests.support import PACE, call, files_holding, remote_rows, shoot, write_clip
 
@@ -47,6 +49,41 @@ def test_a_key_that_is_refused_is_not_repeated(tmp_path: Path) -> None:
         assert "SEGMIND_API_KEY" in done.err
         assert "SG_mistyped" not in done.out + done.err
         assert files_holding("SG_mistyped", tmp_path) == []
+
+
+def test_a_manifest_reads_its_key_only_from_a_variable_that_the_command_line_allows(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0, key="SG_of_client_a") as server:
+        options: dict[str, Any] = {"provider": "segmind", "provider_options": {"key_env": "CLIENT_A_API_KEY"}}
+        work = shoot(tmp_path, server, remote_rows("a"), **options)
+        environ = {**work.environ, "SEGMIND_API_KEY": "SG_of_the_studio", "CLIENT_A_API_KEY": "SG_of_client_a"}
+        refused = work.run(environ=environ)
+        allowed = work.run("--key-env", "CLIENT_A_API_KEY", environ=environ)
+
+        assert (refused.code, allowed.code) == (2, 0), allowed.err
+        assert "say --key-env and its name" in refused.err
+        assert {seen.key for seen in server.ledger.requests if seen.kind is Kind.SUBMIT} == {"good"}
+
+        del environ["CLIENT_A_API_KEY"]
+        work.rows(remote_rows("a", "b"), **options)
+        missing = work.run("--key-env", "CLIENT_A_API_KEY", environ=environ)
+        environ["CLIENT_A_API_KEY"] = "SG_mistyped"
+        wrong = work.run("--key-env", "CLIENT_A_API_KEY", environ=environ)
+
+        assert (missing.code, wrong.code) == (2, 3)
+        assert "export CLIENT_A_API_KEY" in missing.err
+        assert "check CLIENT_A_API_KEY" in wrong.err
+        assert "SEGMIND_API_KEY" not in missing.err + wrong.err
+
+
+def test_another_variable_for_the_key_is_no_other_request(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("a"))
+        first = work.run()
+        work.rows(remote_rows("a"), provider="segmind", provider_options={"key_env": "CLIENT_A_API_KEY"})
+        environ = {**work.environ, "CLIENT_A_API_KEY": server.key}
+
+        assert (first.code, work.run("--key-env", "CLIENT_A_API_KEY", environ=environ).code) == (0, 0)
+        assert server.ledger.submits_seen == 1
 
 
 def test_a_signature_in_a_clips_url_is_in_no_log_and_in_nothing_said(tmp_path: Path) -> None:

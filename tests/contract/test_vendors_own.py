@@ -163,6 +163,13 @@ def test_a_failure_that_may_have_been_billed_counts_as_billed_and_is_not_tried_a
         assert (work.run("--pay-again", "a").code, server.ledger.submits_seen) == (0, 2)
 
 
+def test_an_input_that_luma_could_not_read_is_called_so(tmp_path: Path) -> None:
+    with LumaStandIn(fail_prompts={"wool": "Could not read user input frames"}) as server:
+        work = shoot(tmp_path, server, remote_rows("a"), at="luma")
+
+        assert (work.run().code, work.results()["a"]["error_code"]) == (1, "unreadable_source")
+
+
 def test_rescue_finds_a_clip_with_a_first_frame_among_other_generations(tmp_path: Path) -> None:
     rows = [{**remote_rows("a")[0], "first_frame_url": "https://example.com/a.png", "mode": "flex_2"}]
     with LumaStandIn() as server:

@@ -282,6 +282,19 @@ def test_a_failure_says_what_happened_and_what_to_do_next(tmp_path: Path) -> Non
     assert "batchmod resolve" in seen.of("code")
 
 
+@pytest.mark.parametrize(
+    ("billed", "command"), [("false", "--retry-failed"), ("true", "--pay-again"), (None, "--pay-again")]
+)
+def test_a_failure_that_may_be_paid_is_not_to_be_retried_by_itself(
+    billed: str | None, command: str, tmp_path: Path
+) -> None:
+    failed = line(1, "failed", error_code="generation_failed", request_id="r1", billed=billed)
+
+    seen = written(tmp_path, [failed])
+
+    assert [text for text in seen.of("code") if command in text]
+
+
 def test_a_row_without_output_says_so_in_its_place(tmp_path: Path) -> None:
     seen = written(tmp_path, [line(1, "failed", video_url="clips/a.mp4"), line(2, "planned"), line(3, "submitted")])
 

@@ -1,6 +1,6 @@
 """What Segmind's refusals mean beyond their status: two texts of 401, four of 406."""
 
-from batchmod.model import Again, Blocked, Failed, Reply, Sent, Step
+from batchmod.model import Blocked, Failed, Reply, Sent, Step
 from batchmod.providers import steps
 from batchmod.providers.answers import words_of
 from batchmod.providers.segmind.facts import FACTS
@@ -17,7 +17,7 @@ def refusal(state: State, reply: Reply, *, what: str) -> Step:
         return steps.refusal(state, reply, facts=FACTS, what=what)
     slug = "bad_content_type" if {"content", "type"} <= set(_words(text)) else "refused_value"
     message = f"the service refused the {what} (HTTP 406): {text}"
-    return Failed(state=state, slug=slug, message=message, again=Again.NEVER)
+    return Failed(state=state, slug=slug, message=message, again=steps.mended_by(state, reply))
 
 
 def blocked(state: State, reply: Reply) -> Blocked | None:
