@@ -189,7 +189,7 @@ def _submit(state: State) -> Step:
         body["image_url"] = steps.url_of(state, inputs["first_frame"])
     if inputs.get("prompt"):
         body["prompt"] = inputs["prompt"]
-    model = state.model if state.model in FACTS.models else FACTS.models[0]
+    model = state.model or FACTS.models[0]
     headers = _lifetime(state)
     if "priority" in state.options:
         headers["X-Fal-Queue-Priority"] = str(state.options["priority"])

@@ -128,7 +128,7 @@ def next_step(state: State, reply: Reply | None) -> Step:
         case "upload":
             return _after_upload(state, told)
         case "submit":
-            return _after_submit(state, told)
+            return _after_submit(state, reply)
         case "status":
             return _after_status(state, told)
         case _:
@@ -183,15 +183,18 @@ def _submit(state: State) -> Step:
 
 
 def _after_submit(state: State, reply: Reply) -> Step:
-    """A 200 may be a refusal: `by_body_code` has put the code in the body, if it is another, in its place."""
-    if reply.sent is Sent.ANSWERED and reply.status in _CLOSED and number(as_object(reply).get("code")) is not None:
-        return _closed(state, reply)
-    unsettled = steps.unsettled(state, reply)
+    """Under 200 an id is an acceptance, whatever the code in the body says; without one the code is what counts."""
+    body = as_object(reply)
+    task_id = inside(body, "data", "taskId")
+    told = reply if task_id else by_body_code(reply)
+    if told.sent is Sent.ANSWERED and told.status in _CLOSED and number(body.get("code")) == told.status:
+        return _closed(state, told)
+    unsettled = steps.unsettled(state, told)
     if unsettled is not None:
         return unsettled
-    if reply.status >= 400:
-        return _refusal(state, reply, what="request")
-    return steps.accepted(state, reply, inside(as_object(reply), "data", "taskId"))
+    if told.status >= 400:
+        return _refusal(state, told, what="request")
+    return steps.accepted(state, told, task_id)
 
 
 def _refusal(state: State, reply: Reply, *, what: str) -> Step:

@@ -280,6 +280,8 @@ def history_rows(reply: Reply) -> list[HistoryRow] | None:
     rows = inside(document, "results")
     if not isinstance(rows, list) or not all(isinstance(inside(row, "id"), str) for row in rows):
         return None
+    if not rows and inside(document, "next"):
+        return None  # more is to come, so this is no end of the list
     return [_history_row(row) for row in rows]
 
 

@@ -97,7 +97,7 @@ def next_step(state: State, reply: Reply | None) -> Step:
         case "put":
             return _after_put(state, reply)
         case "submit":
-            return _after_submit(state, by_body_code(reply))
+            return _after_submit(state, reply)
         case _:
             return _after_result(state, by_body_code(reply))
 
@@ -175,14 +175,15 @@ def _submit(state: State) -> Step:
 
 
 def _after_submit(state: State, reply: Reply) -> Step:
-    """A 200 may be a refusal: `by_body_code` has put the code in the body, if it is another, in its place."""
-    unsettled = steps.unsettled(state, reply)
+    """Under 200 an id is an acceptance, whatever the code in the body says; without one the code is what counts."""
+    data = as_object(reply).get("data")
+    told = reply if inside(data, "id") else by_body_code(reply)
+    unsettled = steps.unsettled(state, told)
     if unsettled is not None:
         return unsettled
-    if reply.status >= 400:
-        return steps.refusal(state, reply, facts=FACTS)
-    data = as_object(reply).get("data")
-    return steps.accepted(state, reply, inside(data, "id"), phase=str(inside(data, "status") or ""))
+    if told.status >= 400:
+        return steps.refusal(state, told, facts=FACTS)
+    return steps.accepted(state, told, inside(data, "id"), phase=str(inside(data, "status") or ""))
 
 
 # --- the job runs ---

@@ -84,6 +84,13 @@ def test_a_yes_without_an_id_is_uncertain(reply: Reply) -> None:
     assert isinstance(after_submit(kie, reply), Uncertain)
 
 
+@pytest.mark.parametrize("code", [429, 500, 422, 455])
+def test_an_id_is_an_acceptance_whatever_the_code_says(code: int) -> None:
+    step = after_submit(kie, told(code, {"taskId": "r-1"}))
+    assert isinstance(step, Wait)
+    assert step.state.request_id == "r-1"
+
+
 def test_no_answer_is_uncertain_and_no_connection_is_not() -> None:
     assert isinstance(after_submit(kie, Reply(sent=Sent.UNKNOWN, problem="cut")), Uncertain)
     assert isinstance(after_submit(kie, Reply(sent=Sent.NEVER_SENT, problem="refused")), Failed)

@@ -280,6 +280,7 @@ def test_the_list_is_walked_by_its_cursor_on_our_own_origin() -> None:
         answer(200, "<html>"),
         answer(500, {"results": []}),
         answer(200, {"results": [{"status": "starting"}]}),
+        answer(200, {"results": [], "next": "https://api.test/v1/predictions?cursor=2"}),
         Reply(sent=Sent.UNKNOWN),
     ],
 )

@@ -71,6 +71,13 @@ def test_a_yes_without_an_id_is_uncertain(body: Any) -> None:
     assert isinstance(after_submit(wavespeed, answer(200, body)), Uncertain)
 
 
+@pytest.mark.parametrize("code", [429, 500, 400, 5004])
+def test_an_id_is_an_acceptance_whatever_the_code_says(code: int) -> None:
+    step = after_submit(wavespeed, answer(200, told("created", code=code)))
+    assert isinstance(step, Wait)
+    assert step.state.request_id == "r-1"
+
+
 def test_no_answer_is_uncertain_and_no_connection_is_not() -> None:
     assert isinstance(after_submit(wavespeed, Reply(sent=Sent.UNKNOWN, problem="cut")), Uncertain)
     assert isinstance(after_submit(wavespeed, Reply(sent=Sent.NEVER_SENT, problem="refused")), Failed)
