@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers.ledger import Kind
 from tests.servers.replicate import KEPT_S, ReplicateStandIn
-from tests.support import Shoot, remote_rows, shoot, write_clip
+from tests.support import Shoot, call, remote_rows, shoot, write_clip
 
 
 def at(folder: Path, server: ReplicateStandIn, *ids: str, **top: Any) -> Shoot:
@@ -120,3 +120,20 @@ def test_a_deadline_goes_along_as_a_header(tmp_path: Path) -> None:
 
         assert done.code == 0
         assert "cancel-after" in {name.lower() for name in seen.headers}
+
+
+@pytest.mark.parametrize("query", ["", "?X-Amz-Signature=abc&X-Amz-Expires=60"])
+def test_a_lost_record_is_made_anew_and_a_doubtful_request_found_by_its_inputs(query: str, tmp_path: Path) -> None:
+    with ReplicateStandIn() as server:
+        row = {"id": "a", "video_url": f"https://example.com/a.mp4{query}", "prompt": "as wool", "mode": "flex_1"}
+        work = shoot(tmp_path, server, [row], at="replicate", provider="replicate")
+        server.faults.add("accept_then_reset", on="submit")
+        server.faults.add("error_503", on="history", times=None)
+        lost = work.run()
+        server.faults.clear()
+        (work.folder / "checkpoint.sqlite3").unlink()
+        anew = call("resolve", work.manifest, "--rebuild", "--ask", environ=work.environ)
+        done = work.run()
+
+        assert (lost.code, anew.code, done.code) == (1, 0, 0), anew.out + anew.err + done.err
+        assert (work.statuses(), server.ledger.submits_seen) == ({"a": "succeeded"}, 1)
