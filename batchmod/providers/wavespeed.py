@@ -145,10 +145,14 @@ def _after_ticket(state: State, reply: Reply) -> Step:
     return Call(request=put, state=replace(state, phase="put", ticket={"url": url}))
 
 
+_OURS: Final = ("host", "content-length", "transfer-encoding", "connection")
+"""Headers that follow from the request itself."""
+
+
 def _texts(given: object) -> dict[str, str]:
     """The headers that the ticket asks for, as far as they are texts."""
     items = given.items() if isinstance(given, Mapping) else ()
-    return {str(name): value for name, value in items if isinstance(value, str)}
+    return {str(name): value for name, value in items if isinstance(value, str) and str(name).lower() not in _OURS}
 
 
 def _after_put(state: State, reply: Reply) -> Step:

@@ -177,7 +177,12 @@ def test_a_key_that_is_no_longer_good_stops_the_run_and_leaves_the_job() -> None
 
 def ticket(**upload: Any) -> Reply:
     """The answer to the wish to upload."""
-    where = {"method": "PUT", "url": "https://bucket.test/put?sig=1", "headers": {"x-store": "1", "n": 2}, **upload}
+    where = {
+        "method": "PUT",
+        "url": "https://bucket.test/put?sig=1",
+        "headers": {"x-store": "1", "n": 2, "Host": "evil.test"},
+        **upload,
+    }
     data = {"upload": where, "download_url": "https://files.test/up.mp4"}
     return answer(200, {"code": 200, "message": "success", "data": data})
 
