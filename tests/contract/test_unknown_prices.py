@@ -24,9 +24,9 @@ def test_what_nobody_knows_is_called_unknown_and_not_nothing(name: str, tmp_path
         plan = call("plan", work.manifest, "--provider", name, environ=work.environ)
         asked = call("run", work.manifest, "--provider", name, environ=work.environ)
 
-        assert "an unknown price for 2 requests" in plan.out
+        assert "estimated cost unknown for 2 requests" in plan.out
         assert "$0" not in plan.out
-        assert (asked.code, "an unknown price for 2 requests" in asked.err) == (2, True)
+        assert (asked.code, "estimated cost unknown for 2 requests" in asked.err) == (2, True)
 
         done = work.run()
         lines = work.results().values()
