@@ -14,6 +14,7 @@ import pytest
 
 from batchmod.providers import fal
 from tests.replies import submitting
+from tests.sdk.bytes_of import rendered
 from tests.servers.fal import APP, FalStandIn
 from tests.servers.ledger import Kind
 from tests.servers.vendor import KEY
@@ -61,7 +62,7 @@ def test_its_request_is_the_one_batchmod_sends(server: FalStandIn, api: sdk.Sync
     api.submit(MODEL, ours.json, priority="low")
 
     seen = next(seen for seen in server.ledger.requests if seen.kind is Kind.SUBMIT)
-    assert server.ledger.jobs[0].inputs == ours.json
+    assert server.body_of(server.ledger.jobs[0].request_id) == rendered(ours)
     assert (seen.method, seen.path) == (ours.method, ours.url.removeprefix("https://api.test"))
 
 

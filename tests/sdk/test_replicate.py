@@ -11,6 +11,7 @@ from replicate.exceptions import ModelError, ReplicateError
 
 from batchmod.providers import replicate
 from tests.replies import submitting
+from tests.sdk.bytes_of import rendered
 from tests.servers.ledger import Kind
 from tests.servers.replicate import KEPT_S, MODEL, ReplicateStandIn
 from tests.servers.vendor import KEY
@@ -54,7 +55,7 @@ def test_its_request_is_the_one_batchmod_sends(server: ReplicateStandIn, api: Cl
     api.models.predictions.create(MODEL, ours.json["input"])
 
     seen = next(seen for seen in server.ledger.requests if seen.kind is Kind.SUBMIT)
-    assert server.ledger.jobs[0].inputs == ours.json
+    assert server.body_of(server.ledger.jobs[0].request_id) == rendered(ours)
     assert (seen.method, seen.path) == (ours.method, ours.url.removeprefix("https://api.test"))
 
 

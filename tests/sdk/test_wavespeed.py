@@ -10,6 +10,7 @@ import wavespeed as sdk
 
 from batchmod.providers import wavespeed
 from tests.replies import submitting
+from tests.sdk.bytes_of import compact, rendered
 from tests.servers.ledger import Kind
 from tests.servers.wavespeed import MODEL, WaveSpeedStandIn
 from tests.support import write_clip
@@ -45,7 +46,7 @@ def test_its_request_is_the_one_batchmod_sends(server: WaveSpeedStandIn) -> None
     client(server).run(MODEL, ours.json, poll_interval=0.02)
 
     seen = next(seen for seen in server.ledger.requests if seen.kind is Kind.SUBMIT)
-    assert server.ledger.jobs[0].inputs == ours.json
+    assert compact(server.body_of(server.ledger.jobs[0].request_id)) == rendered(ours)
     assert (seen.method, seen.path) == (ours.method, ours.url.removeprefix("https://api.test"))
 
 

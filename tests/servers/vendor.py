@@ -90,6 +90,8 @@ class Vendor:
         self.storage = Storage()
         self._tickets: dict[str, tuple[str, float]] = {}
         """Presigned upload → the file's name, and when it may be used."""
+        self.bodies: dict[str, bytes] = {}
+        """Request id → the submit's body, byte for byte."""
         self._promised: dict[str, str] = {}
         """Presigned upload → the name its file is to have, where that is told beforehand."""
         self._codes: dict[str, str] = {}
@@ -158,7 +160,8 @@ class Vendor:
         if call.request.content_type != "application/json":
             self.refuse(415, "Content-Type must be application/json")
         try:
-            inputs = json.loads(await call.request.read())
+            raw = await call.request.read()
+            inputs = json.loads(raw)
         except ValueError:
             self.refuse(400, "The body is not valid JSON")
         if not isinstance(inputs, dict):
@@ -170,6 +173,7 @@ class Vendor:
         no = self._no(inputs, call)
         job = self._job(inputs, account=call.account, at=now, no=no, seeded=False)
         self.ledger.accept(job)
+        self.bodies[job.request_id] = raw
         return job
 
     def _job(self, inputs: Mapping[str, Any], *, account: str, at: float, no: No | None, seeded: bool) -> Job:
@@ -398,6 +402,10 @@ class VendorStandIn(StandIn):
     def environment(self) -> dict[str, str]:
         found: dict[str, str] = self._service.environment()
         return found
+
+    def body_of(self, request_id: str) -> bytes:
+        """The body of the submit that made a job, byte for byte."""
+        return bytes(self._service.bodies[request_id])
 
     def seed_fields(
         self,
