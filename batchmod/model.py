@@ -354,6 +354,8 @@ class Estimate:
     likely: float
     high: float
     exact: bool = False
+    unpriced: int = 0
+    """How many requests there are in it whose price nobody knows; they count as nothing above."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -385,7 +387,8 @@ class Price:
         prices = [max(price, self.minimum_usd) for price in by_call + by_time + steps or [0.0]]
         timed = bool(by_time) and seconds is not None
         likely = max(by_time[0], self.minimum_usd) if timed else prices[0]
-        return Estimate(low=min(prices), likely=likely, high=max(prices), exact=self.exact)
+        unpriced = 0 if self.known else 1
+        return Estimate(low=min(prices), likely=likely, high=max(prices), exact=self.exact, unpriced=unpriced)
 
     def _by_second(self, pixels: int) -> float | None:
         """US dollars a second of the output."""
@@ -433,6 +436,8 @@ class ProviderFacts:
     """After this an upload is sent up again; None: as long as the provider finds it."""
     uploads_deletable: str = "-"
     history: bool = False
+    history_keeps_outputs: bool = True
+    """Whether the history still leads to an output whose own time is over."""
     cancel: str = "no"
     output_lives: str = "-"
     output_life_s: float | None = None
@@ -442,6 +447,8 @@ class ProviderFacts:
     contract: str = ""
     """Where the contract was read."""
     last_run_live: str = "never"
+    user_agent: str | None = None
+    """What every request and download says it comes from, where the service minds; None: our own name."""
     options_schema: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -88,6 +88,7 @@ class Plan:
             likely=sum(e.likely for e in estimates),
             high=sum(e.high for e in estimates),
             exact=all(e.exact for e in estimates),
+            unpriced=sum(e.unpriced for e in estimates),
         )
 
 
@@ -304,7 +305,7 @@ def _priced(
     estimate = price.estimate(seconds, longest_s=facts.max_clip_s or 30.0, pixels=pixels)
     if dearest is not None:
         top = max(dearest * (seconds or facts.max_clip_s or 30.0), price.per_call_usd or 0.0)
-        estimate = replace(estimate, low=min(estimate.low, top), likely=min(estimate.likely, top), high=top)
+        estimate = replace(estimate, low=min(estimate.low, top), likely=min(estimate.likely, top), high=top, unpriced=0)
     return replace(item, estimate=estimate)
 
 

@@ -59,7 +59,8 @@ def _lacking(row: Row, facts: ProviderFacts, options: Mapping[str, Any]) -> Iter
         if field == "keyframes":
             yield _problem(row, field, f"{facts.name} takes no keyframes, only a first frame")
         elif field in row.explicit:
-            hint = f"leave it out, or say `provider_options: {{ignore: [{field}]}}` in the manifest"
+            said = f"`provider: {facts.name}` and `provider_options: {{ignore: [{field}]}}`"
+            hint = f"leave it out, or say {said} in the manifest"
             yield _problem(row, field, f"{facts.name} has no {words}: it would be left out", hint=hint)
         else:
             message = f"{facts.name} has no {words}: what the defaults say is left out"

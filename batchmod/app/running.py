@@ -195,7 +195,12 @@ def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
 
 def _refuse_expiry(loaded: Loaded, name: str) -> None:
     facts = loaded.services.facts(name)
-    has_history = facts.hosted and facts.history and loaded.services.endpoints(name).history is not None
+    has_history = (
+        facts.hosted
+        and facts.history
+        and facts.history_keeps_outputs
+        and loaded.services.endpoints(name).history is not None
+    )
     problem = planning.expiry_problem(facts, has_history=has_history)
     if problem is not None:
         raise UsageError(f"--no-wait: {problem}; wait for them, or say --accept-expiry")

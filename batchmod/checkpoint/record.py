@@ -269,17 +269,21 @@ class Checkpoint(Reader):
         flag_reason: str | None = None,
         warnings: Sequence[str] = (),
         estimated_usd: float | None = None,
+        paid: bool = False,
     ) -> None:
-        """Write down that the output is in place; `estimated_usd` where the provider named no cost."""
+        """Write down that the output is in place; `estimated_usd` where the provider named no cost.
+
+        `paid`: it was billed also where nobody knows how much.
+        """
         with self._transaction() as db:
             db.execute(
                 "UPDATE work SET status = 'succeeded', facts = ?, sha256 = ?, finished_at = ?, flag_reason = ?, "
                 "warnings = ?, error_code = NULL, error = NULL, reserved_usd = 0, "
                 "cost_source = CASE WHEN cost_usd IS NULL AND ? IS NOT NULL THEN 'estimate' ELSE cost_source END, "
-                "cost_usd = coalesce(cost_usd, ?), billed = coalesce(billed, ? IS NOT NULL) WHERE work_id = ?",
+                "cost_usd = coalesce(cost_usd, ?), billed = coalesce(billed, ?) WHERE work_id = ?",
                 (
                     dump(facts_as_json(facts)), sha256, at, flag_reason, dump(list(warnings)),
-                    estimated_usd, estimated_usd, estimated_usd, work_id,
+                    estimated_usd, estimated_usd, paid or estimated_usd is not None, work_id,
                 ),
             )  # fmt: skip
             db.execute("UPDATE delivery SET delivered = 1 WHERE work_id = ?", (work_id,))

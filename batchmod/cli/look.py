@@ -16,7 +16,7 @@ from batchmod.cli import progress
 from batchmod.cli.loading import Environ, load_all, options_of, state_of
 from batchmod.cli.wording import counted, counts, estimate, table, usd
 from batchmod.errors import ManifestError, Problem, UsageError
-from batchmod.planning import Action, Plan, public_files
+from batchmod.planning import Action, Item, Plan, public_files
 
 _SHOWN_ROWS: Final = 200
 
@@ -46,9 +46,10 @@ def say_warnings(loaded: app.Loaded) -> None:
 
 def _say_plan(loaded: app.Loaded, made: Plan) -> None:
     rows = [("id", "action", "provider", "mode", "cost", "why")]
-    for item in made.items[:_SHOWN_ROWS]:
-        cost = usd(item.estimate.likely) if item.estimate else ""
-        rows.append((item.job.id, item.action.value, item.job.provider, item.job.mode, cost, item.why))
+    rows += [
+        (item.job.id, item.action.value, item.job.provider, item.job.mode, _cost(item), item.why)
+        for item in made.items[:_SHOWN_ROWS]
+    ]
     print(table(rows))
     if len(made.items) > _SHOWN_ROWS:
         print(f"… and {len(made.items) - _SHOWN_ROWS:,} more rows")
@@ -61,6 +62,13 @@ def _say_plan(loaded: app.Loaded, made: Plan) -> None:
         print(f"{counted(count, 'local file')} would go to {kind} at {name} (kept: {facts.uploads_kept}).")
     if made.orphans:
         print(f"{counted(len(made.orphans), 'unfinished request')} of earlier rows will be collected too.")
+
+
+def _cost(item: Item) -> str:
+    """What a row may cost; empty where it costs nothing."""
+    if item.estimate is None:
+        return ""
+    return "unknown" if item.estimate.unpriced else usd(item.estimate.likely)
 
 
 def _public_files(loaded: app.Loaded, made: Plan) -> dict[str, int]:

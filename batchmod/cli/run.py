@@ -101,7 +101,7 @@ def _watcher(loaded: app.Loaded, args: argparse.Namespace) -> progress.Watcher:
 def _confirm(plan_: Plan, loaded: app.Loaded) -> bool:
     """Show what a paid run would send and for how much, and ask."""
     sends = plan_.paid_sends
-    what = f"{loaded.manifest.name}: {counted(len(sends), 'paid request')}, {estimate(plan_.cost)}"
+    what = f"{loaded.manifest.name}: {counted(len(sends), 'paid request')}, estimated cost {estimate(plan_.cost)}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SpendingNeedsAWord(f"{what}. Say --yes, or set a cap with --max-cost-usd; nothing was sent.")
     # While it is asked, Ctrl-C must end the question; the run's own handler only sets a mark.

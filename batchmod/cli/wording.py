@@ -1,6 +1,7 @@
 """How counts, money and times are said."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from batchmod.model import Estimate
@@ -26,7 +27,10 @@ def usd(amount: float) -> str:
 
 
 def estimate(cost: Estimate) -> str:
-    """`about $1.20 ($0.96 to $1.80; the provider's price is not published exactly)`."""
+    """What stands after "estimated cost": `about $1.20 ($0.96 to $1.80; …)`, and `unknown` where no price is known."""
+    if cost.unpriced:
+        known = f"{estimate(replace(cost, unpriced=0))} and " if cost.high else ""
+        return f"{known}unknown for {counted(cost.unpriced, 'request')}"
     if cost.exact or cost.low == cost.high:
         return usd(cost.likely)
     return f"about {usd(cost.likely)} ({usd(cost.low)} to {usd(cost.high)}; the exact price is not published)"

@@ -18,6 +18,10 @@ HOSTED: Final = (
     "segmind",
     "luma",
     "luma-agents",
+    "replicate",
+    "fal",
+    "wavespeed",
+    "kie",
     "runway",
 )
 """In the order in which they are listed."""

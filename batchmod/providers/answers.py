@@ -4,12 +4,15 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from batchmod.model import Reply, Sent
 
 _MILLISECONDS_FROM: Final = 1e11
+_OK: Final = 200
+_UNNAMED: Final = 599
 _QUERY: Final = re.compile(r"(https?://[^\s?#\"']+)[?#][^\s\"']*", re.IGNORECASE)
 
 
@@ -50,6 +53,21 @@ def shown(said: str) -> str:
     """A vendor's text for messages and files: on one line, short, its URLs without queries (signatures stand there)."""
     plain = _QUERY.sub(r"\1", " ".join(said.split()))
     return plain[:300]
+
+
+def by_body_code(reply: Reply) -> Reply:
+    """The answer under the status that its own `code` tells, for services that answer HTTP 200 to everything.
+
+    A code that is neither a good one nor a client error of HTTP's is a 5xx: nobody can say what it means for money.
+    """
+    if reply.sent is not Sent.ANSWERED or reply.status != _OK:
+        return reply
+    body = as_object(reply)
+    if body.get("code") in (None, _OK):
+        return reply
+    code = number(body["code"])
+    known = code is not None and code.is_integer() and (200 <= code < 300 or 400 <= code < 600)
+    return replace(reply, status=int(code) if known and code is not None else _UNNAMED)
 
 
 def web_url(value: object) -> str | None:

@@ -113,7 +113,7 @@ class Hosted:
         self._near = is_loopback_host(urlsplit(endpoints.api).hostname or "")
         self._shelf = shelf
         self._scratch = scratch
-        self._transport = Transport()
+        self._transport = Transport(user_agent=self.facts.user_agent)
         self._uploading: dict[str, asyncio.Lock] = {}
 
     def watch(self, progress: Progress) -> None:

@@ -93,6 +93,12 @@ def uploaded(state: State, reference: str) -> State:
     return replace(state, uploads=uploads, uploading=None, ticket={}, misses=0)
 
 
+def under_way(state: State) -> Mapping[str, Any]:
+    """The source whose upload is under way."""
+    sources = (state.inputs.get(role) for role in ROLES)
+    return next(source for source in sources if source and source["local"] and source["sha256"] == state.uploading)
+
+
 def upload_trouble(state: State, reply: Reply) -> Failed | None:
     """What keeps an upload's answer from being looked at: nothing was asked for yet, so it may be tried again."""
     if reply.file_changed:

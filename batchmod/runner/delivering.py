@@ -63,7 +63,8 @@ async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
         return home
     work = record.work(work_id)
     fetched = task.action is Action.FETCH
-    estimated = task.estimate_usd if hosted and work.cost_usd is None else None
+    # A price that nobody knows is no cost of nothing.
+    estimated = (task.estimate_usd or None) if hosted and work.cost_usd is None else None
     record.succeed(
         work_id,
         facts=home.facts,
@@ -72,6 +73,7 @@ async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
         flag_reason=doubt(desk.tools.clip(work.inputs["video"]["identity"]), home.facts),
         warnings=done.warnings,
         estimated_usd=estimated,
+        paid=hosted,
     )
     cost = work.cost_usd if work.cost_usd is not None else estimated
     if not fetched:

@@ -75,7 +75,10 @@ class Transport:
     unless `trust_env` is false; requests to this machine itself never go through a proxy.
     """
 
-    def __init__(self, *, connect_timeout_s: float = 10.0, trust_env: bool = True) -> None:
+    def __init__(
+        self, *, connect_timeout_s: float = 10.0, trust_env: bool = True, user_agent: str | None = None
+    ) -> None:
+        self._user_agent = user_agent or USER_AGENT
         self._connect_timeout_s = connect_timeout_s
         self._doors = Doors(trust_env=trust_env)
 
@@ -124,7 +127,7 @@ class Transport:
             loopback_allowed=loopback_allowed,
             max_bytes=max_bytes,
             connect_timeout_s=self._connect_timeout_s,
-            user_agent=USER_AGENT,
+            user_agent=self._user_agent,
         )
         return await fetch.run(url, resume=resume)
 
@@ -139,7 +142,8 @@ class Transport:
         if (problem := check_request_url(request.url)) is not None:
             raise _UnsendableError(problem)
         body = _body(request)
-        headers = _headers(request.headers, secret_headers, body)
+        own = {"user-agent": self._user_agent, **request.headers}
+        headers = _headers(own, secret_headers, body)
         patience_s = request.read_timeout_s + _SLOW_ANSWER_S
         pool_s = 3 * self._connect_timeout_s
         guard = asyncio.timeout(pool_s + patience_s)
@@ -174,7 +178,7 @@ def _body(request: Request) -> Body | None:
 
 
 def _headers(own: Mapping[str, str], secret: Mapping[str, str], body: Body | None) -> dict[str, str]:
-    headers = {"accept": "*/*", "accept-encoding": "gzip", "user-agent": USER_AGENT}
+    headers = {"accept": "*/*", "accept-encoding": "gzip"}
     if body is not None:
         headers |= {"content-type": body.content_type, "content-length": str(body.length)}
     headers |= {name.lower(): value for given in (own, secret) for name, value in given.items()}

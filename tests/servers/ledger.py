@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -138,6 +138,13 @@ class Ledger:
             if not job.seeded:
                 heapq.heappush(self._running, (job.ends_at, job.request_id))
                 self._reserved[job.account] += _micros(job.price)
+
+    def cancel(self, request_id: str) -> None:
+        """A job that has not ended ends now, by the wish of its owner."""
+        with self._lock:
+            now = self.clock.now()
+            job = self._jobs[request_id]
+            self._jobs[request_id] = replace(job, starts_at=min(job.starts_at, now), ends_at=now, error="canceled")
 
     def _settle(self) -> None:
         """Turns the reservations of what has ended into charges, or lets them go."""

@@ -109,6 +109,10 @@ class StandIn:
         """The service's own shape of an error."""
         raise NotImplementedError
 
+    def dressed(self, _call: Call, response: web.Response) -> web.Response:
+        """An answer as the service would give it; most give it as it is."""
+        return response
+
     # --- for tests ------------------------------------------------------------------------------------------
 
     @property
@@ -287,6 +291,7 @@ class StandIn:
         except Exception as error:  # noqa: BLE001  a bug of the stand-in must not look like an answer of the service
             self.bugs.append(error)
             response = web.Response(status=500, text=f"bug in the stand-in: {error!r}")
+        response = self.dressed(call, response)
         cut = request.transport is None or request.transport.is_closing()
         call.seen.status = None if cut else response.status
         response.headers["Date"] = formatdate(self._service.clock.now() + self.settings.clock_skew_s, usegmt=True)

@@ -44,8 +44,11 @@ class Storage:
         """Where the assets are served: `http://127.0.0.1:8802/assets/`."""
         self._assets: dict[str, Asset] = {}
 
-    def store(self, stored: Asset) -> str:
-        name = f"{uuid.uuid4()}.{stored.content_type.rsplit('/', 1)[-1]}"
+    def new_name(self, content_type: str) -> str:
+        return f"{uuid.uuid4()}.{content_type.rsplit('/', 1)[-1]}"
+
+    def store(self, stored: Asset, *, name: str | None = None) -> str:
+        name = name or self.new_name(stored.content_type)
         self._assets[name] = stored
         return f"{self.base}{name}"
 
@@ -61,6 +64,9 @@ class Storage:
 
     def __len__(self) -> int:
         return len(self._assets)
+
+    def delete(self, name: str) -> None:
+        self._assets.pop(name, None)
 
     def clear(self) -> None:
         self._assets.clear()

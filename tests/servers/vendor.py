@@ -50,6 +50,8 @@ class Settings:
     history_delay_s: float = 0.0
     oldest_first: bool = False
     """How the history is sorted."""
+    errors_under_200: bool | None = None
+    """Whether errors come under HTTP 200 with a code of their own; None: as this vendor is said to do."""
     clock_skew_s: float = 0.0
     one_origin: bool = False
     """Everything on one port; else each host has its own."""
@@ -66,6 +68,8 @@ class Vendor:
     origins: ClassVar[frozenset[Origin]] = frozenset({Origin.API, Origin.OUTPUTS})
     scheme: ClassVar[str] = "Bearer"
     """What stands before the key in `Authorization`."""
+    errors_under_200: ClassVar[bool] = False
+    """Whether its errors come under HTTP 200, the status being in the body."""
     reference: ClassVar[str] = ""
     """What an uploaded file's name begins with; empty: its URL at the outputs' host."""
     noes: ClassVar[Mapping[str, No]] = {
@@ -86,6 +90,10 @@ class Vendor:
         self.storage = Storage()
         self._tickets: dict[str, tuple[str, float]] = {}
         """Presigned upload → the file's name, and when it may be used."""
+        self.bodies: dict[str, bytes] = {}
+        """Request id → the submit's body, byte for byte."""
+        self._promised: dict[str, str] = {}
+        """Presigned upload → the name its file is to have, where that is told beforehand."""
         self._codes: dict[str, str] = {}
 
     # --- what a vendor says for itself ----------------------------------------------------------------------
@@ -152,7 +160,8 @@ class Vendor:
         if call.request.content_type != "application/json":
             self.refuse(415, "Content-Type must be application/json")
         try:
-            inputs = json.loads(await call.request.read())
+            raw = await call.request.read()
+            inputs = json.loads(raw)
         except ValueError:
             self.refuse(400, "The body is not valid JSON")
         if not isinstance(inputs, dict):
@@ -164,6 +173,7 @@ class Vendor:
         no = self._no(inputs, call)
         job = self._job(inputs, account=call.account, at=now, no=no, seeded=False)
         self.ledger.accept(job)
+        self.bodies[job.request_id] = raw
         return job
 
     def _job(self, inputs: Mapping[str, Any], *, account: str, at: float, no: No | None, seeded: bool) -> Job:
@@ -255,6 +265,12 @@ class Vendor:
         """A presigned URL to PUT or POST a file's bytes to."""
         return f"{self.urls[Origin.BUCKET]}/put/{uuid.uuid4()}"
 
+    def promise(self, content_type: str) -> tuple[str, str]:
+        """A presigned URL to PUT a file's bytes to, and the URL the file will have."""
+        ticket, name = self.ticket(), self.storage.new_name(content_type)
+        self._promised[ticket.rsplit("/", 1)[-1]] = name
+        return ticket, f"{self.storage.base}{name}"
+
     async def put(self, call: Call) -> web.Response:
         """The bytes of a presigned upload, alone (PUT) or in a form's `file` (POST)."""
         if call.request.content_type == "multipart/form-data":
@@ -265,7 +281,7 @@ class Vendor:
                 content, kind = stream.read(), part.content_type
         else:
             content, kind = await call.request.read(), call.request.content_type
-        url = self.storage.store(asset(content, kind))
+        url = self.storage.store(asset(content, kind), name=self._promised.get(call.argument))
         self._tickets[call.argument] = (url, self.clock.now() + self.settings.ingest_s)
         return web.Response(status=200)
 
@@ -374,9 +390,22 @@ class VendorStandIn(StandIn):
     def error(self, status: int, text: str) -> Reply:
         return self.vendor.error(status, text)
 
+    def dressed(self, _call: Call, response: web.Response) -> web.Response:
+        """A gateway's page keeps its status; so does whatever comes from another host than the vendor's own."""
+        chosen = self.settings.errors_under_200
+        under_200 = self.vendor.errors_under_200 if chosen is None else chosen
+        own = _call.origin in (Origin.API, Origin.UPLOAD) and response.content_type == "application/json"
+        if under_200 and own and response.status >= 400:
+            response.set_status(200)
+        return response
+
     def environment(self) -> dict[str, str]:
         found: dict[str, str] = self._service.environment()
         return found
+
+    def body_of(self, request_id: str) -> bytes:
+        """The body of the submit that made a job, byte for byte."""
+        return bytes(self._service.bodies[request_id])
 
     def seed_fields(
         self,
