@@ -75,12 +75,16 @@ class UsageError(BatchmodError):
 
 
 class ManifestError(UsageError):
-    """A manifest that cannot be run; `problems` holds all of them, in the order of the file."""
+    """A manifest that cannot be run; `problems` holds all of them, in the order of the file.
+
+    `notes` say how its sheets were read, where that is not how everybody would.
+    """
 
     slug = "bad_manifest"
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], *, notes: Iterable[str] = ()) -> None:
         self.problems = tuple(problems)
+        self.notes = tuple(notes)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

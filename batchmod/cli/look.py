@@ -40,6 +40,7 @@ def _say_plan(loaded: app.Loaded, made: Plan) -> None:
     if len(made.items) > _SHOWN_ROWS:
         print(f"… and {len(made.items) - _SHOWN_ROWS:,} more rows")
     parts = [f"{made.count(action):,} {action.value}" for action in Action if made.count(action)]
+    parts += [f"{len(loaded.invalid):,} invalid"] if loaded.invalid else []
     cost = f"; estimated cost {estimate(made.cost)}" if made.paid_sends else "; costs nothing"
     print(f"{loaded.manifest.name}: {', '.join(parts)}{cost}. Nothing was sent.")
     if made.orphans:
@@ -66,20 +67,21 @@ def _plan_json(loaded: app.Loaded, made: Plan) -> dict[str, Any]:
             for item in made.items
         ],
         "orphans": [work.request_id for work in made.orphans],
+        "invalid": [{"row": row.number, "id": row.id, "why": row.why} for row in loaded.invalid],
     }
 
 
 def check(args: argparse.Namespace, environ: Environ) -> int:
     """Every problem that can be found without sending anything."""
-    loaded = load_all(args, environ)
+    loaded = load_all(args, environ, outputs=False)
     problems = [problem for item in loaded for problem in _flaws_as_problems(item)]
     if problems:
         raise ManifestError(problems)
     if args.json:
-        print(json.dumps([{"manifest": str(item.path), "rows": len(item.jobs), "problems": []} for item in loaded]))
+        print(json.dumps([{"manifest": item.manifest.file, "rows": len(item.jobs), "problems": []} for item in loaded]))
         return 0
     for item in loaded:
-        print(f"{item.path}: {counted(len(item.jobs), 'row')}, no problems.")
+        print(f"{item.manifest.file}: {counted(len(item.jobs), 'row')}, no problems.")
     return 0
 
 
@@ -93,19 +95,19 @@ def _flaws_as_problems(loaded: app.Loaded) -> list[Problem]:
     return found
 
 
-def folder_of(args: argparse.Namespace) -> Path:
+def folder_of(args: argparse.Namespace, environ: Environ) -> Path:
     """PATH as an output folder: itself, or the one its manifest writes to."""
     path = Path(args.path)
     if path.is_dir():
         return path
     if not path.exists():
         raise UsageError(f"{path} is not there; give a manifest or an output folder")
-    return app.where(path, Options(output=args.output))
+    return app.where(path, Options(output=args.output), environ)
 
 
 def status(args: argparse.Namespace, environ: Environ) -> int:
     """Counts and money."""
-    standing = app.standing(folder_of(args), state=state_of(args))
+    standing = app.standing(folder_of(args, environ), state=state_of(args))
     if args.json:
         about = {
             "output": str(standing.folder),
@@ -129,12 +131,12 @@ def status(args: argparse.Namespace, environ: Environ) -> int:
 
 def resolve(args: argparse.Namespace, environ: Environ) -> int:
     """List the uncertain, look them up, or do as told; 1 while any is left."""
-    rebuilt = app.rebuild(folder_of(args), Services(environ=environ)) if args.rebuild else None
+    rebuilt = app.rebuild(folder_of(args, environ), Services(environ=environ)) if args.rebuild else None
     if args.rebuild and not args.json:
         _say_rebuilt(rebuilt)
     doubts = asyncio.run(
         app.resolve(
-            folder_of(args),
+            folder_of(args, environ),
             Services(environ=environ),
             state=state_of(args),
             ask=args.ask,
@@ -175,6 +177,6 @@ def _say_rebuilt(rebuilt: app.Rebuilt | None) -> None:
 
 def report(args: argparse.Namespace, environ: Environ) -> int:
     """results.csv and report.html anew."""
-    for written in app.rewrite(folder_of(args), state=state_of(args)):
+    for written in app.rewrite(folder_of(args, environ), state=state_of(args)):
         print(written)
     return 0

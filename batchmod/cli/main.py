@@ -56,6 +56,8 @@ def _say_os_error(error: OSError) -> int:
 
 
 def _say_problems(error: ManifestError) -> None:
+    for note in error.notes:
+        print(note, file=sys.stderr)
     for problem in error.problems:
         print(problem, file=sys.stderr)
     count = len(error.problems)

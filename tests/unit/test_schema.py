@@ -109,7 +109,8 @@ def test_the_words_of_the_model_and_of_the_schemas_are_the_same() -> None:
     said = {name for name, inner in row.items() if "x-alias-of" not in inner}
 
     assert tuple(row["mode"]["enum"]) == MODES
-    assert said == {each.name for each in fields(Row)} - {"number", "own", "explicit", "place", "places"}
+    spent = {"prompt_prefix", "prompt_suffix", "prompt_file", "variants"}  # prompts and variants are made of them
+    assert said == {each.name for each in fields(Row)} - {"number", "own", "explicit", "place", "places"} | spent
     assert set(schemas().manifest["properties"]["limits"]["properties"]) == {each.name for each in fields(Limits)}
 
 
