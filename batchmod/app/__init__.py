@@ -1,5 +1,6 @@
 """The composition root: a manifest's whole path, from its file to finished videos."""
 
+from batchmod.app.annotating import annotate
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
 from batchmod.app.rebuilding import Rebuilt, rebuild
@@ -17,6 +18,7 @@ __all__ = [
     "Rescued",
     "Standing",
     "Summary",
+    "annotate",
     "load",
     "planned",
     "rebuild",

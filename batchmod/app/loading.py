@@ -3,7 +3,7 @@
 import fnmatch
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from batchmod import files, jobs, manifest, planning, schema, sources
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities
 from batchmod.errors import ManifestError, Place, Problem, UsageError
-from batchmod.manifest import Note
+from batchmod.manifest import Note, SheetRead
 from batchmod.model import Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
 from batchmod.rows import files_of
@@ -49,6 +49,10 @@ class Loaded:
     """With `--skip-invalid`, the rows that are left out."""
     problems: tuple[Problem, ...] = ()
     """What is wrong with those."""
+    lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The lines of the texts among its documents."""
+    sheets: tuple[SheetRead, ...] = ()
+    """The sheets among its documents."""
     homeless: bool = False
     """Whether neither the manifest's own folder nor anybody says where outputs go."""
 
@@ -100,6 +104,8 @@ def load(name: Path | str, options: Options, services: Services) -> Loaded:
         notes=reading.notes,
         invalid=sieve.invalid(),
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
+        lines={file: text.splitlines() for file, text in reading.texts.items()},
+        sheets=reading.sheets,
         homeless=not document.is_file and options.output is None and parsed.output is None,
     )
 
@@ -143,8 +149,10 @@ class Sieve:
 
 
 def _refusal(problems: Sequence[Problem], reading: manifest.Reading) -> ManifestError:
+    notes = [note.text for note in reading.notes if not note.usual]
+    lines = {file: text.splitlines() for file, text in reading.texts.items()}
     return ManifestError(
-        manifest.distinct(manifest.in_order(problems)), notes=[note.text for note in reading.notes if not note.usual]
+        manifest.distinct(manifest.in_order(problems)), notes=notes, lines=lines, documents=reading.sheets
     )
 
 

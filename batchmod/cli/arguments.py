@@ -32,7 +32,9 @@ def parser() -> argparse.ArgumentParser:
         _pace,
         _json,
     )
-    _add(commands, "check", "find every mistake in a manifest; sends nothing", _manifests, _selection, _sheets, _json)
+    text = "find every mistake in a manifest; sends nothing"
+    check = _add(commands, "check", text, _manifests, _selection, _sheets, _json)
+    check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
     _add(commands, "status", "counts and money of an output folder", _path, _json)
     resolve = _add(commands, "resolve", "uncertain jobs: list them, look them up, or decide about them", _path, _json)
     resolve.add_argument("--ask", action="store_true", help="look them up in the provider's history")
@@ -90,6 +92,8 @@ def _manifests(command: argparse.ArgumentParser) -> None:
         "a .yaml, .csv, .tsv, .xlsx or .jsonl file, - for standard input, or the https:// address of a published sheet"
     )
     command.add_argument("manifests", nargs="+", metavar="MANIFEST", help=text)
+    forms = ("text", "json", "sarif", "github")
+    command.add_argument("--format", choices=forms, default="text", help="how problems are said")
 
 
 def _path(command: argparse.ArgumentParser) -> None:

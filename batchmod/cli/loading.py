@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from batchmod import app, clock
@@ -79,6 +79,8 @@ def load_all(args: argparse.Namespace, environ: Environ, *, outputs: bool = True
     loaded: list[app.Loaded] = []
     problems: list[Problem] = []
     notes: list[str] = []
+    lines: dict[str, Sequence[str]] = {}
+    documents: list[object] = []
     if args.manifests.count("-") > 1:
         raise UsageError("standard input can be read once only")
     for name in args.manifests:
@@ -87,8 +89,10 @@ def load_all(args: argparse.Namespace, environ: Environ, *, outputs: bool = True
         except ManifestError as error:
             problems += error.problems
             notes += error.notes
+            lines |= error.lines
+            documents += error.documents
     if problems:
-        raise ManifestError(problems, notes=notes)
+        raise ManifestError(problems, notes=notes, lines=lines, documents=documents)
     _say_how_read(loaded, args)
     if outputs and (homeless := next((item for item in loaded if item.homeless), None)):
         raise UsageError(f"{homeless.manifest.file} has no folder of its own: say --output DIR")

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli import progress
 from batchmod.cli.loading import Environ, load_all, options_of, state_of
+from batchmod.cli.problems import shown
 from batchmod.cli.wording import counted, counts, estimate, table, usd
 from batchmod.errors import ManifestError, Problem, UsageError
 from batchmod.planning import Action, Plan
@@ -73,16 +75,39 @@ def _plan_json(loaded: app.Loaded, made: Plan) -> dict[str, Any]:
 
 def check(args: argparse.Namespace, environ: Environ) -> int:
     """Every problem that can be found without sending anything."""
-    loaded = load_all(args, environ, outputs=False)
-    problems = [problem for item in loaded for problem in _flaws_as_problems(item)]
-    if problems:
-        raise ManifestError(problems)
+    try:
+        loaded = _without_problem(args, environ)
+    except ManifestError as error:
+        if args.annotate:
+            _annotate(error)
+        raise
+    if args.format != "text":
+        if answer := shown(ManifestError([], notes=[note.text for item in loaded for note in item.notes]), args.format):
+            print(answer)
+        return 0
     if args.json:
         print(json.dumps([{"manifest": item.manifest.file, "rows": len(item.jobs), "problems": []} for item in loaded]))
         return 0
     for item in loaded:
         print(f"{item.manifest.file}: {counted(len(item.jobs), 'row')}, no problems.")
     return 0
+
+
+def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Loaded]:
+    loaded = load_all(args, environ, outputs=False)
+    problems = [problem for item in loaded for problem in _flaws_as_problems(item)]
+    if problems:
+        lines = {file: each for item in loaded for file, each in item.lines.items()}
+        raise ManifestError(problems, lines=lines, documents=[sheet for item in loaded for sheet in item.sheets])
+    return loaded
+
+
+def _annotate(error: ManifestError) -> None:
+    written = app.annotate(error)
+    for path in written:
+        print(f"{path}: a copy of the sheet, with what is wrong in its last column", file=sys.stderr)
+    if not written:
+        print("--annotate: no problem stands in a .csv, .tsv or .xlsx that could be copied", file=sys.stderr)
 
 
 def _flaws_as_problems(loaded: app.Loaded) -> list[Problem]:

@@ -1,5 +1,6 @@
 """argv → a command → an exit code; errors become one or more lines on standard error."""
 
+import argparse
 import errno
 import os
 import sys
@@ -23,12 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:
         return int(exit_.code or 0)
     try:
-        from batchmod.cli import commands
-
-        return commands.COMMANDS[args.command](args, os.environ)
-    except ManifestError as error:
-        _say_problems(error)
-        return error.exit_code
+        return _done(args)
     except BatchmodError as error:
         print(f"batchmod: {error} [{error.slug}]", file=sys.stderr)
         return error.exit_code
@@ -44,6 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _BUG
 
 
+def _done(args: argparse.Namespace) -> int:
+    """Run the command; what is wrong with a manifest is said as it was asked for."""
+    from batchmod.cli import commands
+
+    try:
+        return commands.COMMANDS[args.command](args, os.environ)
+    except ManifestError as error:
+        _say_problems(error, getattr(args, "format", "text"))
+        return error.exit_code
+
+
 def _say_os_error(error: OSError) -> int:
     """The system refused: what was sent is in the record, so that the run can go on."""
     if isinstance(error, BrokenPipeError):
@@ -55,10 +62,7 @@ def _say_os_error(error: OSError) -> int:
     return StoppedEarly.exit_code
 
 
-def _say_problems(error: ManifestError) -> None:
-    for note in error.notes:
-        print(note, file=sys.stderr)
-    for problem in error.problems:
-        print(problem, file=sys.stderr)
-    count = len(error.problems)
-    print(f"{count} problem{'s' if count != 1 else ''}; nothing was sent.", file=sys.stderr)
+def _say_problems(error: ManifestError, form: str) -> None:
+    from batchmod.cli.problems import shown
+
+    print(shown(error, form), file=sys.stderr if form == "text" else sys.stdout)

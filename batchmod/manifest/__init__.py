@@ -12,6 +12,7 @@ from batchmod.manifest.asking import (
     Part,
     Reading,
     Rejected,
+    SheetRead,
     distinct,
     in_order,
     kind_of,
@@ -38,6 +39,7 @@ __all__ = [
     "Note",
     "Reading",
     "Rejected",
+    "SheetRead",
     "Ways",
     "distinct",
     "in_order",
@@ -135,6 +137,8 @@ def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -
         problems=in_order(found),
         named=_all_named(completed),
         notes=part.notes,
+        sheets=part.sheets,
+        texts=part.texts,
         rejected=tuple(
             Rejected(number=number, id=label, cells={**raw.texts, **raw.own}, own=raw.own)
             for number, (raw, label) in enumerate(zip(rows, completed.labels, strict=True), start=1)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from batchmod.errors import Place, Problem
@@ -20,6 +20,17 @@ class Note(NamedTuple):
     text: str
     usual: bool
     """Whether it is what everybody expects."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SheetRead:
+    """A sheet as it was read, for whoever writes a copy of it."""
+
+    file: str
+    kind: str
+    data: bytes
+    ways: Ways
+    """With what was found out about it filled in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +55,10 @@ class Reading:
     named: tuple[NamedFile, ...] = ()
     """The files of rows that are not in `manifest`: what is wrong with those can be said at the same time."""
     notes: tuple[Note, ...] = ()
+    sheets: tuple[SheetRead, ...] = ()
+    """The sheets among its documents, and how each was read."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """File → its text, where problems have a line and a column in it."""
     needs: frozenset[Need] = frozenset()
     """What must be known first; then nothing else is said yet."""
     rejected: tuple[Rejected, ...] = ()
@@ -106,6 +121,9 @@ class Part:
     rows: tuple[RawRow, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[Note, ...] = ()
+    sheets: tuple[SheetRead, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """File → its text, where problems have a line and a column in it."""
 
 
 _YAML = re.compile(r"---|- |[A-Za-z_]+:(\s|$)")

@@ -6,7 +6,7 @@ from typing import Final
 
 from batchmod.errors import Place, Problem
 from batchmod.manifest import jsonl
-from batchmod.manifest.asking import Asked, Document, Note, Part, kind_of, no_rows
+from batchmod.manifest.asking import Asked, Document, Note, Part, SheetRead, kind_of, no_rows
 from batchmod.manifest.batch import HINT, Batch, Include, batch_of
 from batchmod.manifest.clips import raw_rows
 from batchmod.manifest.expanding import is_pattern, rooted
@@ -55,7 +55,9 @@ def _sheet_part(document: Document, asked: Asked) -> Part:
     if not gathered.rows and not table.problems:
         problems.append(no_rows(Place(file=document.file), CSV_HINT))
     notes = () if found.said is None else (Note(found.said, found.usual),)
-    return Part(rows=_based(gathered, document.base), problems=tuple(problems), notes=notes)
+    ways = replace(document.ways, delimiter=document.ways.delimiter or table.delimiter)
+    read = SheetRead(file=document.file, kind=document.kind, data=document.data, ways=ways)
+    return Part(rows=_based(gathered, document.base), problems=tuple(problems), notes=notes, sheets=(read,))
 
 
 def _based(gathered: Gathered, base: str) -> tuple[RawRow, ...]:
@@ -76,7 +78,7 @@ def _jsonl_part(document: Document, asked: Asked) -> Part:
     if not rows and not problems:
         problems.append(no_rows(Place(file=document.file), JSONL_HINT))
     note = Note(f"{document.file}: {decoded.encoding}, {counted(len(rows))}", decoded.encoding == "UTF-8")
-    return Part(rows=rows, problems=tuple(problems), notes=(note,))
+    return Part(rows=rows, problems=tuple(problems), notes=(note,), texts={document.file: decoded.text})
 
 
 def _rows_at(tree: Tree, nodes: Sequence[Node], document: Document, asked: Asked) -> tuple[RawRow, ...]:
@@ -94,14 +96,19 @@ def yaml_part(document: Document, asked: Asked) -> tuple[Tree | None, Batch | No
         return None, None, Part(problems=(text,))
     tree = parse(text, file=document.file)
     if not isinstance(tree.root, Mapped):
-        return tree, None, Part(problems=tuple(_no_mapping(tree, document)))
+        return tree, None, Part(problems=tuple(_no_mapping(tree, document)), texts={document.file: text})
     batch = batch_of(tree, tree.root, document=document, asked=asked)
     own = replace(document, wishes=batch.wishes, defaults=batch.defaults)
     parts = [Part(rows=_rows_at(tree, batch.clips, own, asked))]
     parts += [part for include in batch.includes for part in _included(include, own, asked)]
     rows = tuple(batch.matrix.over([row for part in parts for row in part.rows]))
     problems = (*batch.problems, *(each for part in parts for each in part.problems))
-    return tree, batch, Part(rows=rows, problems=problems, notes=tuple(each for part in parts for each in part.notes))
+    texts = {document.file: text}
+    for part in parts:
+        texts |= part.texts
+    notes = tuple(each for part in parts for each in part.notes)
+    sheets_read = tuple(each for part in parts for each in part.sheets)
+    return tree, batch, Part(rows=rows, problems=problems, notes=notes, sheets=sheets_read, texts=texts)
 
 
 def _decode(data: bytes, file: str) -> str | Problem:

@@ -64,16 +64,22 @@ def parse(text: str, *, file: str, is_header: Callable[[Sequence[str]], bool], d
         line = text.count("\n", 0, text.index("\0")) + 1
         message = "a NUL character stands here; this is no CSV file"
         return Table(file=file, problems=(Problem(place=Place(file=file, line=line), message=message),))
-    first_line = 1
-    if declared := _DECLARED.match(text):
-        text, first_line = text[declared.end() :], 2
-        delimiter = delimiter or declared["delimiter"]
+    declared, text = declaration(text)
+    first_line = 2 if declared else 1
+    if match := _DECLARED.match(declared):
+        delimiter = delimiter or match["delimiter"]
     chosen = delimiter or _delimiter(text, file, is_header)
     if isinstance(chosen, Problem):
         return Table(file=file, problems=(chosen,))
     problems: list[Problem] = []
     records = list(_records(text, chosen, file, problems, first_line=first_line))
     return with_records(Table(file=file, delimiter=chosen, problems=tuple(problems)), records)
+
+
+def declaration(text: str) -> tuple[str, str]:
+    """The first line, where it says `sep=;`, and the rest."""
+    match = _DECLARED.match(text)
+    return (match[0], text[match.end() :]) if match else ("", text)
 
 
 def with_records(table: Table, records: Sequence[Record]) -> Table:

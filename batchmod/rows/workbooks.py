@@ -86,6 +86,16 @@ def _load(data: bytes) -> Any:
         return load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
 
 
+def writable(data: bytes, wanted: str | None) -> tuple[Any, Any]:
+    """The sheet that `parse` reads, and its workbook, with formulas as they are: to be changed and saved elsewhere."""
+    from openpyxl import load_workbook
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        book = load_workbook(io.BytesIO(data))
+    return _chosen(book, wanted), book
+
+
 def _chosen(book: Any, wanted: str | None) -> Any:
     sheets = {each.title: each for each in book.worksheets}
     if not sheets:

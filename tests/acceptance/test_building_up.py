@@ -1,4 +1,4 @@
-"""Manifests that are built up, and rows that are not ready: from the command line to the outputs, and never paid twice."""
+"""Manifests that are built up, and rows that are not ready: from the command line to the outputs, paid once."""
 
 import io
 from collections.abc import Iterator
@@ -102,7 +102,9 @@ def test_a_row_that_became_bad_keeps_what_was_paid_for(server: SegmindStandIn, t
 
 def test_where_names_a_column_that_is_there(server: SegmindStandIn, tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4")
-    (tmp_path / "s.csv").write_text("id,video_url,prompt,Status\na,clip.mp4,wool,ready\nb,clip.mp4,clay,\n", encoding="utf-8")
+    (tmp_path / "s.csv").write_text(
+        "id,video_url,prompt,Status\na,clip.mp4,wool,ready\nb,clip.mp4,clay,\n", encoding="utf-8"
+    )
     slip = _run(server, tmp_path, "s.csv", "--where", "Staus=ready")
     done = _run(server, tmp_path, "s.csv", "--where", "Status=ready")
 
