@@ -140,7 +140,9 @@ def _surplus(table: Table, record: Record) -> Problem:
     return Problem(
         place=table.place(record.line, width),
         message=f"{width + record.surplus} cells, but the header has {width}",
-        hint="a text that holds the separator needs quotes around it",
+        hint="a text that holds the separator needs quotes around it"
+        if table.delimiter
+        else "give the column a header",
     )
 
 

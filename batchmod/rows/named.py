@@ -11,7 +11,9 @@ from batchmod.urls import check_request_url
 def files_of(row: Row) -> Iterator[NamedFile]:
     """The files a good row names."""
     values = {"video_url": row.video_url, "first_frame_url": row.first_frame_url, "keyframes": row.keyframes}
-    return named_files(row.number, values, row.places, row.place)
+    for name, value in values.items():
+        if value is not None:
+            yield NamedFile(number=row.number, field=name, value=value, place=row.places.get(name, row.place))
 
 
 def named_files(

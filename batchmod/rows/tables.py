@@ -36,6 +36,7 @@ class Table:
     records: tuple[Record, ...] = ()
     problems: tuple[Problem, ...] = ()
     delimiter: str = ","
+    """What separates cells; empty in a workbook."""
     faults: Mapping[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
     """(line, index) → what is wrong with that cell whatever it is for, and the cure."""
 

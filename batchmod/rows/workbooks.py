@@ -67,7 +67,7 @@ def _parse(data: bytes, file: str, wanted: str | None, *, visible_only: bool) ->
         raise _Refused(f"this cannot be read as an .xlsx workbook: {error}", "save it once more as .xlsx") from error
     faults: dict[tuple[int, int], tuple[str, str]] = {}
     records = list(_records(found, form, faults, visible_only=visible_only))
-    table = with_records(Table(file=file, faults=faults), records)
+    table = with_records(Table(file=file, faults=faults, delimiter=""), records)
     under = [line for line in form.hidden if line > table.line]
     others = tuple(each.title for each in book.worksheets if each.title != found.title)
     hidden = len(form.filled.intersection(under))

@@ -26,6 +26,7 @@ _MOST_BYTES: Final = 512 * 1024**2
 _LONGEST_TEXT: Final = 1024**2
 _MOST_FILES: Final = 100_000
 _PUBLISHED: Final = "of a Google sheet that is File, Share, Publish to web, as comma-separated values"
+_EDITED: Final = re.compile(r"(https://docs\.google\.com/spreadsheets/d/[A-Za-z0-9_-]{20,})/edit\b")
 _TYPES: Final = {
     "text/csv": "csv",
     "text/tab-separated-values": "tsv",
@@ -85,7 +86,7 @@ def _refused(file: str, message: str, hint: str | None = None) -> ManifestError:
 
 def _published(url: str, kind: str | None) -> Document:
     file = without_query(url)
-    fetched = _fetch(url)
+    fetched = _fetch(exported(url), loopback=True)
     if isinstance(fetched, Missing):
         raise _refused(file, fetched.reason)
     data, content_type = fetched
@@ -96,27 +97,35 @@ def _published(url: str, kind: str | None) -> Document:
     return _without_file(data, kind, file, ids.clean(ids.stem(file)))
 
 
-def _fetch(url: str) -> tuple[bytes, str] | Missing:
-    """The bytes and their media type; only from https, or from this machine itself."""
+def exported(url: str) -> str:
+    """The address under which a Google sheet comes as CSV, where this is the one that one edits it at."""
+    match = _EDITED.match(url)
+    if match is None:
+        return url
+    sheet = re.search(r"[?#&]gid=(\d+)", url)
+    return f"{match[1]}/export?format=csv" + (f"&gid={sheet[1]}" if sheet else "")
+
+
+def _fetch(url: str, *, loopback: bool) -> tuple[bytes, str] | Missing:
+    """The bytes and their media type; only over https, or with `loopback` from this machine itself."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme.lower() != "https" and not is_loopback_host(host):
+    loopback = loopback and is_loopback_host(parts.hostname or "")
+    if parts.scheme.lower() != "https" and not loopback:
         return Missing("is fetched over https only")
     with tempfile.TemporaryDirectory(prefix="batchmod-") as folder, ThreadPoolExecutor(max_workers=1) as pool:
         target = Path(folder) / "document"
         # a thread of its own, since whoever calls may have an event loop running
-        fetched = pool.submit(lambda: asyncio.run(_download(url, target))).result()
+        fetched = pool.submit(lambda: asyncio.run(_download(url, target, loopback=loopback))).result()
         if not fetched.ok:
             return Missing(f"could not be fetched: {fetched.problem}")
         return target.read_bytes(), fetched.content_type.partition(";")[0].strip().lower()
 
 
-async def _download(url: str, target: Path) -> "Fetched":
+async def _download(url: str, target: Path, *, loopback: bool) -> "Fetched":
     from batchmod.transport import Transport
 
     transport = Transport()
     try:
-        loopback = is_loopback_host(urlsplit(url).hostname or "")
         return await transport.download(url, target, loopback_allowed=loopback, max_bytes=_MOST_BYTES)
     finally:
         await transport.aclose()
@@ -134,7 +143,7 @@ def _answer(need: Need, base: Path, tree: Path | None) -> Answer:
     if need.kind == "listing":
         return _listed(need.name, base)
     if is_address(need.name):
-        fetched = _fetch(need.name)
+        fetched = _fetch(need.name, loopback=False)  # a manifest may come from anybody: it reaches no service here
         return fetched if isinstance(fetched, Missing) else fetched[0]
     path = Path(os.path.abspath(base / need.name))  # noqa: PTH100 - resolve() would follow links, and names would change
     if tree is not None and not path.resolve().is_relative_to(tree):

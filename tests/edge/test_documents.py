@@ -14,6 +14,7 @@ import pytest
 from batchmod import sources
 from batchmod.errors import ManifestError
 from batchmod.manifest import Missing, Need, sniffed
+from batchmod.sources.documents import exported
 from tests.support import call, write_clip
 
 _SHEET = "id,video_url,prompt\na,clip.mp4,as wool\n"
@@ -145,6 +146,22 @@ def test_a_sheet_is_never_fetched_in_the_clear() -> None:
         sources.read_document("http://example.com/s.csv?key=secret")
 
 
+_GOOGLE = "https://docs.google.com/spreadsheets/d/1aB_cD-eF2gH3iJ4kL5mN6oP"
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        (f"{_GOOGLE}/edit?usp=sharing", f"{_GOOGLE}/export?format=csv"),
+        (f"{_GOOGLE}/edit?gid=17#gid=17", f"{_GOOGLE}/export?format=csv&gid=17"),
+        (f"{_GOOGLE}/pub?output=csv", f"{_GOOGLE}/pub?output=csv"),
+        ("https://docs.google.com.example.com/spreadsheets/d/1/edit", None),
+    ],
+)
+def test_the_address_that_one_edits_a_google_sheet_at_will_do(address: str, asked: str | None) -> None:
+    assert exported(address) == (asked or address)
+
+
 # --- what a manifest names ----------------------------------------------------------------------------------
 
 
@@ -161,6 +178,17 @@ def test_a_pattern_lists_files_in_the_order_people_count(tmp_path: Path) -> None
         ("b/1.mp4", "b/2.mp4", "b/10.mp4", "b/[x].mp4", "b/c/3.mp4"),
         ("b/[x].mp4",),
         (),
+    ]
+
+
+def test_a_manifest_reaches_no_service_on_this_machine(tmp_path: Path) -> None:
+    with _published({"/s.csv": (200, "text/csv", _SAME["csv"])}) as address:
+        needs = [Need("document", f"{address}/s.csv"), Need("document", f"{address.replace('http', 'https')}/s.csv")]
+        found = sources.answers(needs, manifest=tmp_path / "m.yaml", tree=tmp_path)
+
+    assert [isinstance(each, Missing) and each.reason.split(":")[0] for each in found.values()] == [
+        "is fetched over https only",
+        "could not be fetched",
     ]
 
 
