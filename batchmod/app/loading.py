@@ -14,7 +14,7 @@ from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.manifest import Note, SheetRead
 from batchmod.model import Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
-from batchmod.rows import files_of
+from batchmod.rows import files_of, ids
 from batchmod.schema import Schemas, did_you_mean
 
 _INNER = frozenset({"number", "own", "explicit", "place", "places"})
@@ -188,6 +188,10 @@ def _gathered(parsed: Manifest, path: Path, options: Options, services: Services
 def where(name: Path | str, options: Options, environ: Mapping[str, str]) -> Path:
     """The output folder of a manifest."""
     document = sources.read_document(name)
+    if document.kind not in (None, "yaml"):  # a sheet says nothing of its folder, however it is read
+        return output_folder(
+            document.anchor, Manifest(file=document.file, name=ids.stem(document.file), rows=()), options
+        )
     reading = read(document, options, environ)
     if reading.manifest is None:
         raise _refusal(reading.problems, reading)

@@ -25,7 +25,7 @@ from batchmod.manifest.needs import Answer, Answers, Given, Missing, Need
 from batchmod.manifest.trees import Tree
 from batchmod.manifest.variables import PREFIX as VARIABLES
 from batchmod.model import Limits, Manifest, NamedFile
-from batchmod.rows import Completed, Ways, complete, files_of
+from batchmod.rows import Completed, RawRow, Ways, complete, files_of
 from batchmod.rows.columns import wished_twice
 from batchmod.schema import Schemas, everywhere, problems, shown
 from batchmod.schema import defaults as defaults_of
@@ -132,23 +132,23 @@ def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -
     if tree is not None:
         found += name_problems(document, tree, completed.own_columns, asked.schemas)
     good = {row.number for row in completed.rows}
+    bad = [number for number in range(1, len(rows) + 1) if number not in good]
     reading = Reading(
         manifest=None,
         problems=in_order(found),
-        named=_all_named(completed),
         notes=part.notes,
         sheets=part.sheets,
         texts=part.texts,
-        rejected=tuple(
-            Rejected(number=number, id=label, cells={**raw.texts, **raw.own}, own=raw.own)
-            for number, (raw, label) in enumerate(zip(rows, completed.labels, strict=True), start=1)
-            if number not in good
-        ),
+        rejected=tuple(_rejected(number, rows[number - 1], completed.labels[number - 1]) for number in bad),
     )
     if any(problem.row is None for problem in found):
-        return reading
+        return replace(reading, named=_all_named(completed))
     manifest = _manifest(document, asked, rows=completed.rows, own_columns=completed.own_columns)
     return replace(reading, manifest=manifest, named=completed.named)
+
+
+def _rejected(number: int, raw: RawRow, label: str) -> Rejected:
+    return Rejected(number=number, id=label, cells={**raw.texts, **raw.own}, own=raw.own)
 
 
 def _all_named(completed: Completed) -> tuple[NamedFile, ...]:

@@ -14,6 +14,8 @@ from batchmod.rows import RawRow, ids
 from batchmod.schema import shown, typed
 
 _PATHS: Final = ("video_url", "first_frame_url", "keyframes", "prompt_file")
+_MANY: Final = frozenset({"prompt_file", "variants"})
+_MANY_BY_DEFAULT: Final = _MANY | {"video_url"}
 _PATTERN: Final = re.compile(r"\*")
 _ABSOLUTE: Final = re.compile(r"/|\\\\|[A-Za-z]:[/\\]|[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -22,12 +24,21 @@ def expanded(rows: Sequence[RawRow], asked: Asked) -> list[RawRow]:
     """Each row as the one or the many that it stands for; what is wrong is carried by the row."""
     env = tuple(name for name, inner in asked.schemas.row["properties"].items() if inner.get("x-env"))
     most = int(asked.schemas.row["properties"]["variants"]["maximum"])
-    return [
-        variant
-        for raw in rows
-        for clip in _clips(_rooted(_with_variables(raw, env, asked.variables)), asked)
-        for variant in _variants(_with_prompt(clip, asked), most)
-    ]
+    every: list[RawRow] = []
+    for raw in rows:
+        if _is_one(raw):
+            every.append(raw)
+            continue
+        for clip in _clips(_rooted(_with_variables(raw, env, asked.variables)), asked):
+            every += _variants(_with_prompt(clip, asked), most)
+    return every
+
+
+def _is_one(raw: RawRow) -> bool:
+    """Whether a row stands for itself as it is, as nearly all of a long sheet's do."""
+    if raw.base or not _MANY.isdisjoint(raw.texts) or not _MANY_BY_DEFAULT.isdisjoint(raw.defaults):
+        return False
+    return not any("*" in text or "${" in text for name, text in raw.texts.items() if name in _PATHS)
 
 
 def rooted(base: str, value: str) -> str:

@@ -21,12 +21,14 @@ def fill(raw: RawRow, number: int, values: dict[str, Any], *, longest: int | Non
 
     `longest`: how many characters it may have. A results.csv's prompt is final and stays as it is.
     """
-    parts = {name: text for name in PARTS if (text := values.pop(name, None))}
-    if "prompt" not in parts:
+    prefix, suffix, prompt = (values.pop(name, None) for name in ("prompt_prefix", "prompt_suffix", "prompt"))
+    if prompt is None:
         return []
-    if raw.literal:
-        values["prompt"] = parts["prompt"]
+    plain = not (prefix or suffix or "{" in prompt or "}" in prompt)
+    if plain or raw.literal:
+        values["prompt"] = prompt
         return []
+    parts = {name: text for name, text in zip(PARTS, (prefix, prompt, suffix), strict=True) if text}
     there = _columns(raw, values) if any("{" in text or "}" in text for text in parts.values()) else {}
     filled: dict[str, str] = {}
     faults: list[Problem] = []

@@ -63,7 +63,7 @@ def read_document(name: str | Path, *, kind: str | None = None) -> Document:
         return _published(text, kind)
     path = Path(text)
     try:
-        return Document(data=path.read_bytes(), kind=kind or kind_of(text), file=text, anchor=path)
+        return Document(data=path.read_bytes(), kind=kind or kind_of(text), file=str(path), anchor=path)
     except OSError as error:
         raise _refused(text, f"cannot be read: {(error.strerror or str(error)).lower()}") from error
 

@@ -131,6 +131,21 @@ def test_a_variable_of_the_environment_moves_the_clips(server: SegmindStandIn, t
     assert (tmp_path / "there" / "videos" / "clip_v001.mp4").exists()
 
 
+def test_the_folder_of_a_sheet_is_found_however_the_sheet_is_read(server: SegmindStandIn, tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4")
+    (tmp_path / "s.csv").write_bytes("id,video_url,prompt\na,clip.mp4,forêt\n".encode("cp1252"))
+    refused = _run(server, tmp_path, "s.csv")
+    done = _run(server, tmp_path, "s.csv", "--encoding", "cp1252")
+    status = call("status", "s.csv", environ={}, cwd=tmp_path)
+
+    assert refused.code == 2
+    assert (
+        "may be 'forêt' (cp1252) or 'foręt' (cp1250); `--encoding cp1252` or `--encoding cp1250` decides" in refused.err
+    )
+    assert (done.code, status.code) == (0, 0), done.err + status.err
+    assert read_results(tmp_path / "outputs" / "s")[0]["prompt"] == "forêt"
+
+
 def test_hidden_rows_and_how_a_sheet_was_read_are_said(server: SegmindStandIn, tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4")
     book: Any = openpyxl.Workbook()
