@@ -141,13 +141,14 @@ def answers(needs: Iterable[Need], *, manifest: Path, tree: Path | None) -> dict
 
 def _answer(need: Need, base: Path, tree: Path | None) -> Answer:
     if need.kind == "listing":
-        return _listed(need.name, base)
+        start = base / "".join(need.name.partition("*")[0].rpartition("/")[:2])
+        return _outside(start, tree) or _listed(need.name, base)
     if is_address(need.name):
         fetched = _fetch(need.name, loopback=False)  # a manifest may come from anybody: it reaches no service here
         return fetched if isinstance(fetched, Missing) else fetched[0]
     path = Path(os.path.abspath(base / need.name))  # noqa: PTH100 - resolve() would follow links, and names would change
-    if tree is not None and not path.resolve().is_relative_to(tree):
-        return Missing(f"lies outside {tree}; say --allow-outside if that is meant")
+    if (outside := _outside(path, tree)) is not None:
+        return outside
     try:
         if need.kind == "text" and path.stat().st_size > _LONGEST_TEXT:
             return Missing("is larger than a prompt can be")
@@ -156,6 +157,12 @@ def _answer(need: Need, base: Path, tree: Path | None) -> Answer:
         return Missing(f"is not there (looked for {path})")
     except OSError as error:
         return Missing(f"cannot be read: {(error.strerror or str(error)).lower()}")
+
+
+def _outside(path: Path, tree: Path | None) -> Missing | None:
+    if tree is None or path.resolve().is_relative_to(tree):
+        return None
+    return Missing(f"lies outside {tree}; say --allow-outside if that is meant")
 
 
 def _listed(pattern: str, base: Path) -> tuple[str, ...] | Missing:

@@ -170,6 +170,7 @@ def test_a_pattern_lists_files_in_the_order_people_count(tmp_path: Path) -> None
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     needs = [Need("listing", pattern) for pattern in ("b/*.mp4", "b/**/*.mp4", "b/[x]*", "no/*")]
+    abroad = [Need("listing", pattern) for pattern in ("/**/*.mp4", "../*", "b/../../*.mp4")]
 
     found = sources.answers(needs, manifest=tmp_path / "m.yaml", tree=tmp_path)
 
@@ -179,6 +180,8 @@ def test_a_pattern_lists_files_in_the_order_people_count(tmp_path: Path) -> None
         ("b/[x].mp4",),
         (),
     ]
+    refused = sources.answers(abroad, manifest=tmp_path / "m.yaml", tree=tmp_path)
+    assert [isinstance(each, Missing) and "lies outside" in each.reason for each in refused.values()] == [True] * 3
 
 
 def test_a_manifest_reaches_no_service_on_this_machine(tmp_path: Path) -> None:

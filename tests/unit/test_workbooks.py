@@ -1,6 +1,7 @@
 """Workbooks that openpyxl wrote, read back: what is shown, what is hidden, what has no value, and what is refused."""
 
 import io
+import sys
 import zipfile
 from collections.abc import Callable
 from datetime import date
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchmod.errors import MissingExtra
 from batchmod.manifest import Reading, Ways, read
 from batchmod.rows import workbooks
 from tests.unit.published import schemas
@@ -125,6 +127,26 @@ def test_a_cell_that_shows_an_error_is_no_prompt() -> None:
 
     assert _said(_read(_book(("a", "a.mp4", "", "", ""), change=broken))) == [
         "shots.xlsx:2:D (prompt): this cell shows the error #N/A; mend the formula, or clear the cell"
+    ]
+
+
+def test_without_openpyxl_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = _book(("a", "a.mp4", "", "", ""))
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'batchmod\[xlsx\]'.*or export the sheet as `CSV UTF-8`"):
+        _read(data)
+
+
+def test_a_cell_far_below_is_no_million_rows() -> None:
+    def far(sheet: Any) -> None:
+        sheet["E1048576"] = " "
+        sheet["XFD2"] = "x"
+
+    reading = _read(_book(("a", "a.mp4", "", "", ""), change=far))
+
+    assert _said(reading) == [
+        "shots.xlsx:2:F: 16384 cells, but the header has 5; give the column a header",
     ]
 
 
