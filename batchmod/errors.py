@@ -17,7 +17,7 @@ A failed job is no exception but an `Outcome`; these are for what ends a command
 """
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -79,12 +79,26 @@ class UsageError(BatchmodError):
 
 
 class ManifestError(UsageError):
-    """A manifest that cannot be run; `problems` holds all of them, in the order of the file."""
+    """A manifest that cannot be run; `problems` holds all of them, in the order of the file.
+
+    `notes` say how its sheets were read, where that is not how everybody would; `lines` are those of the texts among
+    its files, `documents` the sheets as they were read.
+    """
 
     slug = "bad_manifest"
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(
+        self,
+        problems: Iterable[Problem],
+        *,
+        notes: Iterable[str] = (),
+        lines: Mapping[str, Sequence[str]] | None = None,
+        documents: Iterable[object] = (),
+    ) -> None:
         self.problems = tuple(problems)
+        self.notes = tuple(notes)
+        self.lines = dict(lines or {})
+        self.documents = tuple(documents)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

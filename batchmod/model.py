@@ -12,6 +12,9 @@ from batchmod.errors import Place
 MODES: Final = tuple(f"{family}_{strength}" for family in ("adhere", "flex", "reimagine") for strength in (1, 2, 3))
 """From the closest to the source to the freest; a higher number is a stronger change."""
 
+DELIMITERS: Final[Mapping[str, str]] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+"""What may separate the cells of a sheet in text, by its word; the likeliest first."""
+
 
 # --- what the user gave -------------------------------------------------------------------------------------
 

@@ -44,8 +44,10 @@ def record(
     line.update(status=status.value, manifest=manifest, row=number)
     if work is not None:
         line.update(_of_work(work))
-    if status is Status.HELD:
+    if status in (Status.HELD, Status.INVALID):
         line["error"] = row.get("why")
+    if status is Status.INVALID:
+        line["error_code"] = "bad_manifest"
     if delivery is not None:
         line["version"] = delivery.version
         line["review_of"] = delivery.version if delivery.delivered else None

@@ -1,6 +1,7 @@
 """What can be said of a URL by looking at it: its origin, its identity, and whether it may be asked."""
 
 import ipaddress
+import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,6 +19,7 @@ _AZURE_SAS: Final = frozenset(
     | {"skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid"}
 )
 
+_UNFIT: Final = re.compile(r"[\x00-\x20\\\x7f]")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -146,7 +148,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _unreadable(url: str) -> str | None:
     """What keeps a URL from being an http(s) URL that everybody reads alike."""
     # urlsplit drops tabs and newlines silently, and others read a backslash as a slash
-    if any(char <= " " or char in "\\\x7f" for char in url):
+    if _UNFIT.search(url):
         return f"a URL has no spaces, control characters or backslashes: {without_query(url)!r}"
     try:
         parts = urlsplit(url)

@@ -1,6 +1,7 @@
 """The composition root: a manifest's whole path, from its file to finished videos."""
 
 from batchmod.app.accounts import balances
+from batchmod.app.annotating import annotate
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
 from batchmod.app.rebuilding import Rebuilt, rebuild
@@ -18,6 +19,7 @@ __all__ = [
     "Rescued",
     "Standing",
     "Summary",
+    "annotate",
     "balances",
     "cancel",
     "load",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from batchmod import files, report, results
 from batchmod.app import pointer, trail
-from batchmod.app.loading import Loaded
+from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
 from batchmod.model import Claim, Delivery, Job, ProviderFacts, Row, Status, Work
@@ -163,10 +163,13 @@ def store_rows(record: Checkpoint, loaded: Loaded, plan: Plan) -> bool:
             row.id,
             job.key,
             "held" if row.number in loaded.held or row.number in held else None,
-            {**_fields(row, job.provider, loaded), "why": held.get(row.number)},
+            {**_fields(row, job), "why": held.get(row.number)},
             where(loaded),
         )
         for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
+    ]
+    rows += [
+        StoredRow(row.number, row.id, None, "invalid", _fields_of_invalid(row), where(loaded)) for row in loaded.invalid
     ]
     digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
     before = record.fact("rows_of " + loaded.manifest.name)
@@ -177,11 +180,14 @@ def store_rows(record: Checkpoint, loaded: Loaded, plan: Plan) -> bool:
     return before != mark
 
 
-def _fields(row: Row, provider: str, loaded: Loaded) -> dict[str, Any]:
-    job = loaded.jobs[row.number - 1]
+def _fields_of_invalid(row: Invalid) -> dict[str, Any]:
+    return {"id": row.id, "own": dict(row.own), "why": row.why, "source": "", "frame": None}
+
+
+def _fields(row: Row, job: Job) -> dict[str, Any]:
     return {
         "id": row.id,
-        "provider": provider,
+        "provider": job.provider,
         "model": row.model,
         "mode": row.mode,
         "prompt": job.prompt,
@@ -244,7 +250,8 @@ def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
     frames: dict[str, str] = {}
     for row in record.stored_rows():
         own.update(dict.fromkeys(row.fields["own"]))
-        located[row.id] = row.fields["source"]
+        if row.fields["source"]:
+            located[row.id] = row.fields["source"]
         if row.fields["frame"]:
             frames[row.id] = row.fields["frame"]
     table = results.write(folder, lines(record), list(own))

@@ -1,8 +1,9 @@
 """A manifest's file → jobs, with every problem found before anything is sent."""
 
 import fnmatch
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,23 @@ from batchmod.app import fitting
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities
 from batchmod.errors import ManifestError, Place, Problem, UsageError
+from batchmod.manifest import Note, SheetRead
 from batchmod.model import Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
-from batchmod.schema import Schemas
+from batchmod.rows import ids
+from batchmod.schema import Schemas, did_you_mean
+
+_INNER = frozenset({"number", "own", "explicit", "place", "places"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invalid:
+    """A row that cannot run, which the others go on without: what its results line says."""
+
+    number: int
+    id: str
+    why: str
+    own: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +47,17 @@ class Loaded:
     services: Services
     warnings: tuple[Problem, ...] = ()
     """What is worth knowing before a run, and stops none."""
+    notes: tuple[Note, ...] = ()
+    invalid: tuple[Invalid, ...] = ()
+    """With `--skip-invalid`, the rows that are left out."""
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with those."""
+    lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The lines of the texts among its documents."""
+    sheets: tuple[SheetRead, ...] = ()
+    """The sheets among its documents."""
+    homeless: bool = False
+    """Whether neither the manifest's own folder nor anybody says where outputs go."""
 
     @property
     def held(self) -> frozenset[int]:
@@ -45,27 +71,30 @@ class Loaded:
         )
 
 
-def load(path: Path, options: Options, services: Services) -> Loaded:
-    """Read, check and identify. Raises ManifestError with all problems, UsageError for wrong settings."""
-    reading = read(path, options)
-    if reading.manifest is None or reading.problems:
-        named = sources.missing(reading.named, manifest=path, allow_outside=options.allow_outside)
-        problems = [*reading.problems, *named]
-        if reading.manifest is not None:
-            problems += _gathered(reading.manifest, path, options, services).problems
-        raise ManifestError(manifest.in_order(problems))
+def load(name: Path | str, options: Options, services: Services) -> Loaded:
+    """Read, check and identify. Raises ManifestError with all problems, UsageError for wrong settings.
+
+    `name`: a path, `-` for standard input, or the https:// address of a published sheet.
+    """
+    document = sources.read_document(name, kind=options.kind)
+    path = document.anchor
+    reading = read(document, options, services.environ)
+    named = sources.missing(reading.named, manifest=path, allow_outside=options.allow_outside)
+    problems = [*reading.problems, *named]
+    if reading.manifest is None:
+        raise _refusal(problems, reading)
     parsed, services = fitting.with_its_key(reading.manifest, options, services)
     gathered = _gathered(parsed, path, options, services)
-    problems = [*gathered.problems, *_provider_problems(parsed, options, services)]
-    if problems:
-        raise ManifestError(manifest.in_order(problems))
-    unfit = list(fitting.unfit(parsed, services, lambda row: provider_of(row, parsed, options)))
-    if any(not problem.warning for problem in unfit):
-        raise ManifestError([problem for problem in unfit if not problem.warning])
+    misnamed = _provider_problems(parsed, options, services)
+    unfit = _unfit(parsed, misnamed, options, services)
+    problems += [*gathered.problems, *misnamed, *(problem for problem in unfit if not problem.warning)]
+    sieve = Sieve(reading=reading, skip=options.skip_invalid)
+    parsed = sieve.sift(parsed, problems)
     made = _jobs(parsed, options, services, gathered)
-    collisions = [_collision(parsed, first, second) for first, second in jobs.colliding_stems(made)]
-    if collisions:
-        raise ManifestError(collisions)
+    rows = {row.number: row for row in parsed.rows}
+    collisions = [_collision(rows[second.number], first, second) for first, second in jobs.colliding_stems(made)]
+    parsed = sieve.sift(parsed, collisions)
+    made = tuple(job for job in made if any(row.number == job.number for row in parsed.rows)) if collisions else made
     looked = sources.look_at(gathered)
     return Loaded(
         path=path,
@@ -73,23 +102,86 @@ def load(path: Path, options: Options, services: Services) -> Loaded:
         folder=output_folder(path, parsed, options),
         limits=_limits(parsed.limits, options),
         jobs=made,
-        chosen=frozenset(row.number for row in _chosen(parsed, options)),
+        chosen=_chosen(parsed, reading.rejected, sieve, options),
         flaws=_flaws(made, looked, services),
         clips=looked.clips,
         services=services,
-        warnings=tuple(unfit),
+        warnings=tuple(problem for problem in unfit if problem.warning),
+        notes=reading.notes,
+        invalid=sieve.invalid(),
+        problems=manifest.distinct(manifest.in_order(sieve.problems)),
+        lines={file: text.splitlines() for file, text in reading.texts.items()},
+        sheets=reading.sheets,
+        homeless=not document.is_file and options.output is None and parsed.output is None,
     )
 
 
-def read(path: Path, options: Options) -> manifest.Reading:
-    """The manifest as text says it, with its problems; its files are not looked at."""
-    return manifest.read(
-        sources.read_document(path),
-        file=str(path),
-        schemas=Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")}),
-        extra_columns=options.extra_columns,
-        columns=options.columns,
+class Sieve:
+    """Lets a manifest through only without problems, or, asked to skip, without the rows that have some."""
+
+    def __init__(self, *, reading: manifest.Reading, skip: bool) -> None:
+        self._reading = reading
+        self._skip = skip
+        self._rows: dict[int, Row] = {}
+        self.problems: list[Problem] = []
+
+    def sift(self, parsed: Manifest, problems: Sequence[Problem]) -> Manifest:
+        """The manifest without the rows that have problems. Raises ManifestError where that will not do."""
+        bad = {problem.row for problem in problems}
+        rows = tuple(row for row in parsed.rows if row.number not in bad)
+        if problems and (not self._skip or None in bad or not rows):
+            raise _refusal([*self.problems, *problems], self._reading)
+        self.problems += problems
+        self._rows.update({row.number: row for row in parsed.rows if row.number in bad})
+        return parsed if len(rows) == len(parsed.rows) else replace(parsed, rows=rows)
+
+    def invalid(self) -> tuple[Invalid, ...]:
+        """The rows that were left out, in their order."""
+        why: dict[int, list[str]] = {}
+        for problem in self.problems:
+            assert problem.row is not None
+            cell = f"{problem.field}: " if problem.field else ""
+            why.setdefault(problem.row, []).append(f"{cell}{problem.message}")
+        known = {row.number: Invalid(number=row.number, id=row.id, why="", own=row.own) for row in self._rows.values()}
+        known |= {
+            each.number: Invalid(number=each.number, id=each.id, why="", own=each.own)
+            for each in self._reading.rejected
+        }
+        return tuple(replace(known[number], why="; ".join(why[number])) for number in sorted(why))
+
+    def rejected(self) -> Iterator[tuple[int, Row]]:
+        """The rows that were good as texts, and were left out later."""
+        yield from sorted(self._rows.items())
+
+
+def _refusal(problems: Sequence[Problem], reading: manifest.Reading) -> ManifestError:
+    notes = [note.text for note in reading.notes if not note.usual]
+    lines = {file: text.splitlines() for file, text in reading.texts.items()}
+    return ManifestError(
+        manifest.distinct(manifest.in_order(problems)), notes=notes, lines=lines, documents=reading.sheets
     )
+
+
+def read(document: sources.Document, options: Options, environ: Mapping[str, str]) -> manifest.Reading:
+    """The manifest as text says it, with its problems; its clips and pictures are not looked at."""
+    schemas = Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")})
+    variables = {name: value for name, value in environ.items() if name.startswith(manifest.VARIABLES)}
+    tree = None if options.allow_outside else sources.tree_of(document.anchor)
+    answers: dict[manifest.Need, manifest.Answer] = {}
+    while True:
+        reading = manifest.read(
+            document.data,
+            file=document.file,
+            kind=document.kind,
+            schemas=schemas,
+            extra_columns=options.extra_columns,
+            columns=options.columns,
+            ways=options.ways,
+            given=manifest.Given(answers=answers, variables=variables),
+        )
+        if not reading.needs:
+            return reading
+        answers |= sources.answers(reading.needs, manifest=document.anchor, tree=tree)
 
 
 def _gathered(parsed: Manifest, path: Path, options: Options, services: Services) -> sources.Gathered:
@@ -99,12 +191,17 @@ def _gathered(parsed: Manifest, path: Path, options: Options, services: Services
     return found
 
 
-def where(path: Path, options: Options) -> Path:
+def where(name: Path | str, options: Options, environ: Mapping[str, str]) -> Path:
     """The output folder of a manifest."""
-    reading = read(path, options)
+    document = sources.read_document(name)
+    if document.kind not in (None, "yaml"):  # a sheet says nothing of its folder, however it is read
+        return output_folder(
+            document.anchor, Manifest(file=document.file, name=ids.stem(document.file), rows=()), options
+        )
+    reading = read(document, options, environ)
     if reading.manifest is None:
-        raise ManifestError(reading.problems)
-    return output_folder(path, reading.manifest, options)
+        raise _refusal(reading.problems, reading)
+    return output_folder(document.anchor, reading.manifest, options)
 
 
 def output_folder(path: Path, parsed: Manifest, options: Options) -> Path:
@@ -170,8 +267,14 @@ def _option_problems(parsed: Manifest, options: Options, services: Services) -> 
     return [replace(problem, field=f"provider_options.{problem.field or ''}".rstrip(".")) for problem in found]
 
 
-def _collision(parsed: Manifest, first: Job, second: Job) -> Problem:
-    row = parsed.rows[second.number - 1]
+def _unfit(parsed: Manifest, misnamed: Sequence[Problem], options: Options, services: Services) -> tuple[Problem, ...]:
+    """What rows ask of their providers that these have not got; of a provider that there is not, nobody can say."""
+    unknown = {problem.row for problem in misnamed}
+    known = replace(parsed, rows=tuple(row for row in parsed.rows if row.number not in unknown))
+    return tuple(fitting.unfit(known, services, lambda row: provider_of(row, parsed, options)))
+
+
+def _collision(row: Row, first: Job, second: Job) -> Problem:
     message = f"'{second.id}' and '{first.id}' would have outputs of one name ({second.stem})"
     return Problem(place=row.place, field="id", message=message, row=row.number)
 
@@ -191,15 +294,27 @@ def _flaws(made: tuple[Job, ...], looked: sources.Looked, services: Services) ->
     return flaws
 
 
-def _chosen(parsed: Manifest, options: Options) -> list[Row]:
-    rows = [row for row in parsed.rows if _wanted(row, options)]
-    return rows if options.first is None else rows[: options.first]
+def _chosen(parsed: Manifest, rejected: Sequence[manifest.Rejected], sieve: Sieve, options: Options) -> frozenset[int]:
+    """The rows that this command is about, the invalid ones among them."""
+    for column, _ in options.where:
+        there = (*parsed.own_columns, *(name for name in Row.__slots__ if name not in _INNER))
+        if column not in there and not any(column in each.cells for each in rejected):
+            hint = did_you_mean(column, there) or f"there are {', '.join(there)}"
+            raise UsageError(f"--where: {parsed.file} has no column {schema.shown(column)}; {hint}")
+    cells: dict[int, tuple[str, Callable[[str], str | None]]] = {
+        row.number: (row.id, functools.partial(_cell, row)) for row in parsed.rows
+    }
+    if options.skip_invalid:
+        cells |= {number: (row.id, functools.partial(_cell, row)) for number, row in sieve.rejected()}
+        cells |= {each.number: (each.id, each.cells.get) for each in rejected}
+    wanted = [number for number, (row_id, cell) in sorted(cells.items()) if _wanted(row_id, cell, options)]
+    return frozenset(wanted if options.first is None else wanted[: options.first])
 
 
-def _wanted(row: Row, options: Options) -> bool:
-    if options.only and not _matches(row.id, options.only):
+def _wanted(row_id: str, cell: Callable[[str], str | None], options: Options) -> bool:
+    if options.only and not _matches(row_id, options.only):
         return False
-    return all(_cell(row, column) == value for column, value in options.where)
+    return all((cell(column) or "") == value for column, value in options.where)
 
 
 def _matches(row_id: str, globs: Sequence[str]) -> bool:

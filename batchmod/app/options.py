@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from batchmod.rows import Ways
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
@@ -15,6 +17,10 @@ class Options:
     state: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     extra_columns: tuple[str, ...] = ()
+    ways: Ways = field(default_factory=Ways)
+    """How sheets are read where their bytes leave a choice."""
+    kind: str | None = None
+    """What kind of document the manifest is, where its name does not say."""
     only: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
     first: int | None = None
@@ -22,6 +28,8 @@ class Options:
     allow_outside: bool = False
     key_env: tuple[str, ...] = ()
     """The variables of the environment from which a manifest may take its key."""
+    skip_invalid: bool = False
+    """Whether the good rows go on without the bad ones."""
     add: bool = False
     """Whether a folder may hold the rows of a further manifest."""
     retry_failed: bool = False

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchmod import __version__
+from batchmod.model import DELIMITERS
 
 _EPILOG = """exit codes: 0 all succeeded; 1 some failed, invalid or uncertain; 2 bad usage or manifest,
 nothing was sent; 3 stopped early, run again to go on; 4 the folder is in use; 130/143 stopped by a signal; 70 a bug."""
@@ -21,8 +22,19 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"batchmod {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
-    _add(commands, "plan", "show what run would do and cost; sends nothing", _manifests, _selection, _pace, _json)
-    _add(commands, "check", "find every mistake in a manifest; sends nothing", _manifests, _selection, _json)
+    _add(
+        commands,
+        "plan",
+        "show what run would do and cost; sends nothing",
+        _manifests,
+        _selection,
+        _sheets,
+        _pace,
+        _json,
+    )
+    text = "find every mistake in a manifest; sends nothing"
+    check = _add(commands, "check", text, _manifests, _selection, _sheets, _json)
+    check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
     _add(commands, "status", "counts and money of an output folder", _path, _json)
     resolve = _add(commands, "resolve", "uncertain jobs: list them, look them up, or decide about them", _path, _json)
     resolve.add_argument("--ask", action="store_true", help="look them up in the provider's history")
@@ -55,7 +67,7 @@ def _add(commands: Any, name: str, text: str, *parts: Any) -> argparse.ArgumentP
 
 def _add_run(commands: Any) -> None:
     text = "carry a manifest out; run again to go on where it stopped"
-    run = _add(commands, "run", text, _manifests, _selection, _pace, _json, _quiet)
+    run = _add(commands, "run", text, _manifests, _selection, _sheets, _pace, _json, _quiet)
     run.add_argument("--dry-run", action="store_true", help="the same as `batchmod plan`")
     run.add_argument("--yes", action="store_true", help="spend without asking")
     run.add_argument("--until", type=_moment, metavar="TIME", help="send nothing new after 06:00, or after 2h30m")
@@ -71,7 +83,7 @@ def _add_run(commands: Any) -> None:
 
 def _add_rescue(commands: Any) -> None:
     text = "find, book and fetch what was paid for elsewhere; sends nothing"
-    rescue = _add(commands, "rescue", text, _manifests, _selection, _state, _json)
+    rescue = _add(commands, "rescue", text, _manifests, _selection, _sheets, _state, _json)
     rescue.add_argument("--pair", action="append", default=[], metavar="ID=REQUEST", help="this request is that row's")
     rescue.add_argument("--days", type=_rate, default=7.0, metavar="N", help="how far to look back (outputs live 7)")
     rescue.add_argument("--polls-per-minute", type=_rate, metavar="N")
@@ -80,7 +92,12 @@ def _add_rescue(commands: Any) -> None:
 
 
 def _manifests(command: argparse.ArgumentParser) -> None:
-    command.add_argument("manifests", nargs="+", metavar="MANIFEST", help="a .yaml or .csv file")
+    text = (
+        "a .yaml, .csv, .tsv, .xlsx or .jsonl file, - for standard input, or the https:// address of a published sheet"
+    )
+    command.add_argument("manifests", nargs="+", metavar="MANIFEST", help=text)
+    forms = ("text", "json", "sarif", "github")
+    command.add_argument("--format", choices=forms, default="text", help="how problems are said")
 
 
 def _path(command: argparse.ArgumentParser) -> None:
@@ -105,6 +122,17 @@ def _selection(command: argparse.ArgumentParser) -> None:
     group.add_argument("--allow-outside", action="store_true", help="files outside the manifest's folder are meant")
 
 
+def _sheets(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("how a sheet is read")
+    group.add_argument("--sheet", metavar="NAME", help="this sheet of a workbook; else the first that is not hidden")
+    group.add_argument("--visible-only", action="store_true", help="leave out a workbook's hidden and filtered rows")
+    group.add_argument("--encoding", metavar="NAME", help="a text's encoding, such as cp1252, where it leaves a choice")
+    separators = "comma, semicolon, tab, pipe, or one character"
+    group.add_argument("--delimiter", type=_delimiter, metavar="NAME", help=f"what separates cells: {separators}")
+    kinds = ("yaml", "csv", "tsv", "xlsx", "jsonl")
+    group.add_argument("--input-format", choices=kinds, help="what the manifest is, where its name does not say")
+
+
 def _pace(command: argparse.ArgumentParser) -> None:
     _state(command)
     group = command.add_argument_group("how fast, how dear")
@@ -113,6 +141,7 @@ def _pace(command: argparse.ArgumentParser) -> None:
     group.add_argument("--polls-per-minute", type=_rate, metavar="N")
     group.add_argument("--max-cost-usd", type=_money, metavar="X", help="never commit more than this in this folder")
     group.add_argument("--price-usd", type=_money, metavar="X", help="a request's price where none is published")
+    group.add_argument("--skip-invalid", action="store_true", help="leave rows with mistakes out, and do the others")
     group.add_argument("--retry-failed", action="store_true", help="try rows again that failed without being billed")
     group.add_argument(
         "--pay-again",
@@ -158,6 +187,13 @@ def _moment(text: str) -> float:
         return at + clock.seconds_until(text, at=at)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _delimiter(text: str) -> str:
+    found = DELIMITERS.get(text.lower(), text)
+    if len(found) != 1 or found in '"\r\n':
+        raise argparse.ArgumentTypeError(f"is {', '.join(DELIMITERS)}, or one character")
+    return found
 
 
 def _positive(text: str) -> int:

@@ -1,14 +1,17 @@
 """Arguments → wishes and loaded manifests."""
 
 import argparse
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from batchmod import app
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli.arguments import pairs
+from batchmod.cli.wording import counted
 from batchmod.errors import ManifestError, Problem, UsageError
+from batchmod.rows import Ways
 
 Environ = Mapping[str, str]
 
@@ -26,12 +29,15 @@ def options_of(args: argparse.Namespace) -> Options:
         state=state_of(args),
         columns=columns,
         extra_columns=tuple(args.extra_column),
+        ways=Ways(encoding=args.encoding, delimiter=args.delimiter, sheet=args.sheet, visible_only=args.visible_only),
+        kind=args.input_format,
         only=tuple(args.only),
         where=where,
         first=args.first,
         rehearse=args.rehearse,
         allow_outside=args.allow_outside,
         key_env=tuple(args.key_env),
+        skip_invalid=getattr(args, "skip_invalid", False),
         add=getattr(args, "add", False),
         retry_failed=getattr(args, "retry_failed", False),
         reuse=not getattr(args, "no_reuse", False),
@@ -58,19 +64,46 @@ def state_of(args: argparse.Namespace) -> Path | None:
     return None if given is None else Path(given)
 
 
-def load_all(args: argparse.Namespace, environ: Environ) -> list[app.Loaded]:
-    """Every manifest of the command; all problems of all of them at once."""
+def load_all(args: argparse.Namespace, environ: Environ, *, outputs: bool = True) -> list[app.Loaded]:
+    """Every manifest of the command; all problems of all of them at once.
+
+    `outputs`: whether each needs an output folder. What was found out about sheets is said here.
+    """
     services, options = Services(environ=environ), options_of(args)
     loaded: list[app.Loaded] = []
     problems: list[Problem] = []
+    notes: list[str] = []
+    lines: dict[str, Sequence[str]] = {}
+    documents: list[object] = []
+    if args.manifests.count("-") > 1:
+        raise UsageError("standard input can be read once only")
     for name in args.manifests:
         try:
-            loaded.append(app.load(Path(name), options, services))
+            loaded.append(app.load(name, options, services))
         except ManifestError as error:
             problems += error.problems
+            notes += error.notes
+            lines |= error.lines
+            documents += error.documents
     if problems:
-        raise ManifestError(problems)
+        raise ManifestError(problems, notes=notes, lines=lines, documents=documents)
+    _say_how_read(loaded, args)
+    if outputs and (homeless := next((item for item in loaded if item.homeless), None)):
+        raise UsageError(f"{homeless.manifest.file} has no folder of its own: say --output DIR")
     folders = [item.folder for item in loaded]
     if len(set(folders)) < len(folders):
         raise UsageError("two of these manifests would share one output folder; run them one by one with --output")
     return loaded
+
+
+def _say_how_read(loaded: list[app.Loaded], args: argparse.Namespace) -> None:
+    """How each sheet was read, and which rows are left out and why."""
+    for item in loaded:
+        for note in item.notes:
+            if not (args.json or getattr(args, "quiet", False)):
+                print(note.text, file=sys.stderr)
+        for problem in item.problems:
+            print(problem, file=sys.stderr)
+        if item.invalid:
+            left = counted(len(item.invalid), "invalid row")
+            print(f"{item.manifest.file}: {left} left out; the others go on.", file=sys.stderr)

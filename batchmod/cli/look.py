@@ -14,6 +14,7 @@ from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli import progress
 from batchmod.cli.loading import Environ, load_all, options_of, state_of
+from batchmod.cli.problems import shown
 from batchmod.cli.wording import counted, counts, estimate, table, usd
 from batchmod.errors import ManifestError, Problem, UsageError
 from batchmod.planning import Action, Item, Plan, public_files
@@ -54,6 +55,7 @@ def _say_plan(loaded: app.Loaded, made: Plan) -> None:
     if len(made.items) > _SHOWN_ROWS:
         print(f"… and {len(made.items) - _SHOWN_ROWS:,} more rows")
     parts = [f"{made.count(action):,} {action.value}" for action in Action if made.count(action)]
+    parts += [f"{len(loaded.invalid):,} invalid"] if loaded.invalid else []
     cost = f"; estimated cost {estimate(made.cost)}" if made.paid_sends else "; costs nothing"
     print(f"{loaded.manifest.name}: {', '.join(parts)}{cost}. Nothing was sent.")
     for name, count in _public_files(loaded, made).items():
@@ -98,27 +100,51 @@ def _plan_json(loaded: app.Loaded, made: Plan, balances: Mapping[str, float]) ->
             for item in made.items
         ],
         "orphans": [work.request_id for work in made.orphans],
+        "invalid": [{"row": row.number, "id": row.id, "why": row.why} for row in loaded.invalid],
     }
 
 
 def check(args: argparse.Namespace, environ: Environ) -> int:
     """Every problem that can be found without sending anything."""
-    loaded = load_all(args, environ)
-    problems = [problem for item in loaded for problem in _flaws_as_problems(item)]
-    if problems:
-        raise ManifestError(problems)
+    try:
+        loaded = _without_problem(args, environ)
+    except ManifestError as error:
+        if args.annotate:
+            _annotate(error)
+        raise
+    if args.format != "text":
+        if answer := shown(ManifestError([], notes=[note.text for item in loaded for note in item.notes]), args.format):
+            print(answer)
+        return 0
     if args.json:
         print(json.dumps([_checked_json(item) for item in loaded], ensure_ascii=False))
         return 0
     for item in loaded:
         say_warnings(item)
-        print(f"{item.path}: {counted(len(item.jobs), 'row')}, no problems.")
+        print(f"{item.manifest.file}: {counted(len(item.jobs), 'row')}, no problems.")
     return 0
 
 
 def _checked_json(loaded: app.Loaded) -> dict[str, Any]:
     warnings = [str(problem) for problem in loaded.warnings]
-    return {"manifest": str(loaded.path), "rows": len(loaded.jobs), "problems": [], "warnings": warnings}
+    return {"manifest": loaded.manifest.file, "rows": len(loaded.jobs), "problems": [], "warnings": warnings}
+
+
+def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Loaded]:
+    loaded = load_all(args, environ, outputs=False)
+    problems = [problem for item in loaded for problem in _flaws_as_problems(item)]
+    if problems:
+        lines = {file: each for item in loaded for file, each in item.lines.items()}
+        raise ManifestError(problems, lines=lines, documents=[sheet for item in loaded for sheet in item.sheets])
+    return loaded
+
+
+def _annotate(error: ManifestError) -> None:
+    written = app.annotate(error)
+    for path in written:
+        print(f"{path}: a copy of the sheet, with what is wrong in its last column", file=sys.stderr)
+    if not written:
+        print("--annotate: no problem stands in a .csv, .tsv or .xlsx that could be copied", file=sys.stderr)
 
 
 def _flaws_as_problems(loaded: app.Loaded) -> list[Problem]:
@@ -131,19 +157,19 @@ def _flaws_as_problems(loaded: app.Loaded) -> list[Problem]:
     return found
 
 
-def folder_of(args: argparse.Namespace) -> Path:
+def folder_of(args: argparse.Namespace, environ: Environ) -> Path:
     """PATH as an output folder: itself, or the one its manifest writes to."""
     path = Path(args.path)
     if path.is_dir():
         return path
     if not path.exists():
         raise UsageError(f"{path} is not there; give a manifest or an output folder")
-    return app.where(path, Options(output=args.output))
+    return app.where(path, Options(output=args.output), environ)
 
 
 def status(args: argparse.Namespace, environ: Environ) -> int:
     """Counts and money."""
-    standing = app.standing(folder_of(args), state=state_of(args))
+    standing = app.standing(folder_of(args, environ), state=state_of(args))
     if args.json:
         about = {
             "output": str(standing.folder),
@@ -167,11 +193,11 @@ def status(args: argparse.Namespace, environ: Environ) -> int:
 
 def resolve(args: argparse.Namespace, environ: Environ) -> int:
     """List the uncertain, look them up, or do as told; 1 while any is left."""
-    rebuilt = app.rebuild(folder_of(args), Services(environ=environ)) if args.rebuild else None
+    rebuilt = app.rebuild(folder_of(args, environ), Services(environ=environ)) if args.rebuild else None
     if args.rebuild and not args.json:
         _say_rebuilt(rebuilt)
     observe = (progress.JsonLines() if args.json else progress.Silent()).observe
-    where, services, state = folder_of(args), Services(environ=environ), state_of(args)
+    where, services, state = folder_of(args, environ), Services(environ=environ), state_of(args)
     said = (
         asyncio.run(app.cancel(where, services, state=state, ids=args.cancel, observe=observe)) if args.cancel else []
     )
@@ -221,6 +247,6 @@ def _say_rebuilt(rebuilt: app.Rebuilt | None) -> None:
 
 def report(args: argparse.Namespace, environ: Environ) -> int:
     """results.csv and report.html anew."""
-    for written in app.rewrite(folder_of(args), state=state_of(args)):
+    for written in app.rewrite(folder_of(args, environ), state=state_of(args)):
         print(written)
     return 0

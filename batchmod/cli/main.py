@@ -1,5 +1,6 @@
 """argv → a command → an exit code; errors become one or more lines on standard error."""
 
+import argparse
 import os
 import sys
 import traceback
@@ -22,12 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:
         return int(exit_.code or 0)
     try:
-        from batchmod.cli import commands
-
-        return commands.COMMANDS[args.command](args, os.environ)
-    except ManifestError as error:
-        _say_problems(error)
-        return error.exit_code
+        return _done(args)
     except BatchmodError as error:
         print(f"batchmod: {error} [{error.slug}]", file=sys.stderr)
         return error.exit_code
@@ -43,6 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _BUG
 
 
+def _done(args: argparse.Namespace) -> int:
+    """Run the command; what is wrong with a manifest is said as it was asked for."""
+    from batchmod.cli import commands
+
+    try:
+        return commands.COMMANDS[args.command](args, os.environ)
+    except ManifestError as error:
+        _say_problems(error, getattr(args, "format", "text"))
+        return error.exit_code
+
+
 def _say_os_error(error: OSError) -> int:
     """The system refused: what was sent is in the record, so that the run can go on."""
     if isinstance(error, BrokenPipeError):
@@ -53,8 +60,7 @@ def _say_os_error(error: OSError) -> int:
     return stopped.exit_code
 
 
-def _say_problems(error: ManifestError) -> None:
-    for problem in error.problems:
-        print(problem, file=sys.stderr)
-    count = len(error.problems)
-    print(f"{count} problem{'s' if count != 1 else ''}; nothing was sent.", file=sys.stderr)
+def _say_problems(error: ManifestError, form: str) -> None:
+    from batchmod.cli.problems import shown
+
+    print(shown(error, form), file=sys.stderr if form == "text" else sys.stdout)

@@ -1,17 +1,19 @@
 """The rows of a YAML manifest → raw rows."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from batchmod.errors import Place, Problem
 from batchmod.manifest.trees import Listed, Mapped, Node, Scalar, Tree, plain
-from batchmod.rows import RawRow
+from batchmod.rows import Default, RawRow
 from batchmod.rows.columns import Fields, Roles, Wishes, roles
 from batchmod.schema import shown
 
 
-def raw_rows(tree: Tree, nodes: Sequence[Node], fields: Fields, wishes: Wishes) -> Iterator[RawRow]:
-    """A raw row for each node of `clips:`; one that is no mapping carries its problem."""
+def raw_rows(
+    tree: Tree, nodes: Sequence[Node], *, fields: Fields, wishes: Wishes, defaults: Mapping[str, Default]
+) -> Iterator[RawRow]:
+    """A raw row for each node of `clips:`, with `defaults`; one that is no mapping carries its problem."""
     known: dict[tuple[str, ...], Roles] = {}
     for node in nodes:
         if not isinstance(node, Mapped):
@@ -20,7 +22,7 @@ def raw_rows(tree: Tree, nodes: Sequence[Node], fields: Fields, wishes: Wishes) 
         headers = tuple(node.entries)
         if headers not in known:
             known[headers] = roles(headers, fields=fields, wishes=wishes, sheet=False)
-        yield _raw_row(tree, node, headers, known[headers])
+        yield _raw_row(tree, node, headers, known[headers], defaults)
 
 
 def _no_row(tree: Tree, node: Node) -> RawRow:
@@ -30,7 +32,7 @@ def _no_row(tree: Tree, node: Node) -> RawRow:
     return RawRow(place=tree.at(node.spot), texts={}, places={}, problems=(problem,), excused=excused)
 
 
-def _raw_row(tree: Tree, node: Mapped, headers: Sequence[str], found: Roles) -> RawRow:
+def _raw_row(tree: Tree, node: Mapped, headers: Sequence[str], found: Roles, defaults: Mapping[str, Default]) -> RawRow:
     wrong = [
         Problem(place=tree.at(node.entries[slip.header].key), message=slip.message, hint=slip.hint)
         for slip in found.slips
@@ -55,6 +57,7 @@ def _raw_row(tree: Tree, node: Mapped, headers: Sequence[str], found: Roles) -> 
         places=places,
         own={name: _as_text(node.entries[headers[index]].node) for name, index in found.own.items()},
         headers={name: headers[index] for name, index in found.ours.items()},
+        defaults=defaults,
         excused=frozenset(excused),
         problems=tuple(wrong),
     )

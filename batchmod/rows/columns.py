@@ -51,6 +51,8 @@ class Wishes:
 
     columns: Mapping[str, str] = field(default_factory=dict)
     extra: frozenset[str] = frozenset()
+    in_file: bool = False
+    """Whether the document itself may say so (`extra_columns:`), so that hints name that way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +141,7 @@ def _slip(
     if meant is None:
         return None
     message = f"unknown field {shown(header)}"
-    declared = f"--extra-column '{header}'" if sheet else f"extra_columns: [{header}]"
+    declared = f"extra_columns: [{header}]" if wishes.in_file else f"--extra-column '{header}'"
     hint = f"did you mean '{meant}'? If it is a column of your own, {declared} says so"
     return Slip(header, index, message, hint, meant=fields.aliases[meant])
 

@@ -2,14 +2,19 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final, NamedTuple
 
 from batchmod.errors import Place, Problem
+from batchmod.model import DELIMITERS
 
-_DELIMITERS: Final = (",", ";", "\t")
 _ALPHABET: Final = 26
+_SAMPLE: Final = 200
+# what Excel itself writes and reads as a first line
+_DECLARED: Final = re.compile(r"\"?sep=(?P<delimiter>[^\"\r\n])\"?(?:\r\n?|\n|$)", re.IGNORECASE)
 
 
 class Record(NamedTuple):
@@ -30,6 +35,10 @@ class Table:
     headers: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
     problems: tuple[Problem, ...] = ()
+    delimiter: str = ","
+    """What separates cells; empty in a workbook."""
+    faults: Mapping[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
+    """(line, index) → what is wrong with that cell whatever it is for, and the cure."""
 
     def place(self, line: int, index: int | None = None) -> Place:
         """A line, or the cell at `index` in it."""
@@ -46,43 +55,94 @@ def letters(index: int) -> str:
     return text
 
 
-def parse(text: str, *, file: str, is_header: Callable[[Sequence[str]], bool]) -> Table:
-    """The table in a CSV text, separated by commas, or by `;` or tabs where only so `is_header` holds."""
+def parse(text: str, *, file: str, is_header: Callable[[Sequence[str]], bool], delimiter: str | None = None) -> Table:
+    """The table in a CSV text.
+
+    `delimiter` is the user's word for what separates cells; else it is what `sep=` in the first line says, or the one
+    of DELIMITERS that makes a header of the first line. Where two do, and the rows differ, there is a problem instead.
+    """
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         message = "a NUL character stands here; this is no CSV file"
         return Table(file=file, problems=(Problem(place=Place(file=file, line=line), message=message),))
+    declared, text = declaration(text)
+    first_line = 2 if declared else 1
+    if match := _DECLARED.match(declared):
+        delimiter = delimiter or match["delimiter"]
+    chosen = delimiter or _delimiter(text, file, is_header)
+    if isinstance(chosen, Problem):
+        return Table(file=file, problems=(chosen,))
     problems: list[Problem] = []
-    records = list(_records(text, _delimiter(text, is_header), file, problems))
+    records = list(_records(text, chosen, file, problems, first_line=first_line))
+    return with_records(Table(file=file, delimiter=chosen, problems=tuple(problems)), records)
+
+
+def declaration(text: str) -> tuple[str, str]:
+    """The first line, where it says `sep=;`, and the rest."""
+    match = _DECLARED.match(text)
+    return (match[0], text[match.end() :]) if match else ("", text)
+
+
+def with_records(table: Table, records: Sequence[Record]) -> Table:
+    """The table whose header is the first of the records, and the others under it, squared."""
     if not records:
-        return Table(file=file, problems=tuple(problems))
+        return table
     header, *rest = records
     headers = tuple(cell.strip() for cell in header.cells)
     while headers and not headers[-1]:
         headers = headers[:-1]
-    table = Table(file=file, line=header.line, headers=headers)
     body = tuple(_squared(each, len(headers)) for each in rest)
-    problems += _nameless(table, body)
-    return Table(file=file, line=header.line, headers=headers, records=body, problems=tuple(problems))
+    faults = {at: fault for at, fault in table.faults.items() if at[1] < len(headers)}
+    full = replace(table, line=header.line, headers=headers, records=body, faults=faults)
+    return replace(full, problems=(*table.problems, *_nameless(full, body)))
 
 
-def _delimiter(text: str, is_header: Callable[[Sequence[str]], bool]) -> str:
-    for delimiter in _DELIMITERS:
-        first = next(_records(text, delimiter, "", []), None)
-        if first and is_header([cell.strip() for cell in first.cells]):
-            return delimiter
-    return _DELIMITERS[0]
+# --- which separator ----------------------------------------------------------------------------------------
 
 
-def _records(text: str, delimiter: str, file: str, problems: list[Problem]) -> Iterator[Record]:
+def named(delimiter: str) -> str:
+    """A separator as a message shows it: `';'`, or `a tab`."""
+    return "a tab" if delimiter == "\t" else f"'{delimiter}'"
+
+
+def _delimiter(text: str, file: str, is_header: Callable[[Sequence[str]], bool]) -> str | Problem:
+    samples = {each: tuple(islice(_records(text, each, "", []), _SAMPLE)) for each in DELIMITERS.values()}
+    heads = {each: [cell.strip() for cell in sample[0].cells] for each, sample in samples.items() if sample}
+    fit = [each for each, head in heads.items() if is_header(head)]
+    if not fit:
+        return max(heads, key=lambda each: len(heads[each]), default=",")
+    distinct = {each: _cells(samples[each]) for each in fit}
+    if any(cells != distinct[fit[0]] for cells in distinct.values()):
+        whole = [each for each in fit if all(len(record.cells) <= len(heads[each]) for record in samples[each])]
+        if not whole or any(distinct[each] != distinct[whole[0]] for each in whole):
+            return _undecided(file, whole or fit)
+        return whole[0]
+    return fit[0]
+
+
+def _cells(sample: Sequence[Record]) -> list[tuple[str, ...]]:
+    return [record.cells for record in sample]
+
+
+def _undecided(file: str, fit: Sequence[str]) -> Problem:
+    words = {delimiter: word for word, delimiter in DELIMITERS.items()}
+    message = f"{' and '.join(map(named, fit))} both make a table of this, and not the same one"
+    hint = " or ".join(f"`--delimiter {words[each]}`" for each in fit) + " decides"
+    return Problem(place=Place(file=file, line=1), message=message, hint=hint)
+
+
+# --- records ------------------------------------------------------------------------------------------------
+
+
+def _records(text: str, delimiter: str, file: str, problems: list[Problem], *, first_line: int = 1) -> Iterator[Record]:
     """The records that are not blank; the reader cannot go on after its first problem."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
+    line = first_line
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 yield Record(line, tuple(cells))
-            line = reader.line_num + 1
+            line = reader.line_num + first_line
     except csv.Error as error:
         problems.append(Problem(place=Place(file=file, line=line), message=_said(error, delimiter)))
 
@@ -91,8 +151,8 @@ def _said(error: csv.Error, delimiter: str) -> str:
     if "unexpected end" in str(error) or "field limit" in str(error):
         return "a quote that opens in this record is never closed"
     if "expected after" in str(error):
-        name = "a tab" if delimiter == "\t" else f"'{delimiter}'"
-        return f"after a closing quote comes {name} or the end of the line; write a quote in a quoted cell twice"
+        ends = f"after a closing quote comes {named(delimiter)} or the end of the line"
+        return f"{ends}; write a quote in a quoted cell twice"
     return f"not CSV: {error}"
 
 

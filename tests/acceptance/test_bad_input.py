@@ -52,6 +52,11 @@ def refused(server: SegmindStandIn, folder: Path, name: str, content: str | byte
     return ran[-1]
 
 
+def lines(done: Ran) -> list[str]:
+    """What was said, without the source lines and carets under it."""
+    return [line for line in done.err.splitlines() if not line.startswith("  ")]
+
+
 # (file, content, what each line must say: place first)
 ONE_PROBLEM: dict[str, tuple[str, str | bytes, str]] = {
     "not_yaml": ("m.yaml", "clips:\n  - id: a\n   video_url: b\n", r"m\.yaml:3:\d+: .*"),
@@ -121,14 +126,14 @@ ONE_PROBLEM: dict[str, tuple[str, str | bytes, str]] = {
 @pytest.mark.parametrize("name", ONE_PROBLEM)
 def test_a_mistake_is_one_line_with_its_place(name: str, server: SegmindStandIn, tmp_path: Path) -> None:
     file, content, line = ONE_PROBLEM[name]
-    problem, count = refused(server, tmp_path, file, content).err.splitlines()
+    problem, count = lines(refused(server, tmp_path, file, content))
 
     assert re.fullmatch(line, problem)
     assert count == "1 problem; nothing was sent."
 
 
 def test_a_page_in_place_of_a_sheet_is_refused_with_words(server: SegmindStandIn, tmp_path: Path) -> None:
-    *problems, _ = refused(server, tmp_path, "m.csv", "<html><body>Sign in</body></html>\n").err.splitlines()
+    *problems, _ = lines(refused(server, tmp_path, "m.csv", "<html><body>Sign in</body></html>\n"))
 
     assert problems
     assert [line for line in problems if not line.startswith("m.csv")] == []
@@ -136,7 +141,7 @@ def test_a_page_in_place_of_a_sheet_is_refused_with_words(server: SegmindStandIn
 
 def test_all_mistakes_are_said_at_once_in_the_order_of_the_file(server: SegmindStandIn, tmp_path: Path) -> None:
     rows = ["id,video_url,mode,first_frame_url", "a,clip.mp4,flex_9,", "a,clip.mp4,,", "c,,,", "con,clip.mp4,,"]
-    *problems, count = refused(server, tmp_path, "m.csv", "\n".join(rows) + "\n").err.splitlines()
+    *problems, count = lines(refused(server, tmp_path, "m.csv", "\n".join(rows) + "\n"))
 
     assert [line.split(" ")[0] for line in problems] == ["m.csv:2:C", "m.csv:3:A", "m.csv:4:B", "m.csv:5:A"]
     assert count == "4 problems; nothing was sent."
@@ -144,7 +149,7 @@ def test_all_mistakes_are_said_at_once_in_the_order_of_the_file(server: SegmindS
 
 def test_all_missing_files_are_said_at_once(server: SegmindStandIn, tmp_path: Path) -> None:
     rows = ["id,video_url,first_frame_url", "a,no.mp4,no.png", "b,clip.mp4,", "c,neither.mp4,clip.mp4"]
-    *problems, count = refused(server, tmp_path, "m.csv", "\n".join(rows) + "\n").err.splitlines()
+    *problems, count = lines(refused(server, tmp_path, "m.csv", "\n".join(rows) + "\n"))
 
     assert [line.split(" ")[0] for line in problems] == ["m.csv:2:B", "m.csv:2:C", "m.csv:4:B"]
     assert count == "3 problems; nothing was sent."

@@ -3,8 +3,10 @@
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from batchmod.manifest import manifest_of
+from batchmod import sources
+from batchmod.manifest import Answer, Given, Need, Reading, manifest_of, read
 from batchmod.model import Manifest
 from batchmod.schema import Schemas
 
@@ -17,6 +19,17 @@ def schemas() -> Schemas:
         json.loads((_FOLDER / f"{name}.schema.json").read_text("utf-8")) for name in ("manifest", "row", "results")
     )
     return Schemas(manifest=manifest, row=row, results=results)
+
+
+def reading_of(path: Path, *, variables: dict[str, str] | None = None, **wishes: Any) -> Reading:
+    """What the manifest at `path` says, with whatever it names gathered beside it; problems name it without folder."""
+    answers: dict[Need, Answer] = {}
+    while True:
+        given = Given(answers=answers, variables=variables or {})
+        reading = read(path.read_bytes(), file=path.name, schemas=schemas(), given=given, **wishes)
+        if not reading.needs:
+            return reading
+        answers |= sources.answers(reading.needs, manifest=path, tree=path.parent.resolve())
 
 
 def manifest_from(

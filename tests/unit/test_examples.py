@@ -1,6 +1,7 @@
 """Each manifest in tests/examples is read as its neighbour says; adding a case is adding two files."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +9,29 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from batchmod.errors import ManifestError
-from batchmod.manifest import manifest_of, trees
+from batchmod.manifest import Note, distinct, trees
 from batchmod.model import Manifest
-from tests.unit.published import schemas
+from tests.unit.published import reading_of, schemas
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def _cases(folder: str) -> list[Path]:
-    found = sorted(path for path in (_EXAMPLES / folder).iterdir() if path.suffix != ".expected")
+    found = sorted(path for path in (_EXAMPLES / folder).iterdir() if path.suffix not in {".expected", ".files"})
     assert found, f"no examples in {folder}"
     return found
 
 
-def _said(manifest: Manifest) -> str:
+def _included(path: Path) -> list[str]:
+    """The files in the folder `<name>.files` beside an example, which it may include."""
+    folder = path.with_suffix(".files")
+    return [f"{folder.name}/{each.name}" for each in sorted(folder.iterdir())] if folder.exists() else []
+
+
+def _said(manifest: Manifest, notes: Sequence[Note]) -> str:
     """What a manifest says, short enough to be read beside its file."""
     lines = [
+        *(note.text for note in notes if not note.usual),
         f"name={manifest.name} provider={manifest.provider} output={manifest.output} naming={manifest.naming}",
         f"options={json.dumps(dict(manifest.provider_options))}",
         f"limits={manifest.limits}",
@@ -56,28 +63,27 @@ def _expected(path: Path) -> str:
 
 @pytest.mark.parametrize("path", _cases("bad"), ids=lambda path: path.name)
 def test_a_bad_manifest_is_refused_with_exactly_these_lines(path: Path) -> None:
-    with pytest.raises(ManifestError) as refused:
-        manifest_of(path.read_bytes(), file=path.name, schemas=schemas())
+    said = "\n".join(map(str, distinct(reading_of(path).problems)))
 
-    assert str(refused.value) == _expected(path)
-    assert refused.value.exit_code == 2
+    assert said.replace(f"{path.parent}/", "") == _expected(path)
 
 
 @pytest.mark.parametrize("path", _cases("bad"), ids=lambda path: path.name)
 def test_every_problem_is_one_line_with_its_file_first(path: Path) -> None:
-    with pytest.raises(ManifestError) as refused:
-        manifest_of(path.read_bytes(), file=path.name, schemas=schemas())
+    lines = [str(problem) for problem in reading_of(path).problems]
+    files = tuple(f"{each}:" for each in (path.name, *_included(path)))
 
-    lines = str(refused.value).split("\n")
-    assert len(lines) == len(refused.value.problems)
-    assert all(line.startswith(f"{path.name}:") and line.isprintable() for line in lines)
+    assert lines
+    assert all(line.startswith(files) and line.isprintable() for line in lines)
 
 
 @pytest.mark.parametrize("path", _cases("good"), ids=lambda path: path.name)
 def test_a_good_manifest_says_exactly_this(path: Path) -> None:
-    manifest = manifest_of(path.read_bytes(), file=path.name, schemas=schemas())
+    reading = reading_of(path, variables={"BATCHMOD_VAR_DAY": "day2"})
 
-    assert _said(manifest) == _expected(path)
+    assert reading.problems == ()
+    assert reading.manifest is not None
+    assert _said(reading.manifest, reading.notes) == _expected(path)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from batchmod.errors import ManifestError
 from batchmod.manifest import Reading, parse_csv, parse_yaml, read, trees
+from batchmod.rows import ids
 from tests.unit.published import manifest_from, schemas
 
 
@@ -142,7 +143,7 @@ def test_a_near_miss_may_be_declared_in_the_manifest_or_beside_it() -> None:
     assert manifest_from(row, file="m.yaml", extra_columns=("promt",)).rows[0].own == {"promt": "x"}
 
 
-@pytest.mark.parametrize("name", ["include", "matrix", "pair_frames", "notify"])
+@pytest.mark.parametrize("name", ["pair_frames", "notify"])
 def test_what_is_not_there_yet_is_refused_and_not_ignored(name: str) -> None:
     assert f"unknown key '{name}'" in _refusal(f"{name}: [x]\nclips: [{{video_url: a.mp4}}]\n")
 
@@ -172,12 +173,30 @@ def test_a_naming_template_that_could_collide_or_escape_is_refused(naming: str) 
     assert "(naming): " in _refusal(f"naming: '{naming}'\nclips: [{{video_url: a.mp4}}]\n")
 
 
+_VALUES = st.lists(_TEXTS.filter(str.strip), min_size=1, max_size=4)
+
+
+@given(_VALUES, _VALUES, st.sampled_from(["shot", "Ä 1", "x" * 90]))
+def test_every_id_of_a_matrix_could_be_a_file_name_and_is_one_of_a_kind(
+    looks: list[str], takes: list[str], label: str
+) -> None:
+    rows = [{"id": label, "video_url": "a.mp4"}, {"video_url": "clips/b.mp4"}]
+    text = yaml.dump({"matrix": {"look": looks, "take": takes}, "clips": rows}, allow_unicode=True)
+    reading = read(text.encode(), file="m.yaml", schemas=schemas())
+
+    assert reading.manifest is not None, reading.problems
+    made = [row.id for row in reading.manifest.rows]
+    assert all(ids.fault(each) is None for each in made)
+    assert len({ids.folded(each) for each in made}) == len(made)
+    assert len(made) + len(reading.rejected) == 2 * len(looks) * len(takes)
+
+
 # --- files of any kind --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", ["shots.xlsx", "shots", "shots.txt"])
+@pytest.mark.parametrize("file", ["shots.ods", "shots", "shots.txt"])
 def test_a_file_of_another_kind_is_refused_by_its_name(file: str) -> None:
-    with pytest.raises(ManifestError, match=r"a manifest ends in \.yaml, \.yml, \.csv or \.tsv"):
+    with pytest.raises(ManifestError, match=r"a manifest ends in \.yaml, \.yml, \.csv, \.tsv, \.xlsx or \.jsonl"):
         manifest_from("clips: []", file=file)
 
 

@@ -1,5 +1,6 @@
 """The published schemas, and what is said of a document that breaks one."""
 
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -66,6 +67,42 @@ def test_every_field_is_explained_by_title_description_and_example(schema: Schem
     assert bare == []
 
 
+_ANNOTATIONS = {"title", "description", "examples", "default", "$schema", "$id"}
+_KEYWORDS = _ANNOTATIONS | {
+    *("$ref", "$defs", "type", "enum", "const", "properties", "required", "additionalProperties", "items", "anyOf"),
+    *("allOf", "if", "then", "else", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum"),
+    *("minItems", "minProperties"),
+}
+_X = {"x-alias-of", "x-loose", "x-exact", "x-missing", "x-env"}
+_NAMED = {"properties", "$defs"}
+
+
+def _parts(schema: Any) -> Iterator[Schema]:
+    """Every schema within a schema, itself first."""
+    yield schema
+    for key, inner in schema.items():
+        if key in _NAMED:
+            children = list(inner.values())
+        elif key in {"anyOf", "allOf"}:
+            children = inner
+        elif key in {"items", "if", "then", "else", "additionalProperties"} and isinstance(inner, dict):
+            children = [inner]
+        else:
+            children = []
+        for child in children:
+            yield from _parts(child)
+
+
+@pytest.mark.parametrize("schema", schemas().all(), ids=lambda schema: schema["$id"])
+def test_a_schema_uses_only_words_that_editors_know_and_names_only_what_is_there(schema: Schema) -> None:
+    for part in _parts(schema):
+        assert set(part) <= _KEYWORDS | _X
+        assert part.keys() & {"properties", "additionalProperties"} == set() or part.get("type", "object") != "string"
+        assert set(part.get("required", ())) <= set(part.get("properties", part.get("required", ())))
+        if "$ref" in part:
+            assert isinstance(resolve(part, shared=schemas().all(), root=schema), dict)
+
+
 def _properties(schema: Schema) -> list[tuple[str, Schema]]:
     own = list(schema.get("properties", {}).items())
     return own + [each for _, inner in own for each in _properties(inner)]
@@ -109,7 +146,8 @@ def test_the_words_of_the_model_and_of_the_schemas_are_the_same() -> None:
     said = {name for name, inner in row.items() if "x-alias-of" not in inner}
 
     assert tuple(row["mode"]["enum"]) == MODES
-    assert said == {each.name for each in fields(Row)} - {"number", "own", "explicit", "place", "places"}
+    spent = {"prompt_prefix", "prompt_suffix", "prompt_file", "variants"}  # prompts and variants are made of them
+    assert said == {each.name for each in fields(Row)} - {"number", "own", "explicit", "place", "places"} | spent
     assert set(schemas().manifest["properties"]["limits"]["properties"]) == {each.name for each in fields(Limits)}
 
 

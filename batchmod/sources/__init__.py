@@ -10,13 +10,27 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from batchmod import work
-from batchmod.errors import ManifestError, Place, Problem
+from batchmod.errors import Problem
 from batchmod.files import Identities
 from batchmod.media.kinds import HEAD_BYTES, sniff
 from batchmod.model import NamedFile, Row, Source, VideoFacts
 from batchmod.rows import files_of
+from batchmod.sources.documents import Document, answers, read_document
 from batchmod.urls import identity_of_url
 from batchmod.work import Refusal
+
+__all__ = [
+    "Document",
+    "Gathered",
+    "Looked",
+    "answers",
+    "gather",
+    "is_remote",
+    "look_at",
+    "missing",
+    "read_document",
+    "tree_of",
+]
 
 _REMOTE: Final = ("http://", "https://")
 _MEDIA_TYPES: Final = {
@@ -40,15 +54,6 @@ class Gathered:
     first_frames: Mapping[int, Source] = field(default_factory=dict)
     keyframes: Mapping[int, Source] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
-
-
-def read_document(path: Path) -> bytes:
-    """A manifest's bytes. Raises ManifestError where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        message = f"cannot be read: {(error.strerror or str(error)).lower()}"
-        raise ManifestError([Problem(place=Place(file=str(path)), message=message)]) from error
 
 
 def tree_of(manifest: Path) -> Path:
