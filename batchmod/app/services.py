@@ -151,12 +151,17 @@ def identities(environ: Mapping[str, str]) -> files.Identities:
 
 
 def index_file(environ: Mapping[str, str]) -> Path:
-    """The per-user index of paid work: below BATCHMOD_HOME, else where the system keeps a user's data."""
+    """The per-user index of paid work, in our own data folder."""
+    return data_folder(environ) / index.FILE_NAME
+
+
+def data_folder(environ: Mapping[str, str]) -> Path:
+    """Our own data folder: BATCHMOD_HOME, else where the system keeps a user's data."""
     home = environ.get("BATCHMOD_HOME")
     if home:
-        return Path(home) / index.FILE_NAME
+        return Path(home)
     base = environ.get("XDG_DATA_HOME") or environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path(environ.get("HOME", ".")) / ".local" / "share") / "batchmod" / index.FILE_NAME
+    return (Path(base) if base else Path(environ.get("HOME", ".")) / ".local" / "share") / "batchmod"
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
