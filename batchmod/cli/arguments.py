@@ -82,7 +82,9 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="where to listen; not this machine alone: a key is needed")
     serve.add_argument("--port", type=_port, default=8700, metavar="N", help="0: any that is free")
     serve.add_argument("--data", metavar="DIR", help="where queue and files are kept, on a local disk")
-    serve.add_argument("--max-data-gb", type=_rate, default=20.0, metavar="X", help="how much room the files may take")
+    serve.add_argument(
+        "--max-data-gb", type=_gigabytes, default=20.0, metavar="X", help="how much room the files may take"
+    )
     serve.add_argument("--workers", type=_positive, metavar="N", help="clips side by side; one for each core")
     serve.add_argument("--public-url", metavar="URL", help="where clients reach it through a proxy, or by a name")
 
@@ -164,6 +166,13 @@ def _port(text: str) -> int:
     value = int(text)
     if not 0 <= value < 1 << 16:
         raise argparse.ArgumentTypeError("must be 0 to 65535")
+    return value
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 1 <= value < 1_000_000:  # noqa: PLR2004 - less has no room for a clip and its output
+        raise argparse.ArgumentTypeError("must be 1 or more")
     return value
 
 

@@ -71,7 +71,7 @@ class Guard:
 
         request = Request(scope, receive)
         try:
-            check(self._service.door, method=request.method, path=request.url.path, headers=request.headers)
+            check(self._service.door, method=request.method, path=scope["path"], headers=request.headers)
         except Refused as refusal:
             await _drained(request, self._service)
             await _refused(request, refusal)(scope, receive, sent)
@@ -283,7 +283,11 @@ class Api:
 
     async def docs(self, request: Request) -> Response:
         """The contract for people."""
-        html = docs.html(openapi.document(self._service.settings.limits), base=self._base(request))
+        html = docs.html(
+            openapi.document(self._service.settings.limits),
+            base=self._base(request),
+            needs_key=self._service.door.key is not None,
+        )
         return HTMLResponse(html, headers={"content-security-policy": docs.POLICY})
 
     async def openapi(self, request: Request) -> Response:

@@ -8,12 +8,12 @@ from typing import Any, Final
 POLICY: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def html(document: Mapping[str, Any], *, base: str) -> str:
+def html(document: Mapping[str, Any], *, base: str, needs_key: bool) -> str:
     """The page; `base` is the service's origin for the examples."""
-    return "".join(_page(document, base))
+    return "".join(_page(document, _example(base, "-H 'x-api-key: KEY' " if needs_key else "")))
 
 
-def _page(document: Mapping[str, Any], base: str) -> Iterator[str]:
+def _page(document: Mapping[str, Any], example: str) -> Iterator[str]:
     info = document["info"]
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -22,7 +22,7 @@ def _page(document: Mapping[str, Any], base: str) -> Iterator[str]:
     yield f"<p>{_words(info['description'])}</p>\n"
     yield '<p>For programs: <a href="/openapi.json">openapi.json</a>. '
     yield 'For people: <a href="/">the page</a>.</p></header>\n'
-    yield f"<main>\n<h2>In three steps</h2>\n<pre>{escape(_example(base))}</pre>\n<h2>Requests</h2>\n"
+    yield f"<main>\n<h2>In three steps</h2>\n<pre>{escape(example)}</pre>\n<h2>Requests</h2>\n"
     for path, verbs in document["paths"].items():
         for verb, operation in verbs.items():
             yield from _operation(path, verb, operation)
@@ -32,14 +32,14 @@ def _page(document: Mapping[str, Any], base: str) -> Iterator[str]:
     yield "</main>\n</body>\n</html>\n"
 
 
-def _example(base: str) -> str:
+def _example(base: str, key: str) -> str:
     body = json.dumps({"video_url": "URL", "mode": "flex_1", "prompt": "a watercolour painting"})
     return "\n".join(
         [
             "(printf '{\"data_urls\":[\"data:video/mp4;base64,'; base64 -w0 clip.mp4; printf '\"]}') |",
-            f"  curl -H 'content-type: application/json' --data-binary @- {base}/upload-asset",
-            f"curl -H 'content-type: application/json' -d '{body}' {base}/v2/modify-video",
-            f"curl {base}/v2/requests/REQUEST_ID/status",
+            f"  curl {key}-H 'content-type: application/json' --data-binary @- {base}/upload-asset",
+            f"curl {key}-H 'content-type: application/json' -d '{body}' {base}/v2/modify-video",
+            f"curl {key}{base}/v2/requests/REQUEST_ID/status",
         ]
     )
 

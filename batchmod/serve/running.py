@@ -42,7 +42,7 @@ def run(settings: Settings, *, ready: Ready, stopped: Stopped) -> int:
     _make_folder(settings.data)
     with files.locked(settings.data), closing(Queue.open(settings.data / FILE_NAME)) as queue:
         with closing(listening(settings.host, settings.port)) as listener, _signals() as seen:
-            left = asyncio.run(_served(settings, queue, listener, ready))
+            left = asyncio.run(_served(settings, queue, listener, ready, seen))
         name = seen[0] if seen else "sigterm"
         stopped(name, left)
         return _EXITS[name]
@@ -91,12 +91,12 @@ def _signals() -> Iterator[list[str]]:
             signal.signal(number, handler)
 
 
-async def _served(settings: Settings, queue: Queue, listener: socket.socket, ready: Ready) -> int:
+async def _served(settings: Settings, queue: Queue, listener: socket.socket, ready: Ready, seen: list[str]) -> int:
     """Serve until a signal; how many requests are left."""
     service, fetcher = assemble(settings, queue, port=listener.getsockname()[1])
-    server = uvicorn.Server(_configured(service))
+    server = uvicorn.Server(configured(service))
     left_before = service.workshop.start()
-    watching = asyncio.create_task(_tell(server, service.workshop))
+    watching = asyncio.create_task(_tell(server, service.workshop, seen))
     ready(_address(settings, service.port), left_before)
     try:
         await server.serve(sockets=[listener])
@@ -129,7 +129,8 @@ def assemble(settings: Settings, queue: Queue, *, port: int, loopback_sources: b
     return service, fetcher
 
 
-def _configured(service: Service) -> uvicorn.Config:
+def configured(service: Service) -> uvicorn.Config:
+    """How the server serves it."""
     return uvicorn.Config(
         api.application(service),
         log_config=None,
@@ -144,9 +145,10 @@ def _configured(service: Service) -> uvicorn.Config:
     )
 
 
-async def _tell(server: uvicorn.Server, workshop: Workshop) -> None:
-    """Have whoever waits for a video told as soon as the server is to end."""
+async def _tell(server: uvicorn.Server, workshop: Workshop, seen: list[str]) -> None:
+    """Have whoever waits for a video told as soon as the server is to end, also by a signal before it listened."""
     while not server.should_exit:
+        server.should_exit = bool(seen)
         await clock.sleep(_LOOK_S)
     workshop.stop_waiting()
 

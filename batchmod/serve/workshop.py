@@ -120,7 +120,7 @@ class Workshop:
     async def _carried_out(self, job: Job) -> None:
         try:
             await self._made(job)
-        except (Unfit, UnreachableError) as error:
+        except (Unfit, UnreachableError, contract.Refused) as error:
             self._fail(job, str(error), of_input=getattr(error, "of_input", True))
         except NoRoomError as error:
             self._fail(job, str(error), of_input=False)
