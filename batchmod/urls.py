@@ -19,6 +19,12 @@ _AZURE_SAS: Final = frozenset(
 )
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_SPECIAL: Final = (
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv4Network("192.88.99.0/24"),
+    ipaddress.IPv6Network("3fff::/20"),
+)
+"""Not public by the registries of IANA, though `ipaddress` takes them, or some of them, for it."""
 
 
 def origin_of(url: str) -> str:
@@ -35,7 +41,10 @@ def without_query(url: str) -> str:
     """The URL for messages: no query, no fragment, no user or password; never raises."""
     try:
         parts = urlsplit(url)
-        return f"{origin_of(url)}{parts.path}" if parts.hostname else url.partition("?")[0].partition("#")[0]
+        if not parts.hostname:
+            return url.partition("?")[0].partition("#")[0]
+        origin = origin_of(url) if parts.scheme else f"//{_bracketed(parts.hostname)}"
+        return f"{origin}{parts.path}"
     except ValueError:
         return "an unreadable URL"
 
@@ -133,6 +142,8 @@ def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
             return False
         if ip.is_site_local:
             return False
+    if any(ip in network for network in _SPECIAL):
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
