@@ -47,7 +47,10 @@ def contents(parts: Parts) -> list[bytes]:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1000, 100_000])
 @pytest.mark.parametrize("slash", ["/", "\\/"])
 def test_data_urls_become_files_and_the_rest_stays(parts: Parts, size: int, slash: str) -> None:
-    given_ = {"a": ['b"\\ü', data_url(CONTENT), 1, data_url(b"", "image/png"), data_url(b"xy")], "data:": "data:x;base64"}
+    given_ = {
+        "a": ['b"\\ü', data_url(CONTENT), 1, data_url(b"", "image/png"), data_url(b"xy")],
+        "data:": "data:x;base64",
+    }
     body = json.dumps(given_).replace("/", slash).encode()
     lifted = Lifted(parts)
 
@@ -62,8 +65,12 @@ def test_data_urls_become_files_and_the_rest_stays(parts: Parts, size: int, slas
 
 
 @settings(max_examples=60, deadline=None)
-@given(files=st.lists(st.binary(max_size=300), max_size=4), texts=st.lists(st.text(max_size=50)), size=st.integers(1, 90))
-def test_any_body_in_any_pieces(tmp_path_factory: pytest.TempPathFactory, files: list[bytes], texts: list[str], size: int) -> None:
+@given(
+    files=st.lists(st.binary(max_size=300), max_size=4), texts=st.lists(st.text(max_size=50)), size=st.integers(1, 90)
+)
+def test_any_body_in_any_pieces(
+    tmp_path_factory: pytest.TempPathFactory, files: list[bytes], texts: list[str], size: int
+) -> None:
     parts = new_parts(tmp_path_factory.mktemp("parts"))
     plain = [text for text in texts if not text.startswith("data:")]
     body = json.dumps([*plain, *map(data_url, files), {"x": plain}], ensure_ascii=False).encode()
@@ -151,7 +158,11 @@ def form_body(fields: list[tuple[str, tuple[str | None, bytes]]]) -> tuple[str, 
 @pytest.mark.parametrize("size", [1, 3, 50, 100_000])
 def test_a_form_has_texts_and_files(parts: Parts, size: int) -> None:
     content_type, body = form_body(
-        [("video_url", ("a ü.mp4", CONTENT)), ("prompt", (None, "wöl".encode())), ("first_frame_url", ("f.png", b"png"))]
+        [
+            ("video_url", ("a ü.mp4", CONTENT)),
+            ("prompt", (None, "wöl".encode())),
+            ("first_frame_url", ("f.png", b"png")),
+        ]
     )
     form = Form(content_type, parts)
 

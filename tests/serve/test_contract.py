@@ -155,7 +155,9 @@ def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
 
     with service(tmp_path / "data", limits=Limits(stall_s=0.3)) as server:
         headers = {"content-type": "application/json"}
-        refused(server.ask("POST", "/v2/modify-video", content=slow(), headers=headers), 408, "Nothing of the body came")
+        refused(
+            server.ask("POST", "/v2/modify-video", content=slow(), headers=headers), 408, "Nothing of the body came"
+        )
 
 
 def clock_wait(seconds: float) -> None:
@@ -214,7 +216,9 @@ def test_an_upload_gets_a_url_that_nobody_can_guess(server: Running, tmp_path: P
     described("Uploaded", body)
     assert body["urls"] == body["file_urls"]
     assert len(set(body["urls"])) == 3
-    assert [re.fullmatch(rf"{re.escape(server.url)}/assets/[\w-]{{43}}\.(mp4|png)", url) for url in body["urls"]].count(None) == 0
+    assert [re.fullmatch(rf"{re.escape(server.url)}/assets/[\w-]{{43}}\.(mp4|png)", url) for url in body["urls"]].count(
+        None
+    ) == 0
     assert [httpx.get(url, trust_env=False).content for url in body["urls"]] == [video, picture, video]
     types = [httpx.head(url, trust_env=False).headers["content-type"] for url in body["urls"]]
     assert types == ["video/mp4", "image/png", "video/mp4"]
