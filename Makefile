@@ -12,7 +12,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(INSTALL) -e '.[local,dev]'
+	$(INSTALL) -e '.[local,serve,dev]'
 	@touch $@
 
 demo: $(VENV)/.installed

@@ -41,12 +41,11 @@ def without_query(url: str) -> str:
     """The URL for messages: no query, no fragment, no user or password; never raises."""
     try:
         parts = urlsplit(url)
-        if not parts.hostname:
-            return url.partition("?")[0].partition("#")[0]
-        origin = origin_of(url) if parts.scheme else f"//{_bracketed(parts.hostname)}"
-        return f"{origin}{parts.path}"
+        host = parts.hostname
+        origin = origin_of(url) if host and parts.scheme else f"//{_bracketed(host or '')}"
     except ValueError:
         return "an unreadable URL"
+    return f"{origin}{parts.path}" if host else url.partition("?")[0].partition("#")[0]
 
 
 def cut(value: str) -> str:

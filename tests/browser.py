@@ -50,6 +50,8 @@ class Page:
                 self.console.append(params["entry"]["text"])
             case "Network.requestWillBeSent":
                 self.asked.append(params["request"]["url"])
+            case _:
+                pass
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """A command of the protocol."""

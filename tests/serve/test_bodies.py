@@ -60,7 +60,8 @@ def test_data_urls_become_files_and_the_rest_stays(parts: Parts, size: int, slas
 
     assert (first, number, rest["data:"]) == ('b"\\ü', 1, "data:x;base64")
     assert [lifted.file_of(each) for each in (third, none, last)] == parts.files
-    assert [lifted.file_of(each) for each in (first, number, None, "file:0", [])] == [None] * 5
+    others: list[object] = [first, number, None, "file:0", []]
+    assert [lifted.file_of(each) for each in others] == [None] * 5
     assert contents(parts) == [CONTENT, b"", b"xy"]
 
 
@@ -85,6 +86,12 @@ def test_any_body_in_any_pieces(
     parts.discard()
 
 
+def read(lifted: Lifted, body: bytes, size: int) -> bytes:
+    """What remains of a body that comes in pieces."""
+    fed(lifted.feed, body, size)
+    return lifted.finish()
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -102,8 +109,7 @@ def test_a_cut_or_broken_body_is_refused(parts: Parts, body: bytes, status: int)
     for size in (1, 5, 1000):
         lifted = Lifted(parts)
         with pytest.raises(Refused) as refused:
-            fed(lifted.feed, body, size)
-            lifted.finish()
+            read(lifted, body, size)
         assert refused.value.status == status
 
 

@@ -20,15 +20,15 @@ VIDEO = clip()
 def fetched(url: str, target: Path, *, near: bool = False, most: int = 10**6, time_s: float = 20.0) -> bytes:
     """The file behind a URL; `near` lets loopback stand for the public network."""
 
-    async def run() -> bytes:
+    async def run() -> None:
         fetcher = Fetcher(time_s=time_s, loopback_allowed=near)
         try:
             await fetcher.fetch("video_url", url, target, most=most)
         finally:
             await fetcher.aclose()
-        return target.read_bytes()
 
-    return asyncio.run(run())
+    asyncio.run(run())
+    return target.read_bytes()
 
 
 def refusal(url: str, target: Path, **how: Any) -> str:

@@ -1,4 +1,4 @@
-"""The page at `/` in a real browser: dropped, watched, compared; and what a page of another site can do, which is nothing."""
+"""The page at `/` in a real browser: dropped, watched, compared; and what a page of another site can do: nothing."""
 
 import asyncio
 import http.server
@@ -35,7 +35,7 @@ def server(tmp_path: Path) -> Iterator[Running]:
 
 def pixels(png: bytes) -> NDArray[np.uint8]:
     """A PNG as HxWx3."""
-    with av.open(io.BytesIO(png), format="png_pipe") as image:
+    with av.open(io.BytesIO(png), "r", format="png_pipe") as image:
         return next(image.decode(video=0)).to_ndarray(format="rgb24").astype(np.uint8)
 
 
@@ -109,7 +109,7 @@ def redness(picture: NDArray[np.uint8]) -> float:
 
 
 def pixels_of(clip: Path) -> NDArray[np.uint8]:
-    with av.open(str(clip)) as container:
+    with av.open(str(clip), "r") as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(np.uint8)
 
 
@@ -215,7 +215,9 @@ def test_a_page_of_another_site_can_neither_ask_nor_read_nor_show(server: Runnin
         new Promise(done => {{ const f = document.createElement("script"); f.src = "{server.url}/page/page.js";
           f.onload = () => done("ran"); f.onerror = () => done("blocked"); document.head.append(f); }}),
       ]);
-      const frame = document.createElement("iframe"); frame.src = "{server.url}/"; document.documentElement.append(frame);
+      const frame = document.createElement("iframe");
+      frame.src = "{server.url}/";
+      document.documentElement.append(frame);
     """
 
     async def victim(url: str) -> list[object]:

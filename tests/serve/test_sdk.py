@@ -1,4 +1,4 @@
-"""The vendor's own SDK, unchanged but for its base URLs, against the service: results, bytes, and each class of error."""
+"""The vendor's own SDK, only its base URLs changed, against the service: results, bytes, and each class of error."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -185,9 +185,8 @@ def test_406_a_value_and_a_content_type(sdk: SegmindClient, clip_url: str) -> No
 
 
 def test_413_a_file_that_is_too_large(tmp_path: Path, point: Point) -> None:
-    with service(tmp_path / "data", limits=Limits(clip_bytes=100)) as small:
-        with pytest.raises(SegmindError) as error:
-            point(small).files.upload(write_clip(tmp_path / "a.mp4"))
+    with service(tmp_path / "data", limits=Limits(clip_bytes=100)) as small, pytest.raises(SegmindError) as error:
+        point(small).files.upload(write_clip(tmp_path / "a.mp4"))
 
     assert error.value.status == 413
 
@@ -226,8 +225,7 @@ def test_500_where_the_service_itself_failed(tmp_path: Path, point: Point) -> No
 
 
 def test_507_where_the_files_take_all_room(tmp_path: Path, point: Point) -> None:
-    with service(tmp_path / "data", limits=Limits(data_bytes=1000)) as tight:
-        with pytest.raises(SegmindError) as error:
-            point(tight).files.upload(write_clip(tmp_path / "a.mp4"))
+    with service(tmp_path / "data", limits=Limits(data_bytes=1000)) as tight, pytest.raises(SegmindError) as error:
+        point(tight).files.upload(write_clip(tmp_path / "a.mp4"))
 
     assert error.value.status == 507
