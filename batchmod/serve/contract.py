@@ -16,6 +16,7 @@ from batchmod.serve.settings import Limits
 SLUG: Final = "modify-video"
 MODES: Final = tuple(f"{family}_{level}" for family in ("adhere", "flex", "reimagine") for level in (1, 2, 3))
 DEFAULT_MODE: Final = "adhere_1"
+_DEEPER: Final = 50
 MEDIA: Final = ("video_url", "first_frame_url")
 
 CREDITS: Final = 1_000_000.0
@@ -49,13 +50,24 @@ class Asked:
 
 
 def decoded(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body; Refused (400) where it is none."""
+    """The JSON object of a body; Refused (400) where it is none, or could not be written down again as it is.
+
+    Such are NaN, half a character (a lone surrogate), and lists in lists without end.
+    """
     try:
         value = json.loads(body)
+        json.dumps(_wrapped(value), ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise Refused(400, "Malformed request: the body is not valid JSON") from None
     if not isinstance(value, dict):
         raise Refused(400, "Malformed request: the body must be a JSON object")
+    return value
+
+
+def _wrapped(value: Any) -> Any:
+    """The value as deep as it will stand in an answer, and deeper."""
+    for _ in range(_DEEPER):
+        value = [value]
     return value
 
 

@@ -27,8 +27,9 @@ _OPTIONS_OF_OTHERS = {
     *("--port", "--fault", "--seconds"),
     *("--jobs", "--kills", "--seed", "--uploads"),
     *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
+    "--exclude-editable",
 }
-"""Those of the stand-in for Segmind, and of the benchmarks."""
+"""Those of the stand-in for Segmind, of the benchmarks, and of pip."""
 _SLUG = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
 
