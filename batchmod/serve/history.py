@@ -46,7 +46,7 @@ def asked(query: Mapping[str, str], *, now: float) -> Page:
     first, last = _window(query, datetime.fromtimestamp(now, UTC).date())
     state = query.get("status")
     if state is not None and state not in _STATES:
-        raise Refused(400, f"status must be one of {', '.join(_STATES)}")
+        raise Refused(400, "status must be COMPLETED, FAILED or PENDING")
     by, order = query.get("sort_by", _SORTABLE[0]), query.get("sort_order", "desc")
     if by not in _SORTABLE or order not in ("asc", "desc"):
         raise Refused(400, f"sort_by is one of {', '.join(_SORTABLE)}; sort_order is asc or desc")

@@ -1,7 +1,6 @@
 """Our service and the stand-in for Segmind were written apart from one contract: they answer alike."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -104,7 +103,7 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 INPUTS = st.fixed_dictionaries(
-    {}, optional={name: VALUES for name in ("video_url", "first_frame_url", "mode", "prompt", "data_urls", "x")}
+    {}, optional=dict.fromkeys(("video_url", "first_frame_url", "mode", "prompt", "data_urls", "x"), VALUES)
 )
 
 

@@ -113,6 +113,27 @@ def pixels_of(clip: Path) -> NDArray[np.uint8]:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(np.uint8)
 
 
+def test_the_clips_own_first_frame_can_be_saved_for_editing(server: Running, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a clip.mp4", CLIP)
+    target = tmp_path / "downloads"
+
+    async def person() -> None:
+        async with browser.page(tmp_path / "profile") as page:
+            await page.go(server.url)
+            await page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(target))
+            await page.drop("#clip-drop", clip)
+            await page.click("#save-frame")
+            async with asyncio.timeout(30):
+                while not list(target.glob("*.png")):  # noqa: ASYNC110 - the browser writes it
+                    await asyncio.sleep(0.1)
+
+    asyncio.run(person())
+    saved, first = pixels((target / "a clip.png").read_bytes()), pixels_of(clip)[0]
+
+    assert saved.shape == first.shape
+    assert np.abs(saved.astype(int) - first).mean() < 6
+
+
 def test_the_wipe_moves_by_its_slider_too_and_a_failure_is_shown_in_words(server: Running, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4")
 

@@ -41,8 +41,11 @@ document.addEventListener("drop", (event) => {
 at("save-frame").addEventListener("click", () => {
   const clip = document.createElement("video");
   clip.muted = true;
+  clip.preload = "auto";
   clip.src = before.src;
-  clip.addEventListener("loadeddata", () => {
+  // loaded is not drawn yet: only a seek leaves a frame that a canvas can take
+  clip.addEventListener("loadeddata", () => { clip.currentTime = 0; }, { once: true });
+  clip.addEventListener("seeked", () => {
     const canvas = document.createElement("canvas");
     canvas.width = clip.videoWidth;
     canvas.height = clip.videoHeight;
