@@ -128,6 +128,12 @@ class Started:
         self.process.kill()
         self.process.wait()
 
+    def press_ctrl_c(self) -> tuple[int, str]:
+        """The exit code and what was said, after what a terminal does: every process of the group is told."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        _, said = self.process.communicate(timeout=60)
+        return self.process.returncode, said
+
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """The exit code and what was said, after a signal."""
         self.process.send_signal(number)
@@ -141,7 +147,13 @@ def started(data: Path, *argv: str, environ: Mapping[str, str] | None = None) ->
     command = [sys.executable, "-m", "batchmod", "serve", "--port", "0", "--data", str(data), *argv]
     environment = bare_environment() | dict(environ or {})
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=data.parent
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=data.parent,
+        start_new_session=True,
     )
     try:
         assert process.stdout is not None

@@ -111,6 +111,20 @@ def test_a_signal_ends_it_cleanly_and_what_is_left_goes_on(tmp_path: Path, numbe
     assert {job.beginnings for job in left} == {0}
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.3, 1.0])
+def test_ctrl_c_in_a_terminal_ends_it_without_a_trace_whatever_the_workers_are_doing(
+    tmp_path: Path, after_s: float
+) -> None:
+    with started(tmp_path / "data", "--workers", "2") as server:
+        submitted(server, clip(**LONG))
+        submitted(server, clip(**LONG))
+        threading.Event().wait(after_s)
+        code, said = server.press_ctrl_c()
+
+    assert code == 130
+    assert said == "\nSIGINT: the service has ended; 2 requests will go on when it is started again.\n"
+
+
 def post_v1(server: Started, inputs: dict[str, Any]) -> httpx.Response:
     return httpx.post(f"{server.url}/v1/modify-video", json=inputs, trust_env=False, timeout=120)
 
