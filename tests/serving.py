@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,9 +142,11 @@ class Started:
 
 
 @contextmanager
-def started(data: Path, *argv: str, environ: Mapping[str, str] | None = None) -> Iterator[Started]:
-    """`batchmod serve` as a user starts it, on a free port."""
-    command = [sys.executable, "-m", "batchmod", "serve", "--port", "0", "--data", str(data), *argv]
+def started(
+    data: Path, *argv: str, environ: Mapping[str, str] | None = None, under: Sequence[str] = ()
+) -> Iterator[Started]:
+    """`batchmod serve` as a user starts it, on a free port; `under` goes before it."""
+    command = [*under, sys.executable, "-m", "batchmod", "serve", "--port", "0", "--data", str(data), *argv]
     environment = bare_environment() | dict(environ or {})
     process = subprocess.Popen(
         command,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ _CLIPS: Final = 2
 """So many files of a clip's size one body may hold."""
 _PATIENCE_S: Final = 20.0
 """How long what a refused client still sends is read and thrown away, so that it gets to hear why."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _JSON: Final = "application/json"
 _FORM: Final = "multipart/form-data"
 
@@ -93,7 +95,13 @@ def application(service: Service) -> Starlette:
     app = Starlette(
         routes=Api(service).routes(),
         middleware=[Middleware(Guard, service=service)],
-        exception_handlers={Refused: _on_refusal, HTTPException: _on_http, 500: _on_bug, ClientDisconnect: _on_gone},
+        exception_handlers={
+            Refused: _on_refusal,
+            HTTPException: _on_http,
+            ClientDisconnect: _on_gone,
+            OSError: _on_disk,
+            500: _on_bug,
+        },
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # a submit follows no redirect
@@ -325,6 +333,13 @@ async def _on_http(request: Request, error: Exception) -> Response:
         return HTMLResponse(contract.WRONG_VERB, status_code=405, headers=dict(error.headers or {}))
     text = "Not found" if error.status_code == 404 else error.detail  # noqa: PLR2004 - as the contract says it
     return _refused(request, Refused(error.status_code, text))
+
+
+async def _on_disk(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    if error.errno not in _FULL:
+        raise error
+    return _refused(request, Refused(507, "The service has no room left on its disk"))
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server prints the error

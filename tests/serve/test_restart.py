@@ -168,6 +168,21 @@ def test_a_clip_that_ended_the_service_three_times_is_not_tried_again(tmp_path: 
     assert body["error"] == "The service ended 3 times while it worked on this clip"
 
 
+def test_on_a_full_disk_an_upload_is_refused_and_the_service_goes_on(tmp_path: Path) -> None:
+    """No file may grow beyond 512 kB, as on a disk that has no more."""
+    with started(tmp_path / "data", under=("sh", "-c", 'ulimit -f 1000; exec "$@"', "sh")) as server:
+        body = {"data_urls": [data_url(clip() + bytes(2_000_000))]}
+        answer = httpx.post(f"{server.url}/upload-asset", json=body, trust_env=False, timeout=60)
+        after = ask(server, "POST", "/upload-asset", json={"data_urls": [data_url(clip())]})
+        left = list((tmp_path / "data" / "incoming").iterdir())
+        _, said = server.stop()
+
+    assert (answer.status_code, answer.json()) == (507, {"error": "The service has no room left on its disk"})
+    assert len(after["urls"]) == 1
+    assert left == []
+    assert "Traceback" not in said
+
+
 # --- a service that does not begin ---
 
 
