@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(INSTALL) -e '.[local,dev]'
+	$(INSTALL) -e '.[all,dev]'
 	@touch $@
 
 demo: $(VENV)/.installed

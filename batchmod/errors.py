@@ -8,7 +8,8 @@
     │   ├── MissingExtra            2  missing_extra  an optional part is not installed
     │   ├── RecordRefused           2  record_refused foreign, newer, lost or broken record
     │   │   └── RecordOnNetwork     2  record_on_network
-    │   └── OtherManifest           2  other_manifest the folder belongs to another manifest
+    │   ├── OtherManifest           2  other_manifest the folder belongs to another manifest
+    │   └── PortInUse               2  port_in_use    `serve` cannot listen where another program does
     ├── StoppedEarly                3  (its own)      resumable; the slug says why
     ├── FolderInUse                 4  folder_in_use
     └── MediaError                  1  (its own)      a clip or picture that cannot be used
@@ -136,6 +137,12 @@ class OtherManifest(UsageError):
     """The output folder belongs to a manifest of another name."""
 
     slug = "other_manifest"
+
+
+class PortInUse(UsageError):
+    """Another program listens on the port that the service was to have."""
+
+    slug = "port_in_use"
 
 
 class StoppedEarly(BatchmodError):

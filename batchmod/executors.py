@@ -45,7 +45,7 @@ class Processes:
                 self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop,)
             )
         pool = self._pool
-        with _without(self._drop):  # the workers start here, and keep the environment they start with
+        with _without(self._drop), _deaf():  # the workers start here, and keep what they start with
             running = asyncio.get_running_loop().run_in_executor(pool, function, *values)
         try:
             return await running
@@ -73,6 +73,22 @@ def _without(names: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         os.environ.update(kept)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ctrl-C reaches nobody who starts while the block lasts: what is blocked is inherited.
+
+    A worker says itself that it ignores it, but only after its first second, and a terminal tells them all.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def cores() -> int:

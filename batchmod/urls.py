@@ -21,6 +21,12 @@ _AZURE_SAS: Final = frozenset(
 
 _UNFIT: Final = re.compile(r"[\x00-\x20\\\x7f]")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_SPECIAL: Final = (
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv4Network("192.88.99.0/24"),
+    ipaddress.IPv6Network("3fff::/20"),
+)
+"""Not public by the registries of IANA, though `ipaddress` takes them, or some of them, for it."""
 
 
 def origin_of(url: str) -> str:
@@ -37,9 +43,11 @@ def without_query(url: str) -> str:
     """The URL for messages: no query, no fragment, no user or password; never raises."""
     try:
         parts = urlsplit(url)
-        return f"{origin_of(url)}{parts.path}" if parts.hostname else url.partition("?")[0].partition("#")[0]
+        host = parts.hostname
+        origin = origin_of(url) if host and parts.scheme else f"//{_bracketed(host or '')}"
     except ValueError:
         return "an unreadable URL"
+    return f"{origin}{parts.path}" if host else url.partition("?")[0].partition("#")[0]
 
 
 def cut(value: str) -> str:
@@ -135,6 +143,8 @@ def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
             return False
         if ip.is_site_local:
             return False
+    if any(ip in network for network in _SPECIAL):
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 

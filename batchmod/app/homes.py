@@ -14,18 +14,24 @@ _NOWHERE = (
 
 
 def index_file(environ: Mapping[str, str]) -> Path:
-    """The per-user index of paid work: below BATCHMOD_HOME, else where the system keeps a user's data.
+    """The per-user index of paid work, in our own data folder.
 
-    Raises UsageError where there is no such place: in the current folder the next run would not find it.
+    Raises UsageError where there is none: in the current folder the next run would not find it.
     """
+    return data_folder(environ) / index.FILE_NAME
+
+
+def data_folder(environ: Mapping[str, str]) -> Path:
+    """Our own data folder: BATCHMOD_HOME, else where the system keeps a user's data. Raises UsageError without one."""
     own = environ.get("BATCHMOD_HOME")
     if own:
-        return Path(own).absolute() / index.FILE_NAME
-    base = _named(environ, "XDG_DATA_HOME", "LOCALAPPDATA")
-    home = _home(environ)
-    if base is None and home is None:
+        return Path(own).absolute()
+    base, home = _named(environ, "XDG_DATA_HOME", "LOCALAPPDATA"), _home(environ)
+    if base is not None:
+        return base / "batchmod"
+    if home is None:
         raise UsageError(_NOWHERE)
-    return (base or (home or Path()) / ".local" / "share") / "batchmod" / index.FILE_NAME
+    return home / ".local" / "share" / "batchmod"
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path | None:

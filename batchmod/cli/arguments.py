@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
     _add(commands, "report", "write results.csv and report.html anew", _path)
+    _add_serve(commands)
     _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
     looks.add_argument("--sheet", metavar="FILE.png", help="draw them all into a picture")
@@ -89,6 +90,19 @@ def _add_rescue(commands: Any) -> None:
     rescue.add_argument("--polls-per-minute", type=_rate, metavar="N")
     rescue.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
     rescue.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
+
+
+def _add_serve(commands: Any) -> None:
+    text = "an HTTP service that speaks Segmind's modify-video contract, done by the embedded engine"
+    serve = _add(commands, "serve", text)
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen; not this machine alone: a key is needed")
+    serve.add_argument("--port", type=_port, default=8700, metavar="N", help="0: any that is free")
+    serve.add_argument("--data", metavar="DIR", help="where queue and files are kept, on a local disk")
+    serve.add_argument(
+        "--max-data-gb", type=_gigabytes, default=20.0, metavar="X", help="how much room the files may take"
+    )
+    serve.add_argument("--workers", type=_positive, metavar="N", help="clips side by side; one for each core")
+    serve.add_argument("--public-url", metavar="URL", help="where clients reach it through a proxy, or by a name")
 
 
 def _manifests(command: argparse.ArgumentParser) -> None:
@@ -199,6 +213,20 @@ def _delimiter(text: str) -> str:
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1 << 16:
+        raise argparse.ArgumentTypeError("must be 0 to 65535")
+    return value
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 1 <= value < 1_000_000:  # noqa: PLR2004 - less has no room for a clip and its output
         raise argparse.ArgumentTypeError("must be 1 or more")
     return value
 

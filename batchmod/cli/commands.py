@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from batchmod.cli import about, look, rescue, run
+from batchmod.cli import about, look, rescue, run, serving
 from batchmod.cli.loading import Environ
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
@@ -15,6 +15,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "resolve": look.resolve,
     "rescue": rescue.rescue,
     "report": look.report,
+    "serve": serving.run,
     "providers": about.list_providers,
     "looks": about.list_looks,
     "schema": about.schema,

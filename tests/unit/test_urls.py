@@ -140,7 +140,7 @@ def test_a_request_url_may_have_a_query() -> None:
 
 PRIVATE = [
     *["0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.1.1"],
-    *["192.0.0.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"],
+    *["192.0.0.1", "192.0.0.8", "192.88.99.1", "3fff::1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"],
     *["::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fec0::1", "ff02::1", "2001:db8::1"],
     *["::ffff:127.0.0.1", "::ffff:8.8.8.8", "2002:7f00:1::", "2002:a00:1::", "64:ff9b::7f00:1", "64:ff9b::a00:1"],
 ]
@@ -208,3 +208,10 @@ def test_a_loopback_hop_is_for_those_who_may() -> None:
 )
 def test_this_machine_has_few_names(host: str, loopback: bool) -> None:  # noqa: FBT001
     assert is_loopback_host(host) == loopback
+
+
+@pytest.mark.parametrize("url", ["//user:secret@example.com/a.mp4?sig=secret", "//[::1]/a.mp4#secret"])
+def test_a_url_without_a_scheme_is_shown_and_refused_like_any_other(url: str) -> None:
+    assert "secret" not in without_query(url)
+    assert without_query(url).endswith("/a.mp4")
+    assert check_request_url(url) is not None
