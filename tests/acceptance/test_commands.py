@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from batchmod.providers import NAMES
 from tests.servers.clips import Clip
 from tests.servers.segmind import SegmindStandIn
 from tests.servers.sockets import free_port
@@ -124,7 +125,7 @@ def test_providers_are_shown_with_their_terms_and_without_keys() -> None:
     assert shown.code == 0
     assert all(text in shown.out for text in ("SEGMIND_API_KEY (set)", "SEGMIND_BASE_URL", "7 days", "a public URL"))
     assert "SG_secret" not in shown.out
-    assert {item["name"]: item["key_set"] for item in as_json} == {"segmind": False, "local": False}
+    assert {item["name"]: item["key_set"] for item in as_json} == dict.fromkeys(NAMES, False)
 
 
 @pytest.mark.parametrize("name", ["manifest", "row", "results"])
