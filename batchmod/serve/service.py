@@ -1,6 +1,5 @@
 """What the endpoints ask for, whichever form they were asked in."""
 
-import asyncio
 import re
 import uuid
 from collections.abc import Mapping
@@ -132,7 +131,7 @@ class Service:
         """Remove what has had its time, once a minute."""
         while True:
             self.store.sweep(at=clock.now())
-            await asyncio.sleep(_SWEEP_S)
+            await clock.sleep(_SWEEP_S)
 
 
 def url_of(file: File, base: str) -> str:

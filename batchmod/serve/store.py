@@ -159,8 +159,9 @@ class Store:
         self._queue.forget(expired_by=at, ended_before=at - self._limits.record_s)
         known = self._queue.names()
         for path in self._files.iterdir():
-            if path.name not in known and path.stat().st_mtime < at - self._limits.stall_s:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next sweep takes what this one could not
+                if path.name not in known and path.stat().st_mtime < at - self._limits.stall_s:
+                    path.unlink()
 
     def tidy(self) -> None:
         """Once, before anybody comes in: remove what a killed service has left half done."""

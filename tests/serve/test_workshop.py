@@ -138,7 +138,7 @@ def test_a_prompt_without_a_look_names_what_there_is(server: Running) -> None:
 
 def test_progress_is_told_while_a_clip_is_worked_on(tmp_path: Path) -> None:
     with service(tmp_path / "data", workers=1) as server:
-        request_id = server.submit(video_url=server.upload(clip(width=160, height=120, frames=50)), prompt=LOOK)
+        request_id = server.submit(video_url=server.upload(clip(width=160, height=120, frames=100)), prompt=LOOK)
         waiting = server.submit(video_url=server.upload(clip()), prompt=LOOK)
         seen = []
         while (body := server.ask("GET", f"/v2/requests/{request_id}/status").json())["status"] != "COMPLETED":
@@ -176,7 +176,7 @@ def test_a_worker_that_is_killed_takes_no_other_along_and_its_clip_is_tried_agai
     with service(tmp_path / "data", workers=2) as server:
         others = set(workers())
         first, second = (
-            server.submit(video_url=server.upload(clip(width=160, height=120, frames=50)), prompt=LOOK) for _ in "ab"
+            server.submit(video_url=server.upload(clip(width=160, height=120, frames=100)), prompt=LOOK) for _ in "ab"
         )
         at_work(server, first)
         at_work(server, second)
@@ -194,7 +194,7 @@ def test_a_worker_that_is_killed_takes_no_other_along_and_its_clip_is_tried_agai
 
 def test_a_clip_that_kills_its_worker_each_time_fails_in_the_end(tmp_path: Path) -> None:
     with service(tmp_path / "data", workers=1) as server:
-        request_id = server.submit(video_url=server.upload(clip(width=160, height=120, frames=50)), prompt=LOOK)
+        request_id = server.submit(video_url=server.upload(clip(width=160, height=120, frames=100)), prompt=LOOK)
         for _ in range(3):
             at_work(server, request_id)
             hand = server.service.workshop._hands[0]._pool
