@@ -2,14 +2,17 @@
 
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from batchmod import media
 from batchmod.serve import Limits
 from tests.servers.clips import Clip
 from tests.serving import Running, children_of, clip, service
@@ -31,6 +34,16 @@ def failure(running: Running, **inputs: Any) -> str:
     assert body["status"] == "FAILED", body
     assert not running.service.store.bench(body["request_id"]).exists()
     return str(body["error"])
+
+
+def long_job(running: Running) -> str:
+    """A job that takes some seconds: a first frame, carried through a hundred others."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "frame.png"
+        media.write_png(picture, np.full((120, 160, 3), (200, 30, 30), np.uint8))
+        frame = running.upload(picture.read_bytes(), "image/png")
+    video = running.upload(clip(width=160, height=120, frames=100))
+    return running.submit(video_url=video, first_frame_url=frame, mode="flex_1")
 
 
 def test_a_clip_is_modified_and_can_be_fetched_without_a_key(server: Running, tmp_path: Path) -> None:
@@ -138,7 +151,7 @@ def test_a_prompt_without_a_look_names_what_there_is(server: Running) -> None:
 
 def test_progress_is_told_while_a_clip_is_worked_on(tmp_path: Path) -> None:
     with service(tmp_path / "data", workers=1) as server:
-        request_id = server.submit(video_url=server.upload(clip(width=160, height=120, frames=100)), prompt=LOOK)
+        request_id = long_job(server)
         waiting = server.submit(video_url=server.upload(clip()), prompt=LOOK)
         seen = []
         while (body := server.ask("GET", f"/v2/requests/{request_id}/status").json())["status"] != "COMPLETED":
@@ -175,9 +188,7 @@ def at_work(running: Running, request_id: str) -> list[int]:
 def test_a_worker_that_is_killed_takes_no_other_along_and_its_clip_is_tried_again(tmp_path: Path) -> None:
     with service(tmp_path / "data", workers=2) as server:
         others = set(workers())
-        first, second = (
-            server.submit(video_url=server.upload(clip(width=160, height=120, frames=100)), prompt=LOOK) for _ in "ab"
-        )
+        first, second = long_job(server), long_job(server)
         at_work(server, first)
         at_work(server, second)
         hand = server.service.workshop._hands[0]._pool
@@ -194,7 +205,7 @@ def test_a_worker_that_is_killed_takes_no_other_along_and_its_clip_is_tried_agai
 
 def test_a_clip_that_kills_its_worker_each_time_fails_in_the_end(tmp_path: Path) -> None:
     with service(tmp_path / "data", workers=1) as server:
-        request_id = server.submit(video_url=server.upload(clip(width=160, height=120, frames=100)), prompt=LOOK)
+        request_id = long_job(server)
         for _ in range(3):
             at_work(server, request_id)
             hand = server.service.workshop._hands[0]._pool
