@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from batchmod.providers import NAMES
 from tests.servers.clips import Clip
 from tests.servers.segmind import SegmindStandIn
+from tests.servers.sockets import free_port
 from tests.support import (
     PACE,
     Ran,
@@ -116,13 +118,14 @@ def test_status_of_a_folder_without_a_record_says_so(tmp_path: Path) -> None:
 
 
 def test_providers_are_shown_with_their_terms_and_without_keys() -> None:
-    shown = call("providers", environ={"SEGMIND_API_KEY": "SG_secret"})
+    nobody_there = f"http://127.0.0.1:{free_port()}"
+    shown = call("providers", environ={"SEGMIND_API_KEY": "SG_secret", "SEGMIND_BASE_URL": nobody_there})
     as_json = json.loads(call("providers", "--json", environ={}).out)
 
     assert shown.code == 0
-    assert all(text in shown.out for text in ("SEGMIND_API_KEY (set)", "SEGMIND_BASE_URL", "7 days", "public upload"))
+    assert all(text in shown.out for text in ("SEGMIND_API_KEY (set)", "SEGMIND_BASE_URL", "7 days", "a public URL"))
     assert "SG_secret" not in shown.out
-    assert {item["name"]: item["key_set"] for item in as_json} == {"segmind": False, "local": False}
+    assert {item["name"]: item["key_set"] for item in as_json} == dict.fromkeys(NAMES, False)
 
 
 @pytest.mark.parametrize("name", ["manifest", "row", "results"])
