@@ -2,7 +2,9 @@
 
 import fnmatch
 import functools
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,23 @@ def load(name: Path | str, options: Options, services: Services) -> Loaded:
 
     `name`: a path, `-` for standard input, or the https:// address of a published sheet.
     """
+    with _collector_at_rest():
+        return _load(name, options, services)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Without the search for cycles: a long sheet becomes millions of values, and none of them is in one."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _load(name: Path | str, options: Options, services: Services) -> Loaded:
     document = sources.read_document(name, kind=options.kind)
     path = document.anchor
     reading = read(document, options, services.environ)

@@ -11,6 +11,7 @@ from batchmod.rows import decoding, tables, workbooks
 
 HEADER: Final = "batchmod: problems"
 _RED: Final = "FFF4CCCC"
+_WIDTH: Final = 80
 
 
 def noted(problems: Iterable[Problem]) -> dict[int, str]:
@@ -77,6 +78,7 @@ def workbook(data: bytes, *, sheet: str | None, problems: Iterable[Problem]) -> 
     whole = "; ".join(each for each in (HEADER, said.pop(0, None), said.pop(header, None)) if each)
     for line, words in {header: whole, **said}.items():
         found.cell(line, at).value = words
+    found.column_dimensions[tables.letters(at - 1)].width = _WIDTH
     _paint(found, problems)
     stream = io.BytesIO()
     book.save(stream)

@@ -4,6 +4,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from batchmod.errors import Place, Problem
@@ -26,6 +27,9 @@ _CANDIDATES: Final = (
 _FAR: Final = frozenset(_CANDIDATES[3:])
 _ENOUGH: Final = 4
 """How many letters of a script must be there before one believes that it is one."""
+_BETWEEN: Final = re.compile(rb"[,;\t\r\n\"]+")
+_CELLS: Final = 3000
+"""How many different cells are looked at: a file of more is in the encoding of these."""
 _MANY_NULS: Final = 0.3
 _SAMPLE: Final = 4096
 
@@ -93,7 +97,9 @@ def _silent_utf16(data: bytes) -> str | None:
 
 
 def _legacy(data: bytes, file: str, first: int) -> Decoded | Problem:
-    readings = {name: text for name in _CANDIDATES if (text := _sensible(data, name)) is not None}
+    strange = dict.fromkeys(cell for cell in _BETWEEN.split(data) if not cell.isascii())
+    cells = b"\n".join(islice(strange, _CELLS))
+    readings = {name: text for name in _CANDIDATES if (text := _sensible(data, cells, name)) is not None}
     place = Place(file=file, line=data.count(b"\n", 0, first) + 1)
     message = f"not UTF-8: the byte 0x{data[first]:02X} stands here"
     if not readings:
@@ -102,7 +108,7 @@ def _legacy(data: bytes, file: str, first: int) -> Decoded | Problem:
     name, text = next(iter(readings.items()))
     others = {other: another for other, another in readings.items() if another != text}
     if name != _CANDIDATES[0]:
-        others = {**_mixtures(data, text), **others}
+        others = {**_mixtures(data, cells, text), **others}
     sure = name not in _FAR or sum(not each.isascii() for each in text) >= _ENOUGH
     if (not others and sure) or is_windows_english(text):
         return Decoded(text=text, encoding=name)
@@ -112,26 +118,19 @@ def _legacy(data: bytes, file: str, first: int) -> Decoded | Problem:
     return Problem(place=place, message=f"this is not UTF-8, and may be {words}", hint=hint)
 
 
-def _mixtures(data: bytes, text: str) -> dict[str, str]:
+def _mixtures(data: bytes, cells: bytes, text: str) -> dict[str, str]:
     """The other readings in which languages of the West are mixed: likelier than a far language by itself."""
-    found = {}
-    for name in _CANDIDATES[:3]:
-        try:
-            another = data.decode(name)
-        except UnicodeDecodeError:
-            continue
-        if another != text and is_sensible(another, name, one_language=False):
-            found[name] = another
-    return found
+    found = {name: _sensible(data, cells, name, one_language=False) for name in _CANDIDATES[:3]}
+    return {name: another for name, another in found.items() if another is not None and another != text}
 
 
-def _sensible(data: bytes, name: str) -> str | None:
-    """The text, where this encoding makes words of it."""
+def _sensible(data: bytes, cells: bytes, name: str, *, one_language: bool = True) -> str | None:
+    """The text, where this encoding makes words of it, of which `cells` are those in question."""
     try:
-        text = data.decode(name)
+        sensible = is_sensible(cells.decode(name), name, one_language=one_language)
+        return data.decode(name) if sensible else None
     except UnicodeDecodeError:
         return None
-    return text if is_sensible(text, name) else None
 
 
 def _where_they_differ(file: str, readings: dict[str, str]) -> tuple[Place, dict[str, str]]:
