@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -177,7 +178,7 @@ class Hosted:
         return Fetched(ok=got.ok, problem=got.problem, retry=got.retry, gone=got.gone)
 
     async def history(self, *, since: float, now: float) -> Walk | None:
-        """Walk the history newest first until its end or a row older than `since`."""
+        """Walk the history until its end or, where it is seen to be newest first, a row older than `since`."""
         if self._endpoints.history is None:
             return None
         rows: list[HistoryRow] = []
@@ -200,7 +201,8 @@ class Hosted:
                 if not new:
                     problem = "the history cannot be read: it gives the same page again"
                     return Walk(rows=tuple(rows), complete=False, problem=problem)
-                if any(row.at is not None and row.at < since - skew for row in found):
+                past = any(row.at is not None and row.at < since - skew for row in found)
+                if past and page > 1 and _newest_first(rows):
                     return Walk(rows=tuple(rows), complete=True, skew_s=skew)
             else:
                 problem = "the history cannot be read: it has no end"
@@ -229,3 +231,9 @@ def _file_in(value: Any) -> FileAsDataUrl | None:
     if isinstance(value, list):
         return next((leaf for item in value if (leaf := _file_in(item)) is not None), None)
     return None
+
+
+def _newest_first(rows: Sequence[HistoryRow]) -> bool:
+    """Whether a walk came in that order, across its pages too: only then what follows an old row is older."""
+    stamps = [row.at for row in rows if row.at is not None]
+    return all(earlier <= later for later, earlier in pairwise(stamps)) and stamps[-1] < stamps[0]
