@@ -359,6 +359,8 @@ class ProviderFacts:
     output_life_s: float | None = None
     reminted: bool = False
     """Whether asking again gives a fresh link to an output whose link has expired."""
+    body_fields: frozenset[str] = frozenset({"video_url", "first_frame_url", "mode", "prompt"})
+    """The fields of a request's body by which two requests differ, as its history lists them."""
     privacy: str = "nothing leaves this machine"
     contract: str = ""
     """Where the contract was read."""

@@ -224,6 +224,17 @@ class Reader:
         row = self._db.execute(query, (work_id,)).fetchone()
         return None if row is None else attempt_of(row)
 
+    def unanswered_attempts(self, provider: str, origin: str) -> tuple[Attempt, ...]:
+        """The last attempt of every work that is in the air or uncertain, and that has no request id."""
+        query = (
+            "SELECT max(a.attempt_id), a.work_id, a.provider, a.origin, a.body, a.sent_at, a.seen_dead_at, "
+            "a.request_id, a.account "
+            "FROM attempt a JOIN work w USING (work_id) "
+            "WHERE w.status IN ('submitting', 'uncertain') AND a.provider = ? AND a.origin = ? GROUP BY a.work_id"
+        )
+        found = (attempt_of(row) for row in self._db.execute(query, (provider, origin)))
+        return tuple(attempt for attempt in found if attempt.request_id is None)
+
     def knows_run(self, run_id: str) -> bool:
         """Whether this run was begun in this record."""
         return self._db.execute("SELECT 1 FROM run WHERE run_id = ?", (run_id,)).fetchone() is not None
