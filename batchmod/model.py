@@ -463,3 +463,5 @@ class Attempt:
     request_id: str | None = None
     account: str | None = None
     """A salted hash of the key it was sent with; None where that is not known."""
+    booked: bool = False
+    """Its request id was taken from a history or named by hand: it vouches for no history."""

@@ -14,6 +14,7 @@ from batchmod.app.matching import Choice, Pair
 from batchmod.app.options import Options
 from batchmod.app.running import Log, make_plan, opener, verifier
 from batchmod.checkpoint import Checkpoint
+from batchmod.checkpoint.values import BOOKED
 from batchmod.errors import StoppedEarly, UsageError
 from batchmod.model import Attempt, Event, HistoryRow, Job, Price, Status
 from batchmod.planning import Action, Item, Plan
@@ -238,13 +239,15 @@ class _Rescuer:
         job, row = pair.job, pair.row
         jobs = [item.job for item in plan.items if item.job.key == job.key and item.job.number not in self._loaded.held]
         doubted = self._doubted().get(job.key)
+        work_id: int | None
         if doubted is not None:
-            work_id = doubted.work_id
-            done = self._record.accept(work_id, doubted.attempt_id, request_id=row.request_id, state={})
+            attempt_id, request_id = doubted.attempt_id, row.request_id
+            done = self._record.accept(doubted.work_id, attempt_id, request_id=request_id, state={}, booked=True)
+            work_id = doubted.work_id if done else None
         else:
-            work_id = self._record.open_work(job, run_id=self._desk.settings.run_id).work_id
-            done = self._record.book(
-                work_id,
+            work_id = self._record.book(
+                job,
+                run_id=self._desk.settings.run_id,
                 body=row.inputs or {},
                 request_id=row.request_id,
                 at=row.at or clock.now(),
@@ -252,12 +255,12 @@ class _Rescuer:
                 jobs=jobs,
                 account=provider.account,
             )
-        if done:
-            self._desk.keep_claim(work_id)
-            how = "paid for elsewhere, found in the history"
-            work = self._record.work(work_id)
-            self._desk.tell("resolved", work, jobs, request_id=row.request_id, how=how)
-        return done
+        if work_id is None:
+            return False
+        self._desk.keep_claim(work_id)
+        how = f"{BOOKED}, found in the history"
+        self._desk.tell("resolved", self._record.work(work_id), jobs, request_id=row.request_id, how=how)
+        return True
 
     def _estimate(self, job: Job) -> float:
         """What the request may have cost, until the provider says it."""

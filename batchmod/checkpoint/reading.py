@@ -5,11 +5,12 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
 from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
-from batchmod.checkpoint.values import WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
+from batchmod.checkpoint.values import BOOKED, WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
 from batchmod.errors import RecordRefused, StoppedEarly
 from batchmod.model import Attempt, Delivery, Review, Work
 
@@ -254,13 +255,14 @@ class Reader:
         return found.fetchone() is not None
 
     def accepted_attempts(self, provider: str, origin: str) -> tuple[Attempt, ...]:
-        """Attempts whose request id we hold: they prove a history, and their rows are taken."""
+        """Attempts whose request id we hold: their rows are taken, and prove a history unless they were booked."""
         query = (
-            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account "
+            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account, note IS ? "
             "FROM attempt "
             "WHERE request_id IS NOT NULL AND provider = ? AND origin = ?"
         )
-        return tuple(attempt_of(row) for row in self._db.execute(query, (provider, origin)))
+        found = self._db.execute(query, (BOOKED, provider, origin))
+        return tuple(replace(attempt_of(row), booked=bool(row[9])) for row in found)
 
     def uploaded(self, provider: str, origin: str, sha256: str) -> str | None:
         """The URL a file already has at a provider."""

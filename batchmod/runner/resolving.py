@@ -77,9 +77,9 @@ def _verdicts(
 
 
 def _proofs(desk: Desk, provider: Provider) -> list[Attempt]:
-    """Requests of ours, sent with this very key, that we know were accepted."""
+    """Requests of ours, sent with this very key, that we know were accepted: not those booked from a history."""
     accepted = desk.record.accepted_attempts(provider.facts.name, provider.origin)
-    return [attempt for attempt in accepted if attempt.account == provider.account]
+    return [attempt for attempt in accepted if attempt.account == provider.account and not attempt.booked]
 
 
 def _careful(verdict: reconcile.Verdict) -> reconcile.Verdict:
