@@ -130,7 +130,7 @@ class Evidence:
                         "started_at": traces.seconds(event.get("at")) or self.now,
                     }
                     self.runs.setdefault(str(event.get("run_id")), started)
-                    names = ("folder_id", "manifest_name", "manifest_file")
+                    names = ("folder_id", "account_salt", "manifest_name", "manifest_file")
                     self.facts |= {name: str(event[name]) for name in names if event.get(name)}
                 case "run_ended" if str(event.get("run_id")) in self.runs:
                     ended = {"ended_at": traces.seconds(event.get("at")), "exit_code": event.get("exit_code")}
