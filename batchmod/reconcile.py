@@ -181,9 +181,10 @@ def readable(verdict: Verdict) -> bool:
     )
 
 
-def disputable(verdict: Verdict) -> bool:
-    """Whether the walk shows a row with the attempt's inputs: then it matters who else may own it."""
-    return isinstance(verdict, Found) or (isinstance(verdict, StillOpen) and verdict.reason == SAME_INPUTS)
+def candidates(attempts: Sequence[Attempt], walk: Walk, contract: Collection[str]) -> frozenset[str]:
+    """The request ids of the rows that have the inputs of any of these attempts: whose else may they be?"""
+    fits = (row for row in walk.rows if any(same_inputs(each.body, row.inputs, contract=contract) for each in attempts))
+    return frozenset(row.request_id for row in fits)
 
 
 def window_start(attempt: Attempt, skew_s: float) -> float:

@@ -2,13 +2,13 @@
 
 import secrets
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from batchmod import clock, files, reconcile
 from batchmod.app import folder as folders
-from batchmod.app import matching, owning
+from batchmod.app import matching, others, owning
 from batchmod.app.loading import Loaded
 from batchmod.app.matching import Choice, Pair
 from batchmod.app.options import Options
@@ -94,6 +94,7 @@ async def rescue(
                 dice=secrets.SystemRandom().random,
                 claims=claims,
                 check_owner=owner.check,
+                elsewhere=others.holders(loaded.services, record, loaded.folder),
             )
             settings = Settings(
                 run_id=uuid.uuid4().hex[:12],
@@ -164,16 +165,29 @@ class _Rescuer:
             await provider.close()
             problem = walk.problem if walk is not None else f"{name} has no history"
             raise StoppedEarly(f"{problem}; nothing was booked", slug="history_unread")
+        rows = reconcile.deduplicated(walk.rows)
         held = {attempt.request_id for attempt in self._record.accepted_attempts(name, origin)}
-        rows = [row for row in reconcile.deduplicated(walk.rows) if row.request_id not in held]
+        rows = [row for row in rows if row.request_id not in held]
         items = [item for item in plan.items if (item.job.provider, item.job.origin) == (name, origin)]
         shelf = origin_of(self._loaded.services.endpoints(name).upload or origin)
-        return _Field(
+        field = _Field(
             provider=provider,
             items=tuple(item for item in items if self._is_open(item)),
             rows=tuple(row for row in rows if _lives(row, since)),
             uploaded=lambda sha256: self._record.uploaded(name, shelf, sha256),
         )
+        return replace(field, rows=tuple(self._nobody_elses(field)))
+
+    def _nobody_elses(self, field: _Field) -> Iterator[HistoryRow]:
+        """The rows that no other folder of this user holds, but for what is lost there: that may be fetched here."""
+        name, origin = field.provider.facts.name, field.provider.origin
+        told = self._desk.tools.elsewhere(name, origin, [row.request_id for row in field.rows])
+        held = {attempt.request_id for attempt in told}
+        lost = [item.job for item in field.items if item.action is Action.HOLD]
+        for row in field.rows:
+            fits = any(matching.differences(job, row, field.uploaded) == () for job in lost)
+            if row.request_id not in held or fits:
+                yield row
 
     def _is_open(self, item: Item) -> bool:
         """Whether a row lacks an output and nothing is under way for it, here or in another folder."""

@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -235,6 +235,15 @@ class Reader:
         )
         found = (attempt_of(row) for row in self._db.execute(query, (provider, origin)))
         return tuple(attempt for attempt in found if attempt.request_id is None)
+
+    def attempts_holding(self, provider: str, origin: str, request_ids: Iterable[str]) -> tuple[Attempt, ...]:
+        """The attempts that these request ids belong to, as far as they are held here."""
+        query = (
+            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account "
+            "FROM attempt WHERE provider = ? AND origin = ? AND request_id = ?"
+        )
+        found = (self._db.execute(query, (provider, origin, each)).fetchone() for each in request_ids)
+        return tuple(attempt_of(row) for row in found if row is not None)
 
     def knows_run(self, run_id: str) -> bool:
         """Whether this run was begun in this record."""

@@ -57,9 +57,11 @@ def _verdicts(
     desk: Desk, provider: Provider, own: Sequence[Attempt], walk: reconcile.Walk, *, now: float
 ) -> list[reconcile.Verdict]:
     """What a walk says, by the record as it is now: requests may have been answered while it was walked."""
-    name, origin = provider.facts.name, provider.origin
+    name, origin, contract = provider.facts.name, provider.origin, provider.facts.body_fields
     asked = {attempt.attempt_id for attempt in own}
     unanswered = desk.record.unanswered_attempts(name, origin)
+    others = _elsewhere(desk, own, reconcile.candidates(own, walk, contract))
+    rivals = [a for a in unanswered if a.attempt_id not in asked and a.account in (None, provider.account)]
     return reconcile.resolve(
         own,
         walk=walk,
@@ -68,12 +70,24 @@ def _verdicts(
             for a in _proofs(desk, provider)
             if a.request_id
         ],
-        taken={a.request_id for a in desk.record.accepted_attempts(name, origin) if a.request_id},
-        rivals=[a for a in unanswered if a.attempt_id not in asked and a.account in (None, provider.account)],
-        contract=provider.facts.body_fields,
+        taken={a.request_id for a in (*desk.record.accepted_attempts(name, origin), *others) if a.request_id},
+        rivals=[*rivals, *(attempt for attempt in others if attempt.request_id is None)],
+        contract=contract,
         now=now,
         grace_s=desk.settings.history_grace_s,
     )
+
+
+def _elsewhere(desk: Desk, own: Sequence[Attempt], rows: Collection[str]) -> list[Attempt]:
+    """Attempts of other output folders to which these rows belong, or may belong.
+
+    Where this folder was copied the other one holds the very same attempt: that is no other's.
+    """
+    if not rows:
+        return []
+    ours = {(attempt.attempt_id, attempt.sent_at) for attempt in own}
+    found = desk.tools.elsewhere(own[0].provider, own[0].origin, rows)
+    return [attempt for attempt in found if (attempt.attempt_id, attempt.sent_at) not in ours]
 
 
 def _proofs(desk: Desk, provider: Provider) -> list[Attempt]:
@@ -113,6 +127,16 @@ def settle(desk: Desk, verdict: reconcile.Verdict) -> Work | None:
             return None
         case reconcile.StillOpen():
             return None
+
+
+def next_end_of_grace(desk: Desk, *, after: float) -> float | None:
+    """When (Unix seconds) a history has had its time to show the next uncertain request; None where none is waited for.
+
+    `after`: when they were looked up last.
+    """
+    grace_s = desk.settings.history_grace_s
+    waiting = (each for each in desk.record.uncertain_attempts() if each.request_id is None)
+    return min((end for each in waiting if (end := reconcile.grace_end(each, grace_s)) > after), default=None)
 
 
 def recover(record: Checkpoint, *, hosted: Callable[[str], bool], at: float) -> None:

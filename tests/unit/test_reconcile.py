@@ -155,7 +155,6 @@ def test_a_row_that_a_rival_may_own_is_given_to_nobody_and_proves_no_absence() -
 
     assert reason(found) == reconcile.SAME_INPUTS
     assert not reconcile.readable(found)
-    assert reconcile.disputable(found)
 
 
 def test_a_rivals_row_for_the_same_clip_is_not_ours_written_otherwise() -> None:
