@@ -15,9 +15,10 @@ from batchmod.model import Attempt
 def holders(
     services: Services, record: Checkpoint, folder: Path
 ) -> Callable[[str, str, Collection[str]], tuple[Attempt, ...]]:
-    """(provider, origin, request ids) → the other folders' attempts that hold one of them, or have no answer yet.
+    """(provider, origin, request ids) → the other folders' attempts that hold one of them, or are in the air.
 
-    A folder that is gone, or cannot be read now, tells nothing.
+    A folder that is gone, or cannot be read now, tells nothing. What is uncertain there keeps no row from others:
+    whoever takes it first, the other one finds it taken.
     """
 
     def found(provider: str, origin: str, request_ids: Collection[str]) -> tuple[Attempt, ...]:
@@ -35,6 +36,6 @@ def _told_by(folder: Path, provider: str, origin: str, request_ids: Collection[s
     try:
         with Checkpoint.look_at(pointer.record_file(folder)) as record:
             held = record.attempts_holding(provider, origin, request_ids)
-            return (*held, *record.unanswered_attempts(provider, origin))
+            return (*held, *record.unanswered_attempts(provider, origin, in_the_air=True))
     except BatchmodError:
         return ()

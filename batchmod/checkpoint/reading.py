@@ -225,15 +225,16 @@ class Reader:
         row = self._db.execute(query, (work_id,)).fetchone()
         return None if row is None else attempt_of(row)
 
-    def unanswered_attempts(self, provider: str, origin: str) -> tuple[Attempt, ...]:
-        """The last attempt of every work that is in the air or uncertain, and that has no request id."""
+    def unanswered_attempts(self, provider: str, origin: str, *, in_the_air: bool = False) -> tuple[Attempt, ...]:
+        """The last attempt, while it has no request id, of every work that is in the air, or else uncertain too."""
         query = (
             "SELECT max(a.attempt_id), a.work_id, a.provider, a.origin, a.body, a.sent_at, a.seen_dead_at, "
             "a.request_id, a.account "
             "FROM attempt a JOIN work w USING (work_id) "
-            "WHERE w.status IN ('submitting', 'uncertain') AND a.provider = ? AND a.origin = ? GROUP BY a.work_id"
+            "WHERE w.status IN ('submitting', ?) AND a.provider = ? AND a.origin = ? GROUP BY a.work_id"
         )
-        found = (attempt_of(row) for row in self._db.execute(query, (provider, origin)))
+        further = "submitting" if in_the_air else "uncertain"
+        found = (attempt_of(row) for row in self._db.execute(query, (further, provider, origin)))
         return tuple(attempt for attempt in found if attempt.request_id is None)
 
     def attempts_holding(self, provider: str, origin: str, request_ids: Iterable[str]) -> tuple[Attempt, ...]:

@@ -94,7 +94,7 @@ class Tools:
     """Raises StoppedEarly where what would be paid for could not be kept."""
     elsewhere: Callable[[str, str, Collection[str]], tuple[Attempt, ...]] = _nobody_else
     """(provider, origin, request ids) → the attempts of this user's other output folders that hold one of them, or
-    have no answer yet."""
+    are in the air."""
 
 
 class Desk:
