@@ -31,5 +31,5 @@ if __name__ == "__main__":
         made.set_trace_callback(killer)
         return made
 
-    sqlite3.connect = watched
+    sqlite3.connect = watched  # type: ignore[assignment]
     sys.exit(main(sys.argv[2:]))
