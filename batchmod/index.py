@@ -77,6 +77,11 @@ def folder_at(path: Path, folder: Path) -> str | None:
     return str(found[0][0]) if found else None
 
 
+def folders_but(path: Path, folder_id: str) -> tuple[Path, ...]:
+    """Where every other output folder of this user was when it was opened last."""
+    return tuple(Path(row[0]) for row in _look_up(path, "SELECT path FROM folder WHERE folder_id != ?", folder_id))
+
+
 def new_folder_id() -> str:
     """An id for a folder that nobody knows."""
     return uuid.uuid4().hex

@@ -446,6 +446,8 @@ class ProviderFacts:
     output_life_s: float | None = None
     reminted: bool = False
     """Whether asking again gives a fresh link to an output whose link has expired."""
+    body_fields: frozenset[str] = frozenset({"video_url", "first_frame_url", "mode", "prompt"})
+    """The fields of a request's body by which two requests differ, as its history lists them."""
     privacy: str = "nothing leaves this machine"
     contract: str = ""
     """Where the contract was read."""
@@ -551,3 +553,5 @@ class Attempt:
     request_id: str | None = None
     account: str | None = None
     """A salted hash of the key it was sent with; None where that is not known."""
+    booked: bool = False
+    """Its request id was taken from a history or named by hand: it vouches for no history."""

@@ -21,6 +21,7 @@ NOT_RECOGNISED: Final = "the history lists a request of ours with other inputs t
 UNPROVEN: Final = "the history has not listed any request of ours that we know was accepted"
 INEXACT: Final = "the record was made anew and does not hold this request word for word: the history may show it unseen"
 IN_GRACE: Final = "the history may still be catching up"
+SAME_INPUTS: Final = "the history has a request with exactly these inputs, and nobody can say whose it is"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,38 @@ class Known:
 
     request_id: str
     body: Any
+    sent_at: float | None = None
+    """When it left, by our clock (Unix seconds): its row tells how far from that the history's stamps are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _View:
+    """A walk as it is read: what makes a row a request's own, and how far its stamps may be from our clock."""
+
+    walk: Walk
+    contract: frozenset[str]
+    """The fields by which two requests differ."""
+    earliest_s: float = 0.0
+    """How far before its POST a request that we hold was stamped, at most; 0 or less."""
+    latest_s: float = 0.0
+    """How far behind it, at most; 0 or more."""
+
+    def fits(self, body: Any, row: HistoryRow) -> bool:
+        """Whether a row has the inputs of a body."""
+        return same_inputs(body, row.inputs, contract=self.contract)
+
+    def start(self, attempt: Attempt) -> float:
+        """The earliest stamp a row of this attempt may bear."""
+        return window_start(attempt, self.walk.skew_s) + self.earliest_s
+
+    def is_in_time(self, attempt: Attempt, row: HistoryRow) -> bool:
+        """Whether a row may have been stamped for this attempt; one without a time may always."""
+        return row.at is None or row.at >= self.start(attempt)
+
+    def is_near(self, attempt: Attempt, row: HistoryRow) -> bool:
+        """Whether a row was stamped about when the attempt left: without its exact body nothing else tells it apart."""
+        start = self.start(attempt)
+        return row.at is not None and start <= row.at <= 2 * attempt.sent_at - start + self.latest_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,11 +102,20 @@ class StillOpen:
 Verdict = Found | NeverAccepted | StillOpen
 
 
-def same_inputs(body: Any, inputs: Mapping[str, Any] | None) -> bool:
-    """Whether a history row's inputs are the body we sent: each field of ours equal, further ones allowed."""
+def same_inputs(body: Any, inputs: Mapping[str, Any] | None, *, contract: Collection[str] = ()) -> bool:
+    """Whether a history row's inputs are the body we sent: each field of ours equal, and no other of the contract's.
+
+    A field of the `contract` that we did not send makes it another request's, unless it is empty. Fields of which the
+    contract does not know may be extra: a service adds its own.
+    """
     if inputs is None or not isinstance(body, Mapping):
         return False
-    return all(_same(value, inputs.get(name)) for name, value in body.items())
+    further = any(_is_given(inputs.get(name)) for name in contract if name not in body)
+    return not further and all(_same(value, inputs.get(name)) for name, value in body.items())
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and value not in ("", [], {})
 
 
 def gap(url: str | None = None) -> dict[str, str | None]:
@@ -111,24 +153,31 @@ def resolve(
     walk: Walk,
     known: Iterable[Known],
     taken: Collection[str] = (),
+    rivals: Sequence[Attempt] = (),
+    contract: Iterable[str] = (),
     now: float,
     grace_s: float,
 ) -> list[Verdict]:
     """A verdict per uncertain attempt; each history row serves one attempt, the nearest in time first.
 
-    `known` proves the history; `taken` are further request ids that belong to somebody already.
+    `known` proves the history; `taken` are further request ids that belong to somebody already. `rivals` are attempts
+    nobody has an answer to and nobody asks about now, such as those still in the air: a row that may be one's own is
+    given to nobody. `contract`: the fields of a body by which two requests differ (see `same_inputs`).
     """
     held = {item.request_id: item for item in known}
+    view = _view(walk, held, contract, [*attempts, *rivals])
     free = [row for row in deduplicated(walk.rows) if row.request_id not in held and row.request_id not in taken]
-    doubt = _doubt(walk, held)
-    pairs = _pair([attempt for attempt in attempts if exact(attempt.body)], free, walk.skew_s)
-    pairs |= _pair_by_what_is_known(attempts, free, pairs, walk.skew_s)
+    disputed = {row.request_id for row in free if any(_may_own(rival, row, view) for rival in rivals)}
+    open_ = [row for row in free if row.request_id not in disputed]
+    pairs = _pair([attempt for attempt in attempts if exact(attempt.body)], open_, view)
+    pairs |= _pair_by_what_is_known(attempts, open_, pairs, view)
     claimed = {row.request_id for row in pairs.values()}
     unclaimed = [row for row in free if row.request_id not in claimed]
+    doubt = _doubt(view, held)
     return [
         Found(attempt=attempt, row=pairs[attempt.attempt_id])
         if attempt.attempt_id in pairs
-        else _absent(attempt, walk=walk, doubt=doubt, unclaimed=unclaimed, now=now, grace_s=grace_s)
+        else _absent(attempt, view=view, doubt=doubt, unclaimed=unclaimed, disputed=disputed, now=now, grace_s=grace_s)
         for attempt in attempts
     ]
 
@@ -140,17 +189,46 @@ def readable(verdict: Verdict) -> bool:
     )
 
 
+def candidates(attempts: Sequence[Attempt], walk: Walk, contract: Collection[str]) -> frozenset[str]:
+    """The request ids of the rows that have the inputs of any of these attempts: whose else may they be?"""
+    fits = (row for row in walk.rows if any(same_inputs(each.body, row.inputs, contract=contract) for each in attempts))
+    return frozenset(row.request_id for row in fits)
+
+
 def window_start(attempt: Attempt, skew_s: float) -> float:
-    """The earliest stamp a history row of this attempt may bear."""
+    """The earliest stamp a history row of this attempt may bear, where stamps are seen to be right."""
     return attempt.sent_at - max(WINDOW_BEFORE_S, abs(skew_s) + 60.0)
 
 
-def _pair(attempts: Sequence[Attempt], rows: Sequence[HistoryRow], skew_s: float) -> dict[int, HistoryRow]:
+def grace_end(attempt: Attempt, grace_s: float) -> float:
+    """Until when (Unix seconds) the history may still be catching up with an attempt."""
+    return max(attempt.sent_at, attempt.seen_dead_at or attempt.sent_at) + grace_s
+
+
+def _view(walk: Walk, held: Mapping[str, Known], contract: Iterable[str], attempts: Iterable[Attempt]) -> _View:
+    """What we ever sent counts as the contract's own, and the stamps of what we hold tell the history's clock.
+
+    A history may be stamped in another zone, and our own clock may have been wrong when a request left.
+    """
+    bodies = [*(item.body for item in held.values()), *(attempt.body for attempt in attempts)]
+    fields = frozenset(contract).union(*(body for body in bodies if isinstance(body, Mapping)))
+    shifts = [
+        row.at - sent_at
+        for row in walk.rows
+        if row.at is not None and row.request_id in held and (sent_at := held[row.request_id].sent_at) is not None
+    ]
+    return _View(walk=walk, contract=fields, earliest_s=min([0.0, *shifts]), latest_s=max([0.0, *shifts]))
+
+
+def _may_own(rival: Attempt, row: HistoryRow, view: _View) -> bool:
+    return bool(rival.body) and view.fits(rival.body, row) and view.is_in_time(rival, row)
+
+
+def _pair(attempts: Sequence[Attempt], rows: Sequence[HistoryRow], view: _View) -> dict[int, HistoryRow]:
     candidates: list[tuple[float, int, HistoryRow]] = []
     for attempt in attempts:
         for row in rows:
-            early = row.at is not None and row.at < window_start(attempt, skew_s)
-            if same_inputs(attempt.body, row.inputs) and not early:
+            if view.fits(attempt.body, row) and view.is_in_time(attempt, row):
                 distance = abs(row.at - attempt.sent_at) if row.at is not None else math.inf
                 candidates.append((distance, attempt.attempt_id, row))
     pairs: dict[int, HistoryRow] = {}
@@ -163,7 +241,7 @@ def _pair(attempts: Sequence[Attempt], rows: Sequence[HistoryRow], skew_s: float
 
 
 def _pair_by_what_is_known(
-    attempts: Sequence[Attempt], rows: Sequence[HistoryRow], pairs: Mapping[int, HistoryRow], skew_s: float
+    attempts: Sequence[Attempt], rows: Sequence[HistoryRow], pairs: Mapping[int, HistoryRow], view: _View
 ) -> dict[int, HistoryRow]:
     """Pairs for attempts with gaps in their bodies: only where one attempt and one row fit nothing else."""
     taken = {row.request_id for row in pairs.values()}
@@ -172,7 +250,7 @@ def _pair_by_what_is_known(
         (attempt, row)
         for attempt in gappy
         for row in rows
-        if row.request_id not in taken and same_inputs(attempt.body, row.inputs) and _near(attempt, row, skew_s)
+        if row.request_id not in taken and view.fits(attempt.body, row) and view.is_near(attempt, row)
     ]
     of_attempt = Counter(attempt.attempt_id for attempt, _ in fits)
     of_row = Counter(row.request_id for _, row in fits)
@@ -183,48 +261,52 @@ def _pair_by_what_is_known(
     }
 
 
-def _near(attempt: Attempt, row: HistoryRow, skew_s: float) -> bool:
-    """Whether a row was stamped about when the attempt left: without its exact body nothing else tells it apart."""
-    start = window_start(attempt, skew_s)
-    return row.at is not None and start <= row.at <= 2 * attempt.sent_at - start
-
-
 def _absent(
     attempt: Attempt,
     *,
-    walk: Walk,
+    view: _View,
     doubt: str | None,
     unclaimed: Sequence[HistoryRow],
+    disputed: Collection[str],
     now: float,
     grace_s: float,
 ) -> NeverAccepted | StillOpen:
-    if walk.problem:
-        return StillOpen(attempt=attempt, reason=walk.problem)
-    if not walk.complete:
-        return StillOpen(attempt=attempt, reason="the history does not reach back to the request's time")
-    if not exact(attempt.body):
-        return StillOpen(attempt=attempt, reason=INEXACT)
-    if doubt is not None:
-        return StillOpen(attempt=attempt, reason=doubt)
-    start = window_start(attempt, walk.skew_s)
-    if any(row.inputs is None and (row.at is None or row.at >= start) for row in unclaimed):
+    why = _unsearchable(attempt, view.walk) or _lookalike(attempt, unclaimed, view) or doubt
+    if why is not None:
+        return StillOpen(attempt=attempt, reason=why)
+    if any(row.inputs is None and view.is_in_time(attempt, row) for row in unclaimed):
         reason = "the history has requests without readable inputs in that time"
         return StillOpen(attempt=attempt, reason=reason)
-    if any(_same_clip(attempt.body, row.inputs) and (row.at is None or row.at >= start) for row in unclaimed):
+    others = [row for row in unclaimed if row.request_id not in disputed]  # those are a rival's, word for word
+    if any(_same_clip(attempt.body, row.inputs) and view.is_in_time(attempt, row) for row in others):
         reason = "the history has a request for the same clip with other inputs in that time"
         return StillOpen(attempt=attempt, reason=reason)
-    over = max(attempt.sent_at, attempt.seen_dead_at or attempt.sent_at) + grace_s
+    over = grace_end(attempt, grace_s)
     if now < over:
         return StillOpen(attempt=attempt, reason=IN_GRACE, until=over)
     return NeverAccepted(attempt=attempt)
 
 
-def _doubt(walk: Walk, held: Mapping[str, Known]) -> str | None:
+def _unsearchable(attempt: Attempt, walk: Walk) -> str | None:
+    """Why this attempt cannot be missed in this walk."""
+    if walk.problem:
+        return walk.problem
+    if not walk.complete:
+        return "the history does not reach back to the request's time"
+    return None if exact(attempt.body) else INEXACT
+
+
+def _lookalike(attempt: Attempt, unclaimed: Sequence[HistoryRow], view: _View) -> str | None:
+    """A row with exactly our inputs keeps a request open whenever it was stamped: clocks and zones may be wrong."""
+    return SAME_INPUTS if any(view.fits(attempt.body, row) for row in unclaimed) else None
+
+
+def _doubt(view: _View, held: Mapping[str, Known]) -> str | None:
     """Why this walk proves nothing; None where it lists requests we hold, and we know each of them by its inputs."""
-    shown = [row for row in walk.rows if row.request_id in held and row.inputs is not None]
+    shown = [row for row in view.walk.rows if row.request_id in held and row.inputs is not None]
     if not any(exact(held[row.request_id].body) for row in shown):
         return UNPROVEN
-    known = all(same_inputs(held[row.request_id].body, row.inputs) for row in shown)
+    known = all(view.fits(held[row.request_id].body, row) for row in shown if held[row.request_id].body)
     return None if known else NOT_RECOGNISED
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from batchmod.app import traces
 from batchmod.app.traces import Values
 from batchmod.checkpoint.anew import Rows
-from batchmod.checkpoint.values import dump
+from batchmod.checkpoint.values import BOOKED, dump
 from batchmod.model import Claim
 
 _VERSION: Final = re.compile(r"^(?P<id>.+?)_v(?P<version>\d+)$")
@@ -130,7 +130,7 @@ class Evidence:
                         "started_at": traces.seconds(event.get("at")) or self.now,
                     }
                     self.runs.setdefault(str(event.get("run_id")), started)
-                    names = ("folder_id", "manifest_name", "manifest_file")
+                    names = ("folder_id", "account_salt", "manifest_name", "manifest_file")
                     self.facts |= {name: str(event[name]) for name in names if event.get(name)}
                 case "run_ended" if str(event.get("run_id")) in self.runs:
                     ended = {"ended_at": traces.seconds(event.get("at")), "exit_code": event.get("exit_code")}
@@ -167,7 +167,7 @@ class Evidence:
             case "submitted" | "resolved" if request_id:
                 story.phase = "open"
                 attempt = self.attempt(story, event)
-                _accept(attempt, str(request_id))
+                _accept(attempt, str(request_id), how=str(event.get("how")))
                 story.learn({"submitted_at": attempt["sent_at"]}, "submitted_at")
             case "resolved":
                 _nothing_created(story, "never_accepted")
@@ -304,8 +304,10 @@ def _how_far(work: Mapping[str, Any]) -> tuple[int, int]:
     return int(work.get("attempts") or 0), _RANK.index(status) if status in _RANK else -1
 
 
-def _accept(attempt: Values, request_id: str) -> None:
+def _accept(attempt: Values, request_id: str, *, how: str = "") -> None:
     attempt |= {"outcome": "accepted", "request_id": request_id}
+    if how.startswith(BOOKED):
+        attempt["note"] = BOOKED
 
 
 def _nothing_created(story: Story, outcome: str) -> None:

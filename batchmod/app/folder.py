@@ -69,7 +69,7 @@ def _refuse_behind(folder: Path, record: Checkpoint) -> None:
 
 def standing_facts(record: Checkpoint) -> dict[str, str]:
     """What the event log keeps of the folder itself, in case the record is lost."""
-    names = ("folder_id", "manifest_name", "manifest_file")
+    names = ("folder_id", "account_salt", "manifest_name", "manifest_file")
     return {name: value for name in names if (value := record.fact(name)) is not None}
 
 

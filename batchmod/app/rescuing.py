@@ -2,18 +2,19 @@
 
 import secrets
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from batchmod import clock, files, planning, reconcile
 from batchmod.app import folder as folders
-from batchmod.app import matching, owning
+from batchmod.app import matching, others, owning
 from batchmod.app.loading import Loaded
 from batchmod.app.matching import Choice, Pair
 from batchmod.app.options import Options
 from batchmod.app.running import Log, make_plan, opener, verifier
 from batchmod.checkpoint import Checkpoint
+from batchmod.checkpoint.values import BOOKED
 from batchmod.errors import StoppedEarly, UsageError
 from batchmod.model import Attempt, Event, HistoryRow, Job, Price, Status
 from batchmod.planning import Action, Item, Plan
@@ -93,6 +94,7 @@ async def rescue(
                 dice=secrets.SystemRandom().random,
                 claims=claims,
                 check_owner=owner.check,
+                elsewhere=others.holders(loaded.services, record, loaded.folder),
             )
             settings = Settings(
                 run_id=uuid.uuid4().hex[:12],
@@ -163,16 +165,29 @@ class _Rescuer:
             await provider.close()
             problem = walk.problem if walk is not None else f"{name} has no history"
             raise StoppedEarly(f"{problem}; nothing was booked", slug="history_unread")
+        rows = reconcile.deduplicated(walk.rows)
         held = {attempt.request_id for attempt in self._record.accepted_attempts(name, origin)}
-        rows = [row for row in reconcile.deduplicated(walk.rows) if row.request_id not in held]
+        rows = [row for row in rows if row.request_id not in held]
         items = [item for item in plan.items if (item.job.provider, item.job.origin) == (name, origin)]
         shelf = origin_of(self._loaded.services.endpoints(name).upload or origin)
-        return _Field(
+        field = _Field(
             provider=provider,
             items=tuple(item for item in items if self._is_open(item)),
             rows=tuple(row for row in rows if _lives(row, since)),
             uploaded=lambda sha256: self._record.uploaded(name, shelf, sha256),
         )
+        return replace(field, rows=tuple(self._nobody_elses(field)))
+
+    def _nobody_elses(self, field: _Field) -> Iterator[HistoryRow]:
+        """The rows that no other folder of this user holds, but for what is lost there: that may be fetched here."""
+        name, origin = field.provider.facts.name, field.provider.origin
+        told = self._desk.tools.elsewhere(name, origin, [row.request_id for row in field.rows])
+        held = {attempt.request_id for attempt in told}
+        lost = [item.job for item in field.items if item.action is Action.HOLD]
+        for row in field.rows:
+            fits = any(matching.differences(job, row, field.uploaded) == () for job in lost)
+            if row.request_id not in held or fits:
+                yield row
 
     def _is_open(self, item: Item) -> bool:
         """Whether a row lacks an output and nothing is under way for it, here or in another folder."""
@@ -238,13 +253,15 @@ class _Rescuer:
         job, row = pair.job, pair.row
         jobs = [item.job for item in plan.items if item.job.key == job.key and item.job.number not in self._loaded.held]
         doubted = self._doubted().get(job.key)
+        work_id: int | None
         if doubted is not None:
-            work_id = doubted.work_id
-            done = self._record.accept(work_id, doubted.attempt_id, request_id=row.request_id, state={})
+            attempt_id, request_id = doubted.attempt_id, row.request_id
+            done = self._record.accept(doubted.work_id, attempt_id, request_id=request_id, state={}, booked=True)
+            work_id = doubted.work_id if done else None
         else:
-            work_id = self._record.open_work(job, run_id=self._desk.settings.run_id).work_id
-            done = self._record.book(
-                work_id,
+            work_id = self._record.book(
+                job,
+                run_id=self._desk.settings.run_id,
                 body=row.inputs or {},
                 request_id=row.request_id,
                 at=row.at or clock.now(),
@@ -252,12 +269,12 @@ class _Rescuer:
                 jobs=jobs,
                 account=provider.account,
             )
-        if done:
-            self._desk.keep_claim(work_id)
-            how = "paid for elsewhere, found in the history"
-            work = self._record.work(work_id)
-            self._desk.tell("resolved", work, jobs, request_id=row.request_id, how=how)
-        return done
+        if work_id is None:
+            return False
+        self._desk.keep_claim(work_id)
+        how = f"{BOOKED}, found in the history"
+        self._desk.tell("resolved", self._record.work(work_id), jobs, request_id=row.request_id, how=how)
+        return True
 
     def _estimate(self, job: Job) -> float:
         """What the request may have cost, until the provider says it."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from batchmod import clock
 from batchmod.app import folder as folders
-from batchmod.app import owning
+from batchmod.app import others, owning
 from batchmod.app.running import Log, opener, verifier
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
@@ -85,6 +85,7 @@ async def _ask(
         observe=observe,
         dice=secrets.SystemRandom().random,
         claims=claims,
+        elsewhere=others.holders(services, record, folder),
     )
     runner = Runner(tools, Settings(run_id=_RUN_ID, history_grace_s=grace_s), Purse())
     try:

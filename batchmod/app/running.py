@@ -13,7 +13,7 @@ from typing import IO, Any, Final, Literal, Self
 
 from batchmod import clock, executors, files, limits, planning, work
 from batchmod.app import folder as folders
-from batchmod.app import owning
+from batchmod.app import others, owning
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.room import Room
@@ -254,6 +254,7 @@ def _runner(
         claims=claims,
         check_owner=owner.check,
         check_room=Room(scratch, videos if videos.exists() else loaded.folder, record.path.parent).check,
+        elsewhere=others.holders(loaded.services, record, loaded.folder),
     )
     return Runner(tools, settings, _purse(record, loaded))
 

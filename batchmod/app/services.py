@@ -71,7 +71,7 @@ class Services:
         key, endpoints = self.key(name), self._endpoints_at(name, origin)
         if key is None or endpoints is None:
             return None
-        salt, shelf = record.fact("folder_id") or "", Shelf(record=record, provider=name)
+        salt, shelf = _salt(record), Shelf(record=record, provider=name)
         secret = Secret(value=key, variable=str(self.key_variable(name)))
         return providers.open_hosted(name, endpoints=endpoints, key=secret, salt=salt, shelf=shelf, scratch=scratch)
 
@@ -88,9 +88,9 @@ class Services:
         place = index_file(self.environ)
         folder_id = record.fact("folder_id") or str(folder)
         before = index.folder_of(place, folder_id)
-        if before is not None and Path(before) != folder and _still_there(Path(before), folder_id):
-            folder_id = uuid.uuid4().hex
-            record.set_facts({"folder_id": folder_id})
+        if before is not None and not is_same_place(Path(before), folder) and _still_there(Path(before), folder_id):
+            salt, folder_id = _salt(record), uuid.uuid4().hex
+            record.set_facts({"folder_id": folder_id, "account_salt": salt})
         opened = index.Index.open(place, folder=folder, folder_id=folder_id)
         deliveries = record.deliveries()
         held: dict[str, Work] = {}
@@ -114,6 +114,19 @@ class Services:
     def _key_names(self) -> tuple[str, ...]:
         found = (*(providers.facts(name).key_env for name in providers.NAMES), *self.key_variables.values())
         return tuple(name for name in found if name)
+
+
+def _salt(record: Checkpoint) -> str:
+    """What the hashes of this record's keys were made with: it stays when the folder gets another id."""
+    return record.fact("account_salt") or record.fact("folder_id") or ""
+
+
+def is_same_place(one: Path, other: Path) -> bool:
+    """Whether two names are one folder: a link, or a disk that is mounted twice, is no copy."""
+    try:
+        return one == other or one.samefile(other)
+    except OSError:
+        return False
 
 
 def _still_there(folder: Path, folder_id: str) -> bool:

@@ -3,13 +3,14 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
 from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
-from batchmod.checkpoint.values import WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
+from batchmod.checkpoint.values import BOOKED, WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
 from batchmod.errors import RecordRefused, StoppedEarly
 from batchmod.model import Attempt, Delivery, Review, Work
 
@@ -224,6 +225,27 @@ class Reader:
         row = self._db.execute(query, (work_id,)).fetchone()
         return None if row is None else attempt_of(row)
 
+    def unanswered_attempts(self, provider: str, origin: str, *, in_the_air: bool = False) -> tuple[Attempt, ...]:
+        """The last attempt, while it has no request id, of every work that is in the air, or else uncertain too."""
+        query = (
+            "SELECT max(a.attempt_id), a.work_id, a.provider, a.origin, a.body, a.sent_at, a.seen_dead_at, "
+            "a.request_id, a.account "
+            "FROM attempt a JOIN work w USING (work_id) "
+            "WHERE w.status IN ('submitting', ?) AND a.provider = ? AND a.origin = ? GROUP BY a.work_id"
+        )
+        further = "submitting" if in_the_air else "uncertain"
+        found = (attempt_of(row) for row in self._db.execute(query, (further, provider, origin)))
+        return tuple(attempt for attempt in found if attempt.request_id is None)
+
+    def attempts_holding(self, provider: str, origin: str, request_ids: Iterable[str]) -> tuple[Attempt, ...]:
+        """The attempts that these request ids belong to, as far as they are held here."""
+        query = (
+            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account "
+            "FROM attempt WHERE provider = ? AND origin = ? AND request_id = ?"
+        )
+        found = (self._db.execute(query, (provider, origin, each)).fetchone() for each in request_ids)
+        return tuple(attempt_of(row) for row in found if row is not None)
+
     def knows_run(self, run_id: str) -> bool:
         """Whether this run was begun in this record."""
         return self._db.execute("SELECT 1 FROM run WHERE run_id = ?", (run_id,)).fetchone() is not None
@@ -243,13 +265,14 @@ class Reader:
         return found.fetchone() is not None
 
     def accepted_attempts(self, provider: str, origin: str) -> tuple[Attempt, ...]:
-        """Attempts whose request id we hold: they prove a history, and their rows are taken."""
+        """Attempts whose request id we hold: their rows are taken, and prove a history unless they were booked."""
         query = (
-            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account "
+            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account, note IS ? "
             "FROM attempt "
             "WHERE request_id IS NOT NULL AND provider = ? AND origin = ?"
         )
-        return tuple(attempt_of(row) for row in self._db.execute(query, (provider, origin)))
+        found = self._db.execute(query, (BOOKED, provider, origin))
+        return tuple(replace(attempt_of(row), booked=bool(row[9])) for row in found)
 
     def uploaded(self, provider: str, origin: str, sha256: str, *, since: float = 0.0) -> str | None:
         """The URL a file has had at a provider since this moment at least (Unix seconds)."""

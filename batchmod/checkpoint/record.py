@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from batchmod.checkpoint.opening import drop_ballast
 from batchmod.checkpoint.reading import Reader
-from batchmod.checkpoint.values import StoredRow, dump, facts_as_json, inputs_of, text
+from batchmod.checkpoint.values import BOOKED, StoredRow, dump, facts_as_json, inputs_of, text
 from batchmod.errors import StoppedEarly
 from batchmod.jobs import output_path
 from batchmod.model import Attempt, Delivery, Job, Status, VideoFacts, Work
@@ -68,19 +68,8 @@ class Checkpoint(Reader):
     def open_work(self, job: Job, *, run_id: str) -> Work:
         """The work a job needs sent: its planned or failed one again, else a new one."""
         with self._transaction() as db:
-            query = "SELECT work_id, status FROM work WHERE job_key = ? ORDER BY work_id DESC LIMIT 1"
-            row = db.execute(query, (job.key,)).fetchone()
-            if row is not None and row[1] in (Status.PLANNED, Status.FAILED, Status.SUCCEEDED):
-                db.execute(
-                    "UPDATE work SET status = 'planned', error_code = NULL, error = NULL, request_id = NULL, "
-                    "state = NULL, output_location = NULL, billed = NULL, finished_at = NULL, facts = NULL, "
-                    "sha256 = NULL, warnings = '[]', flag_reason = NULL, inputs = ?, run_id = ? WHERE work_id = ?",
-                    (dump(inputs_of(job)), run_id, row[0]),
-                )
-                work_id = row[0]
-            else:
-                work_id = _open_new(db, job, run_id=run_id)
-        return self.work(int(work_id or 0))
+            work_id = _open(db, job, run_id=run_id)
+        return self.work(work_id)
 
     def intend(
         self,
@@ -130,27 +119,40 @@ class Checkpoint(Reader):
             folded = ((row_id.casefold(),) for row_id in ids)
             db.executemany("UPDATE review SET armed = 1 WHERE id_folded = ? AND armed = 0", folded)
 
-    def accept(self, work_id: int, attempt_id: int | None, *, request_id: str, state: Mapping[str, Any]) -> bool:
+    def accept(
+        self,
+        work_id: int,
+        attempt_id: int | None,
+        *,
+        request_id: str,
+        state: Mapping[str, Any],
+        booked: bool = False,
+    ) -> bool:
         """Write down the receipt; False, and nothing written, where the id belongs to another attempt.
 
-        Where the disk is full the ballast is thrown off first: a receipt is what must not be lost.
+        `booked`: the id was named by hand. Where the disk is full the ballast is thrown off first: a receipt is what
+        must not be lost.
         """
+        note = BOOKED if booked else None
         try:
-            self._accept(work_id, attempt_id, request_id, state)
+            self._accept(work_id, attempt_id, request_id, state, note)
         except sqlite3.IntegrityError:
             return False
         except StoppedEarly as error:
             if _is_locked(error.__cause__) or not drop_ballast(self.path):
                 raise
             self.starved = True
-            self._accept(work_id, attempt_id, request_id, state)
+            self._accept(work_id, attempt_id, request_id, state, note)
         return True
 
-    def _accept(self, work_id: int, attempt_id: int | None, request_id: str, state: Mapping[str, Any]) -> None:
+    def _accept(
+        self, work_id: int, attempt_id: int | None, request_id: str, state: Mapping[str, Any], note: str | None
+    ) -> None:
         with self._transaction() as db:
             db.execute(
-                "UPDATE attempt SET outcome = 'accepted', request_id = ? WHERE attempt_id = ?",
-                (text(request_id), attempt_id),
+                "UPDATE attempt SET outcome = 'accepted', request_id = ?, note = coalesce(?, note) "
+                "WHERE attempt_id = ?",
+                (text(request_id), note, attempt_id),
             )
             db.execute(
                 "UPDATE work SET status = 'submitted', request_id = ?, state = ?, error_code = NULL, error = NULL "
@@ -160,18 +162,24 @@ class Checkpoint(Reader):
 
     def book(
         self,
-        work_id: int,
+        job: Job,
         *,
+        run_id: str,
         body: Any,
         request_id: str,
         at: float,
         reserved_usd: float,
         jobs: Sequence[Job],
         account: str | None,
-    ) -> bool:
-        """Write down a request that was paid for elsewhere as this work's; False where its id belongs to another."""
+    ) -> int | None:
+        """Write down a request that was paid for elsewhere as a job's own, and open the job's work for it, all or none.
+
+        The work's number; None, and nothing written, where the id belongs to another: a work that failed or was given
+        up is not left planned, to be paid by the next run.
+        """
         try:
             with self._transaction() as db:
+                work_id = _open(db, job, run_id=run_id)
                 db.execute(
                     "UPDATE work SET status = 'submitted', attempts = attempts + 1, request_id = ?, state = '{}', "
                     "reserved_usd = ?, submitted_at = ? WHERE work_id = ?",
@@ -180,15 +188,14 @@ class Checkpoint(Reader):
                 db.execute(
                     "INSERT INTO attempt "
                     "(work_id, provider, origin, account, body, sent_at, outcome, request_id, note) "
-                    "SELECT work_id, provider, origin, ?, ?, ?, 'accepted', ?, 'paid for elsewhere' "
-                    "FROM work WHERE work_id = ?",
-                    (account, dump(body), at, text(request_id), work_id),
+                    "SELECT work_id, provider, origin, ?, ?, ?, 'accepted', ?, ? FROM work WHERE work_id = ?",
+                    (account, dump(body), at, text(request_id), BOOKED, work_id),
                 )
-                for job in jobs:
-                    _give_version(db, job, work_id)
+                for each in jobs:
+                    _give_version(db, each, work_id)
         except sqlite3.IntegrityError:
-            return False
-        return True
+            return None
+        return work_id
 
     def refuse(self, work_id: int, attempt_id: int, *, outcome: str, note: str) -> None:
         """Write down that an attempt created nothing; its work is planned again."""
@@ -388,6 +395,21 @@ def _fail(db: sqlite3.Connection, work_id: int, *, code: str, message: str, bill
         "UPDATE attempt SET outcome = 'refused', note = ? WHERE work_id = ? AND outcome = 'open'",
         (text(message), work_id),
     )
+
+
+def _open(db: sqlite3.Connection, job: Job, *, run_id: str) -> int:
+    """The work of a job that is to be sent or booked: its planned or ended one again, else a new one; its number."""
+    query = "SELECT work_id, status FROM work WHERE job_key = ? ORDER BY work_id DESC LIMIT 1"
+    row = db.execute(query, (job.key,)).fetchone()
+    if row is None or row[1] not in (Status.PLANNED, Status.FAILED, Status.SUCCEEDED):
+        return _open_new(db, job, run_id=run_id)
+    db.execute(
+        "UPDATE work SET status = 'planned', error_code = NULL, error = NULL, request_id = NULL, "
+        "state = NULL, output_location = NULL, billed = NULL, finished_at = NULL, facts = NULL, "
+        "sha256 = NULL, warnings = '[]', flag_reason = NULL, inputs = ?, run_id = ? WHERE work_id = ?",
+        (dump(inputs_of(job)), run_id, row[0]),
+    )
+    return int(row[0])
 
 
 def _open_new(db: sqlite3.Connection, job: Job, *, run_id: str, again: bool = False) -> int:

@@ -4,7 +4,8 @@
 PRAGMA application_id = 1651336036;  -- 'bmcd'
 PRAGMA user_version = 1;
 
--- Facts of the folder: folder_id, manifest_name, manifest_file, rows_digest, and epoch, which each
+-- Facts of the folder: folder_id, account_salt (the folder_id by which the keys were hashed, where
+-- that is another one: the folder was copied), manifest_name, manifest_file, rows_digest, and epoch, which each
 -- run raises when it begins: an intent is written only under the epoch of its own run; shown is the
 -- last epoch whose run lived to write results.csv and the report.
 CREATE TABLE folder (

@@ -15,6 +15,10 @@ WORK_COLUMNS: Final = (
 )
 
 
+BOOKED: Final = "paid for elsewhere"
+"""The note of an attempt whose request id comes from a history or a person, not from an answer to our own POST."""
+
+
 class StoredRow(NamedTuple):
     """A manifest row as the last run saw it."""
 

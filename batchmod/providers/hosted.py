@@ -289,7 +289,7 @@ class Hosted:
                     problem = "the history cannot be read: it gives the same page again"
                     return Walk(rows=tuple(rows), complete=False, problem=problem)
                 past = any(row.at is not None and row.at < since - skew for row in found)
-                if past and _newest_first(rows):
+                if past and page > 1 and _newest_first(rows):
                     return Walk(rows=tuple(rows), complete=True, skew_s=skew)
             else:
                 problem = "the history cannot be read: it has no end"
@@ -310,6 +310,6 @@ class Hosted:
 
 
 def _newest_first(rows: Sequence[HistoryRow]) -> bool:
-    """Whether a walk came in that order: only then what follows an old row is older."""
+    """Whether a walk came in that order, across its pages too: only then what follows an old row is older."""
     stamps = [row.at for row in rows if row.at is not None]
-    return all(earlier <= later for later, earlier in pairwise(stamps))
+    return all(earlier <= later for later, earlier in pairwise(stamps)) and stamps[-1] < stamps[0]

@@ -1,7 +1,7 @@
 """What all parts of one run share: its tools and settings, its money, and whether it has been told to stop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from batchmod import clock, files, retry
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import StoppedEarly
-from batchmod.model import Event, Job, VideoFacts, Work
+from batchmod.model import Attempt, Event, Job, VideoFacts, Work
 from batchmod.providers.base import Provider
 from batchmod.runner import telling
 from batchmod.runner.money import Purse
@@ -57,6 +57,11 @@ def _nothing_against() -> None:
     """For runs that nothing can stand against."""
 
 
+def _nobody_else(provider: str, origin: str, request_ids: Collection[str]) -> tuple[Attempt, ...]:  # noqa: ARG001
+    """For runs that know of no other folder."""
+    return ()
+
+
 class Claims(Protocol):
     """The index of paid work, as a run needs it."""
 
@@ -89,6 +94,9 @@ class Tools:
     """Raises StoppedEarly where another run has taken the folder over."""
     check_room: Callable[[], None] = _nothing_against
     """Raises StoppedEarly where what would be paid for could not be kept."""
+    elsewhere: Callable[[str, str, Collection[str]], tuple[Attempt, ...]] = _nobody_else
+    """(provider, origin, request ids) → the attempts of this user's other output folders that hold one of them, or
+    are in the air."""
 
 
 class Desk:

@@ -45,11 +45,19 @@ class Runner:
                 await delivering.reuse(self.desk, item, groups[item.job.key])
         await self._warn_of_balance(plan)
         timer = asyncio.ensure_future(self._end_in_time())
+        carried = asyncio.ensure_future(self._carry_all([*self._orphans(plan), *self._tasks(plan)]))
+        asking = asyncio.ensure_future(self._ask_meanwhile(carried, groups))
         try:
-            await self._carry_all([*self._orphans(plan), *self._tasks(plan)])
+            await carried
+            if self.desk.draining:
+                asking.cancel()
+            await asyncio.wait([asking])
         finally:
             timer.cancel()
+            asking.cancel()
             self.desk.write_last_receipts()
+        if not asking.cancelled():
+            asking.result()
         delivering.copy_existing(self.desk, plan)
         while not self.desk.draining and (found := [*self._cut_off(), *await self.resolve()]):
             tasks = (self._task(work, groups.get(work.job_key, ())) for work in found)
@@ -68,6 +76,24 @@ class Runner:
         if self.desk.settings.until is not None:
             await clock.sleep(self.desk.settings.until - clock.now())
             self.desk.stop("until", "the time that was given is over; nothing more is sent")
+
+    async def _ask_meanwhile(self, carried: asyncio.Future[None], groups: Mapping[str, tuple[Job, ...]]) -> None:
+        """While other jobs work: whenever a grace ends, look the uncertain up again, and go on with what is found."""
+        asked, grace_s = clock.now(), self.desk.settings.history_grace_s
+        while True:
+            end = resolving.next_end_of_grace(self.desk, after=asked)
+            # What becomes uncertain from now on has its grace before it: there is no sooner end to be missed.
+            wait_s = max(grace_s, 1.0) if end is None else max(0.0, end - clock.now())
+            await asyncio.wait([carried], timeout=wait_s)
+            if carried.done() or self.desk.draining:
+                return
+            if end is None:
+                continue
+            asked = clock.now()
+            busy = {task.work.work_id for task in self._running.values()}
+            found = await resolving.resolve(self.desk, self._lane, busy=busy)
+            tasks = (self._task(work, groups.get(work.job_key, ())) for work in found)
+            await self._carry_all([task for task in tasks if task is not None])
 
     async def _warn_of_balance(self, plan: Plan) -> None:
         """A balance below the plan is worth a warning; the provider's own refusal comes when it comes."""

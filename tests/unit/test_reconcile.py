@@ -87,8 +87,94 @@ def test_the_window_opens_ten_minutes_early_and_never_closes(at: float | None) -
     assert isinstance(verdict(row("mine", at=at)), Found)
 
 
-def test_a_row_from_before_the_window_is_not_ours() -> None:
-    assert isinstance(verdict(row("older", at=SENT - 601)), NeverAccepted)
+def test_an_equal_row_from_before_the_window_is_not_taken_and_keeps_the_request_open() -> None:
+    """A clock or a zone may have been wrong."""
+    found = verdict(row("older", at=SENT - 601))
+
+    assert reason(found) == reconcile.SAME_INPUTS
+    assert not reconcile.readable(found)
+
+
+def test_nor_is_it_overlooked_where_the_history_has_not_proved_itself() -> None:
+    assert reason(verdict(row("older", at=SENT - 601), known=())) == reconcile.SAME_INPUTS
+
+
+@pytest.mark.parametrize("hours", [-8, -1])
+def test_the_window_opens_as_much_earlier_as_requests_that_we_hold_are_stamped(hours: int) -> None:
+    early = SENT + hours * 3600.0
+    proof = Known(request_id="known", body={"prompt": "known"}, sent_at=SENT - 50)
+    shown = walk(row("known", "known", at=early - 50), row("mine", at=early + 2))
+
+    (found,) = resolve(of=shown, known=(proof,))
+    assert isinstance(found, Found)
+    (unread,) = resolve(of=walk(shown.rows[0], row("secret", None, at=early)), known=(proof,))
+    assert "readable inputs" in reason(unread)
+    (gone,) = resolve(of=walk(shown.rows[0], row("secret", None, at=early - 700)), known=(proof,))
+    assert isinstance(gone, NeverAccepted)
+
+
+def test_a_request_that_is_stamped_late_does_not_close_the_window() -> None:
+    late = Known(request_id="known", body={"prompt": "known"}, sent_at=SENT - 9000)
+
+    assert isinstance(verdict(row("mine", at=SENT - 300), known=(late,)), Found)
+
+
+CONTRACT = frozenset({"prompt", "frame"})
+
+
+@pytest.mark.parametrize(
+    ("further", "same"),
+    [({}, True), ({"frame": None}, True), ({"frame": ""}, True), ({"seed": 7}, True), ({"frame": "f.png"}, False)],
+)
+def test_a_field_of_the_contract_that_we_did_not_send_makes_it_anothers(further: dict[str, Any], same: bool) -> None:  # noqa: FBT001
+    inputs = {"prompt": "wool", **further}
+
+    assert reconcile.same_inputs({"prompt": "wool"}, inputs, contract=CONTRACT) == same
+    shown = walk(PROOF, HistoryRow(request_id="theirs", at=SENT, status="COMPLETED", inputs=inputs))
+    (found,) = reconcile.resolve(
+        [given.attempt()], walk=shown, known=[OURS], contract=CONTRACT, now=LATER, grace_s=GRACE
+    )
+    assert isinstance(found, Found if same else NeverAccepted)
+
+
+def test_a_field_that_we_ever_sent_there_is_the_contracts() -> None:
+    ours = Known(request_id="known", body={"prompt": "known", "frame": "f.png"})
+    proof = replace(PROOF, inputs=ours.body)
+    theirs = HistoryRow(request_id="theirs", at=SENT, status="", inputs={"prompt": "wool", "frame": "g.png"})
+    (found,) = resolve(of=walk(proof, theirs), known=(ours,))
+
+    assert isinstance(found, NeverAccepted)
+
+
+def test_a_row_that_a_rival_may_own_is_given_to_nobody_and_proves_no_absence() -> None:
+    """The rival is still in the air: whether the row is its own is not known yet."""
+    rival = given.attempt(2, sent_at=SENT + 30)
+    (found,) = reconcile.resolve(
+        [given.attempt()], walk=walk(PROOF, row("one")), known=[OURS], rivals=[rival], now=LATER, grace_s=GRACE
+    )
+
+    assert reason(found) == reconcile.SAME_INPUTS
+    assert not reconcile.readable(found)
+
+
+def test_a_rivals_row_for_the_same_clip_is_not_ours_written_otherwise() -> None:
+    ours, theirs = ({"video_url": "https://x.example/a.mp4", "prompt": prompt} for prompt in ("wool", "clay"))
+    rival = given.attempt(2, body=theirs)
+    shown = walk(PROOF, HistoryRow(request_id="theirs", at=SENT, status="", inputs=theirs))
+    (found,) = reconcile.resolve(
+        [given.attempt(body=ours)], walk=shown, known=[OURS], rivals=[rival], now=LATER, grace_s=GRACE
+    )
+
+    assert isinstance(found, NeverAccepted)
+
+
+def test_a_rival_does_not_hold_what_was_made_before_it_left() -> None:
+    rival = given.attempt(2, sent_at=SENT + 5000)
+    (found,) = reconcile.resolve(
+        [given.attempt()], walk=walk(PROOF, row("mine")), known=[OURS], rivals=[rival], now=LATER, grace_s=GRACE
+    )
+
+    assert isinstance(found, Found)
 
 
 def test_a_clock_that_is_seen_to_be_off_widens_the_window() -> None:
@@ -140,6 +226,19 @@ def test_of_a_request_listed_twice_the_readable_line_counts() -> None:
     found = verdict(row("mine"), row("mine", None, at=SENT - 9000))
 
     assert isinstance(found, Found)
+
+
+def test_an_id_that_is_somebodys_already_is_never_given_and_is_no_request_of_ours() -> None:
+    shown = walk(PROOF, row("theirs"))
+    (found,) = reconcile.resolve(
+        [given.attempt()], walk=shown, known=[OURS], taken={"theirs"}, now=LATER, grace_s=GRACE
+    )
+    assert isinstance(found, NeverAccepted)
+
+    (unproven,) = reconcile.resolve(
+        [given.attempt()], walk=walk(PROOF), known=[], taken={"known"}, now=LATER, grace_s=GRACE
+    )
+    assert reason(unproven) == reconcile.UNPROVEN
 
 
 # --- never accepted, and all that must hold for it ---
