@@ -150,7 +150,7 @@ class Evidence:
             if story.work.get(name) is None and event.get(name) is not None:
                 story.work[name] = dump(traces.uncut(event[name]))
         if event.get("again"):
-            story.work["again"] = 1
+            story.work["again"] = int(event["again"])
         for output in event.get("outputs") or ():
             story.give(output)
         self._hear_kind(event, story)

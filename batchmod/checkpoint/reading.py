@@ -11,7 +11,7 @@ from typing import Final, Self
 from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
 from batchmod.checkpoint.values import WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
 from batchmod.errors import RecordRefused, StoppedEarly
-from batchmod.model import Attempt, Delivery, Review, Work
+from batchmod.model import WISHED, Attempt, Delivery, Review, Work
 
 _MONEY: Final = (
     "SELECT coalesce(sum(CASE WHEN status IN ('succeeded', 'failed') THEN cost_usd END), 0), "
@@ -193,6 +193,19 @@ class Reader:
         last = "(SELECT coalesce(max(ended_at), 0) FROM run WHERE exit_code IN (0, 1))"
         spent, reserved = self._db.execute(f"{_MONEY} FROM work WHERE submitted_at > {last}").fetchone()
         return float(spent), float(reserved)
+
+    def paid_again(self) -> frozenset[str]:
+        """The keys of which `--pay-again` opened a version in this run, which is one until it ends with 0 or 1."""
+        query = (
+            "SELECT job_key FROM work JOIN run USING (run_id) WHERE again = ? AND run.rowid > "
+            "(SELECT coalesce(max(rowid), 0) FROM run WHERE exit_code IN (0, 1))"
+        )
+        return frozenset(row[0] for row in self._db.execute(query, (WISHED,)))
+
+    def wishes_of(self, run_id: str) -> int:
+        """How many versions `--pay-again` asked for in this run that were not sent."""
+        query = "SELECT count(*) FROM work WHERE status = 'planned' AND again = ? AND run_id = ?"
+        return int(self._db.execute(query, (WISHED, run_id)).fetchone()[0])
 
     def reservations(self, *, of_this_run: bool = False) -> dict[int, float]:
         """work_id → what is reserved for it while it is in flight or uncertain."""

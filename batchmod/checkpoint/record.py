@@ -9,7 +9,7 @@ from batchmod.checkpoint.reading import Reader
 from batchmod.checkpoint.values import StoredRow, dump, facts_as_json, inputs_of, text
 from batchmod.errors import StoppedEarly
 from batchmod.jobs import output_path
-from batchmod.model import Attempt, Delivery, Job, Status, VideoFacts, Work
+from batchmod.model import Attempt, Delivery, Further, Job, Status, VideoFacts, Work
 
 _NOTHING: Final[Mapping[str, int]] = {}
 
@@ -118,11 +118,16 @@ class Checkpoint(Reader):
             db.executemany("INSERT OR REPLACE INTO review VALUES (?, ?, 0)", redo.items())
         return int(attempt or 0)
 
-    def open_again(self, jobs: Sequence[Job], *, run_id: str) -> None:
-        """Open a further version of each job's output, all of them or none: what is asked for is paid once more."""
+    def open_again(self, jobs: Iterable[tuple[Job, Further]], *, run_id: str) -> None:
+        """Open a further version of each job's output, all of them or none: what is asked for is paid once more.
+
+        One that was asked for before and never sent is that version: a key has one planned work at most, its newest.
+        """
         with self._transaction() as db:
-            for job in {job.key: job for job in jobs}.values():
-                _open_new(db, job, run_id=run_id, again=True)
+            for job, again in {job.key: (job, again) for job, again in jobs}.values():
+                waiting = "UPDATE work SET again = ?, run_id = ? WHERE job_key = ? AND status = 'planned'"
+                if not db.execute(waiting, (again, run_id, job.key)).rowcount:
+                    _open_new(db, job, run_id=run_id, again=again)
 
     def arm_reviews(self, ids: Iterable[str]) -> None:
         """Rows seen without `redo`: the next time they say it, it counts anew."""
@@ -369,7 +374,7 @@ def _fail(db: sqlite3.Connection, work_id: int, *, code: str, message: str, bill
     )
 
 
-def _open_new(db: sqlite3.Connection, job: Job, *, run_id: str, again: bool = False) -> int:
+def _open_new(db: sqlite3.Connection, job: Job, *, run_id: str, again: Further = 0) -> int:
     """A new work for a job; its number."""
     made = db.execute(
         "INSERT INTO work (job_key, provider, model, origin, options, inputs, status, run_id, again) "

@@ -40,7 +40,8 @@ CREATE TABLE work (
     submitted_at    REAL,               -- Unix seconds
     finished_at     REAL,
     run_id          TEXT,
-    again           INTEGER NOT NULL DEFAULT 0  -- 1: a further version of what had an output already
+    again           INTEGER NOT NULL DEFAULT 0  -- a further version of what had an output already: 1 sent by
+                                                -- any run; 2 by --pay-again, only by a run that says so
 ) STRICT;
 CREATE INDEX work_by_key ON work (job_key, work_id);
 CREATE INDEX work_by_status ON work (status);

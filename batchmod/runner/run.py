@@ -31,7 +31,8 @@ class Runner:
     async def run(self, plan: Plan) -> None:
         """Carry out a plan; afterwards ask about what has become uncertain, and go on with what is found."""
         self._fail_flawed(plan)
-        self.desk.record.open_again([item.job for item in plan.items if item.again], run_id=self.desk.settings.run_id)
+        again = [(item.job, item.again) for item in plan.items if item.again]
+        self.desk.record.open_again(again, run_id=self.desk.settings.run_id)
         groups = _jobs_by_key(plan)
         for item in plan.items:
             if item.action is Action.REUSE:

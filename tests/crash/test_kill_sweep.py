@@ -111,6 +111,22 @@ def test_killed_at_an_event_and_run_again_everything_is_paid_once_and_whole(
     assert broken_promises(set_up(tmp_path, server), k=k) == []
 
 
+@pytest.mark.parametrize("k", range(1, EVENTS + 1))
+def test_killed_while_it_pays_again_and_told_the_same_again_each_further_version_is_paid_once(
+    k: int, server: SegmindStandIn, tmp_path: Path
+) -> None:
+    work = set_up(tmp_path, server)
+    assert drive(work, 0).code == 0
+    killed = drive(work, k, "--pay-again")
+    ended = [drive(work, 0, "--pay-again")]
+    while ended[-1].code == 3 and len(ended) < 5:
+        ended.append(drive(work, 0, "--pay-again"))
+
+    assert (killed.code, ended[-1].code, half_files(work)) == (-signal.SIGKILL, 0, [])
+    names = [f"{row_id}_v00{version}.mp4" for row_id in "ab" for version in (1, 2)]
+    assert (server.ledger.billed, work.outputs()) == (4, names)
+
+
 FIRST_INTENT = 3
 TWICE = [(one, two) for one in range(1, EVENTS, 2) for two in range(1, EVENTS + 1) if (one, two) != (FIRST_INTENT,) * 2]
 
