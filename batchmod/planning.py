@@ -66,7 +66,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """All rows' lines in the manifest's order, and the record's unfinished works no row names."""
+    """All rows' lines in the manifest's order, and the record's unfinished works that none of them carries."""
 
     items: tuple[Item, ...]
     orphans: tuple[Work, ...] = ()
@@ -161,8 +161,9 @@ def plan(
             dearest = known.dearest.get((job.provider, job.origin))
             item = _priced(item, facts[job.provider], clips.get(job.video.identity), dearest)
         items.append(item)
-    named = {job.key for job in jobs}
-    orphans = tuple(work for work in known.unfinished if work.job_key not in named)
+    # Not by its key: an older version of a row may be unfinished too, and is paid all the same.
+    carried = {item.work_id for item in items}
+    orphans = tuple(work for work in known.unfinished if work.work_id not in carried)
     return Plan(items=tuple(items), orphans=orphans)
 
 
@@ -240,6 +241,9 @@ def _item(
 
 def _claimed(job: Job, claim: Claim, *, reusable: bool) -> Item:
     """A request that another folder holds is never sent: it is reused, or waits with the reason (rules: money 7)."""
+    if claim.status is Status.FAILED:
+        why = f"paid, or perhaps paid, on {claim.on} in {claim.folder}, and lost: give --no-reuse to pay again"
+        return Item(job=job, action=Action.HOLD, why=why, claim=claim)
     if claim.status is not Status.SUCCEEDED:
         why = f"{claim.status.value} in {claim.folder}: run that folder's manifest, then this one reuses it"
         return Item(job=job, action=Action.HOLD, why=why, claim=claim)

@@ -231,9 +231,9 @@ def _delivery(row: StoredRow, work: Work | None, deliveries: Mapping[int, tuple[
 
 
 def orphans(record: Checkpoint) -> tuple[Work, ...]:
-    """Unfinished works that no row names any more: sent before the row was edited, deleted or moved."""
-    keys = {row.job_key for row in record.stored_rows()}
-    return tuple(work for work in record.unfinished() if work.job_key not in keys)
+    """Unfinished works that no row shows: older versions, or sent before the row was edited, deleted or moved."""
+    keys, newest = {row.job_key for row in record.stored_rows()}, record.newest()
+    return tuple(work for work in record.unfinished() if work.job_key not in keys or work.work_id not in newest)
 
 
 def orphan_words(work: Work) -> str:

@@ -124,6 +124,20 @@ class Reader:
         for number, row_id, key, status, fields, manifest in self._db.execute(query):
             yield StoredRow(number, row_id, key, status, json.loads(fields), manifest)
 
+    def newest(self) -> frozenset[int]:
+        """The number of each key's newest work."""
+        return frozenset(row[0] for row in self._db.execute("SELECT max(work_id) FROM work GROUP BY job_key"))
+
+    def rows_of(self, job_key: str) -> tuple[str, ...]:
+        """The ids of the rows that ask for this, of every manifest of the folder."""
+        query = "SELECT id FROM manifest_row WHERE job_key = ? ORDER BY manifest, number"
+        return tuple(row[0] for row in self._db.execute(query, (job_key,)))
+
+    def rows_showing(self, work: Work) -> tuple[str, ...]:
+        """The ids of the rows that a work stands for: none for what was edited away, or an older version."""
+        newest = self._db.execute("SELECT max(work_id) FROM work WHERE job_key = ?", (work.job_key,)).fetchone()[0]
+        return self.rows_of(work.job_key) if newest == work.work_id else ()
+
     def works(self) -> Iterator[Work]:
         """Every work, oldest first."""
         query = f"SELECT {WORK_COLUMNS} FROM work ORDER BY work_id"  # noqa: S608 - a constant
@@ -140,10 +154,14 @@ class Reader:
         return tuple(work_of(row) for row in self._db.execute(query))
 
     def held_work(self, job_key: str) -> Work | None:
-        """The work of a key that holds its claim: one that is paid or may be, however many failed after it."""
+        """The work of a key that holds its claim: one that is paid or may be, however many failed after it.
+
+        One that came to nothing and was paid, or may have been, holds it where there is no better one.
+        """
         query = (
             f"SELECT {WORK_COLUMNS} FROM work WHERE job_key = ? "  # noqa: S608 - a constant
-            "AND status IN ('submitting', 'submitted', 'uncertain', 'succeeded') ORDER BY work_id DESC LIMIT 1"
+            "AND (status IN ('submitting', 'submitted', 'uncertain', 'succeeded') "
+            "OR status = 'failed' AND billed IS NOT 0) ORDER BY status = 'failed', work_id DESC LIMIT 1"
         )
         row = self._db.execute(query, (job_key,)).fetchone()
         return None if row is None else work_of(row)

@@ -89,6 +89,7 @@ CREATE TABLE manifest_row (
     manifest TEXT NOT NULL DEFAULT '',  -- its file, as seen from the folder
     PRIMARY KEY (manifest, number)
 ) STRICT;
+CREATE INDEX manifest_row_by_key ON manifest_row (job_key);
 
 -- A row's `review: redo` is an event: spent on a version, and counted again only after it was seen gone.
 CREATE TABLE review (
