@@ -195,14 +195,17 @@ class Checkpoint(Reader):
             return False
         return True
 
-    def refuse(self, work_id: int, attempt_id: int, *, outcome: str, note: str) -> None:
-        """Write down that an attempt created nothing; its work is planned again."""
+    def refuse(self, work_id: int, attempt_id: int, *, outcome: str, note: str, counted: bool = True) -> None:
+        """Write down that an attempt created nothing; its work is planned again.
+
+        One that says nothing of the job, such as 429, is not `counted` among those a job may have.
+        """
         with self._transaction() as db:
             _end_attempt(db, attempt_id, outcome, note)
             db.execute(
-                "UPDATE work SET status = 'planned', reserved_usd = 0, error_code = NULL, error = NULL "
-                "WHERE work_id = ?",
-                (work_id,),
+                "UPDATE work SET status = 'planned', attempts = attempts - ?, reserved_usd = 0, error_code = NULL, "
+                "error = NULL WHERE work_id = ?",
+                (0 if counted else 1, work_id),
             )
 
     def doubt(self, work_id: int, attempt_id: int | None, *, reason: str, at: float) -> None:
@@ -333,6 +336,12 @@ class Checkpoint(Reader):
         with self._transaction() as db:
             values = (provider, origin, sha256, url, at)
             db.execute("INSERT OR REPLACE INTO upload VALUES (?, ?, ?, ?, ?)", values)
+
+    def forget_uploads_in(self, provider: str, message: str) -> None:
+        """Forget the files whose URL a failure names: they are not to be had there any more."""
+        bare = "CASE instr(url, '?') WHEN 0 THEN url ELSE substr(url, 1, instr(url, '?') - 1) END"
+        with self._transaction() as db:
+            db.execute(f"DELETE FROM upload WHERE provider = ? AND instr(?, {bare}) > 0", (provider, message))  # noqa: S608 - a constant
 
     def forget_upload(self, provider: str, origin: str, sha256: str) -> None:
         """Forget a file's URL, which the provider no longer knows."""

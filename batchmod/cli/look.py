@@ -43,7 +43,7 @@ def _say_plan(loaded: app.Loaded, made: Plan) -> None:
     cost = f"; estimated cost {estimate(made.cost)}" if made.paid_sends else "; costs nothing"
     print(f"{loaded.manifest.name}: {', '.join(parts)}{cost}. Nothing was sent.")
     if made.orphans:
-        print(f"{counted(len(made.orphans), 'unfinished request')} of earlier rows will be collected too.")
+        print(f"{counted(len(made.orphans), 'unfinished request')} of other rows or versions will be collected too.")
 
 
 def _plan_json(loaded: app.Loaded, made: Plan) -> dict[str, Any]:
@@ -149,7 +149,8 @@ def resolve(args: argparse.Namespace, environ: Environ) -> int:
         print(json.dumps({**anew, "uncertain": [asdict(doubt) for doubt in doubts]}, default=str, ensure_ascii=False))
         return 1 if doubts else 0
     for doubt in doubts:
-        print(f"{', '.join(doubt.ids)}: sent to {doubt.provider} at {doubt.sent_at}: {doubt.reason}")
+        ids = f"{', '.join(doubt.ids)} ({doubt.name})" if doubt.ids else doubt.name
+        print(f"{ids}: sent to {doubt.provider} at {doubt.sent_at or 'a time not known'}: {doubt.reason}")
     if doubts:
         print("They may have been paid. `batchmod run` looks them up again; --ask does it now. If the provider's own")
         print("pages show that one was never made, --resend ID sends it again; --give-up ID takes it for failed.")

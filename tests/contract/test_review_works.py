@@ -1,9 +1,20 @@
 """Works that end otherwise than most: asked for once more, gone, found no more, or of rows that are not there."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from batchmod.checkpoint import FILE_NAME, Checkpoint
 from tests.servers.segmind import SegmindStandIn
-from tests.support import call, remote_rows, shoot
+from tests.support import Shoot, call, remote_rows, shoot, write_clip
+
+
+def without_history(work: Shoot) -> dict[str, str]:
+    """The environment of a service that has no history."""
+    return {name: value for name, value in work.environ.items() if "HISTORY" not in name}
+
 
 # --- one more version, as somebody asked --------------------------------------------------------------------
 
@@ -64,3 +75,211 @@ def test_a_review_takes_over_a_version_that_was_wished_for(tmp_path: Path) -> No
         assert work.run().code == 0
         assert (server.ledger.accepted, work.outputs()) == (2, ["a_v001.mp4", "a_v002.mp4"])
         assert (work.run().code, work.run("--pay-again", "a").code, server.ledger.accepted) == (0, 0, 3)
+
+
+# --- what is gone, and what only seems to be ----------------------------------------------------------------
+
+
+def paid_long_ago(work: Shoot, *, days: float) -> None:
+    """Let the record and the service remember everything as so many days older."""
+    work.server.advance(days * 86400)
+    with closing(sqlite3.connect(work.folder / FILE_NAME)) as db, db:
+        db.execute("UPDATE work SET submitted_at = submitted_at - ?", (days * 86400,))
+
+
+@pytest.mark.parametrize("fault", ["error_403", "error_404"])
+def test_a_host_that_refuses_a_young_file_for_a_while_loses_nothing(tmp_path: Path, fault: str) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        work.run()
+        (work.folder / "videos/one_v001.mp4").unlink()
+        server.faults.add(fault, on="download", times=None)
+        away = work.run()
+
+        assert (away.code, work.statuses(), work.outputs()) == (3, {"one": "succeeded"}, [])
+        server.faults.clear()
+        assert (work.run().code, work.outputs(), server.ledger.submits_seen) == (0, ["one_v001.mp4"], 1)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["the file has expired", "nobody knows the request"])
+def test_a_file_that_is_gone_for_good_is_said_once_and_paid_again_by_no_folder(tmp_path: Path, *, known: bool) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        work.run()
+        (work.folder / "videos/one_v001.mp4").unlink()
+        paid_long_ago(work, days=8)
+        environ = work.environ if known else without_history(work)
+        gone = work.run(environ=environ)
+        line = work.results()["one"]
+
+        assert (gone.code, line["status"], line["error_code"], line["billed"]) == (
+            1,
+            "failed",
+            "output_expired",
+            "true",
+        )
+        assert float(line["cost_usd"]) > 0
+        assert (work.run("--retry-failed", environ=environ).code, server.ledger.submits_seen) == (1, 1)
+
+        other = Shoot(server=server, home=work.home, manifest=tmp_path / "other/shots.yaml")
+        other.rows(remote_rows("one"))
+
+        assert (other.run().code, other.statuses(), server.ledger.submits_seen) == (0, {"one": "held"}, 1)
+        assert (other.run("--no-reuse").code, server.ledger.submits_seen) == (0, 2)
+
+
+def test_what_was_given_up_here_is_not_paid_by_another_folder_either(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        server.faults.add("accept_then_reset")
+        work.run(environ=without_history(work))
+        call("resolve", work.folder, "--give-up", "one", environ=work.environ)
+        assert work.run().code == 1
+        other = Shoot(server=server, home=work.home, manifest=tmp_path / "other/shots.yaml")
+        other.rows(remote_rows("one"))
+
+        assert (other.run().code, other.statuses(), server.ledger.submits_seen) == (0, {"one": "held"}, 1)
+
+        for name in ("checkpoint.sqlite3", "events.jsonl", "results.csv"):
+            (work.folder / name).unlink()
+        assert call("resolve", work.folder, "--rebuild", environ=work.environ).code == 0
+        assert (work.run().code, work.statuses(), server.ledger.submits_seen) == (1, {"one": "failed"}, 1)
+
+
+# --- requests that no row shows -----------------------------------------------------------------------------
+
+
+def test_an_older_version_that_was_lost_with_its_record_is_collected(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("a"))
+        work.run()
+        work.run("--pay-again", "a")
+        with Checkpoint.look_at(work.folder / FILE_NAME) as record:
+            before = record.totals()
+        (work.folder / "videos/a_v001.mp4").unlink()
+        (work.folder / FILE_NAME).unlink()
+        call("resolve", work.folder, "--rebuild", environ=work.environ)
+        asked = call("status", work.folder, environ=work.environ)
+
+        assert "the next run collects it" in asked.out
+        assert (work.run().code, work.outputs(), server.ledger.submits_seen) == (0, ["a_v001.mp4", "a_v002.mp4"], 2)
+        with Checkpoint.look_at(work.folder / FILE_NAME) as record:
+            assert record.totals().spent_usd == pytest.approx(before.spent_usd)
+            assert record.unfinished() == ()
+
+
+def test_a_request_that_nobody_knows_and_no_row_names_is_said_with_its_id(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("gone", "stays"))
+        server.faults.add("error_401_invalid", on="status", times=None)
+        work.run("--max-in-flight", "1")
+        request_id = work.results()["gone"]["request_id"]
+        server.faults.clear()
+        server.faults.add("error_404", on="status", times=None, match=request_id)
+        work.rows(remote_rows("stays"))
+        for _ in range(2):
+            ended = work.run(environ=without_history(work))
+
+            assert (ended.code, work.statuses()) == (1, {"stays": "succeeded"})
+            assert f"request {request_id} to segmind, which no row shows any more, is uncertain" in ended.err
+
+
+def test_what_is_uncertain_beside_the_chosen_rows_is_said_by_its_id_and_not_their_failure(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("a", "b"))
+        server.faults.add("accept_then_reset", match="/b.mp4")
+        environ = without_history(work)
+        work.run(environ=environ)
+        only = work.run("--only", "a", environ=environ)
+        other = Shoot(server=server, home=work.home, manifest=tmp_path / "other.yaml")
+        other.rows(remote_rows("c"))
+        added = other.run("--add", "--output", str(work.folder), environ=environ)
+
+        for ended in (only, added):
+            assert (ended.code, "no row shows" in ended.err) == (0, False)
+            assert "b: not among the rows of this run, and uncertain" in ended.err
+        work.rows(remote_rows("a"))
+        assert work.run(environ=environ).code == 1  # now no row shows it any more
+
+
+def test_without_its_providers_key_a_request_no_row_names_is_said_with_its_id(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("a"))
+        server.faults.add("error_401_invalid", on="status", times=None)
+        work.run()
+        request_id = work.results()["a"]["request_id"]
+        write_clip(tmp_path / "clip.mp4")
+        work.rows([{"id": "here", "video_url": "clip.mp4", "prompt": "black and white"}])
+        keyless = {name: value for name, value in work.environ.items() if name != "SEGMIND_API_KEY"}
+        ended = call("run", work.manifest, "--provider", "local", environ=keyless)
+
+        assert (ended.code, work.statuses()) == (1, {"here": "succeeded"})
+        assert f"{request_id} at segmind cannot be collected: its key is not set" in ended.err
+
+
+# --- what is uncertain is settled under its name ------------------------------------------------------------
+
+
+def test_two_uncertain_requests_of_one_id_are_not_guessed_between(tmp_path: Path) -> None:
+    (row,) = remote_rows("a")
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, [row])
+        environ = without_history(work)
+        server.faults.add("accept_then_reset", times=2)
+        work.run(environ=environ)
+        work.rows([{**row, "prompt": "edited"}])
+        work.run(environ=environ)
+        refused = call("resolve", work.folder, "--resend", "a", environ=environ)
+
+        assert (refused.code, server.ledger.submits_seen) == (2, 2)
+        assert "a is the name of 2 requests: attempt:1 (sent at " in refused.err
+        assert "attempt:2" in refused.err
+        assert call("resolve", work.folder, "--give-up", "attempt:1", environ=environ).code == 1
+        left = call("resolve", work.folder, environ=environ)
+        assert ("a (attempt:2)" in left.out, "attempt:1" in left.out) == (True, False)
+        assert call("resolve", work.folder, "--resend", "a", environ=environ).code == 0
+
+
+@pytest.mark.parametrize("name", ["a", "attempt:1"])
+def test_an_uncertain_row_of_a_record_made_anew_has_its_name(tmp_path: Path, name: str) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("a"))
+        environ = without_history(work)
+        server.faults.add("accept_then_reset")
+        work.run(environ=environ)
+        for path in (FILE_NAME, "events.jsonl", "results.csv"):
+            (work.folder / path).unlink()
+        (work.folder / "videos").mkdir(exist_ok=True)
+        assert call("resolve", work.folder, "--rebuild", environ=environ).code == 1
+        work.run(environ=environ)
+        listed = call("resolve", work.folder, environ=environ)
+
+        assert (listed.code, "a (attempt:1): sent to segmind at 20" in listed.out) == (1, True)
+        assert call("resolve", work.folder, "--resend", name, environ=environ).code == 0
+        assert (work.run(environ=environ).code, work.statuses()) == (0, {"a": "succeeded"})
+
+
+# --- failures that are tried again --------------------------------------------------------------------------
+
+
+def test_a_job_that_failed_for_a_file_that_is_gone_there_is_sent_up_anew(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4")
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, [{"id": "a", "video_url": "a.mp4", "prompt": "as wool"}])
+        work.run()
+        server.forget_assets()
+        assert work.run("--pay-again", "a").code == 1
+        assert "Could not read the input at" in work.results()["a"]["error"]
+
+        assert (work.run("--retry-failed").code, server.ledger.uploads) == (0, 2)
+
+
+def test_being_turned_away_costs_a_row_none_of_its_attempts(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("a"))
+        server.faults.add("error_429_retry_after", times=3, seconds=0.05)
+        server.faults.add("error_400", times=3)
+        assert (work.run().code, work.results()["a"]["attempts"]) == (1, "1")
+
+        assert [work.run("--retry-failed").code for _ in range(3)] == [1, 1, 1]
+        assert (work.results()["a"]["attempts"], server.ledger.submits_seen) == ("3", 6)
