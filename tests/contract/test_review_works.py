@@ -1,14 +1,24 @@
 """Works that end otherwise than most: asked for once more, gone, found no more, or of rows that are not there."""
 
+import asyncio
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from batchmod import app, providers
+from batchmod.app.services import Services
 from batchmod.checkpoint import FILE_NAME, Checkpoint
+from batchmod.errors import UsageError
+from batchmod.model import ProviderFacts
 from tests.servers.segmind import SegmindStandIn
-from tests.support import Shoot, call, remote_rows, shoot, write_clip
+from tests.support import PACE, Shoot, bare_environment, call, remote_rows, shoot, write_clip
+
+CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
 
 
 def without_history(work: Shoot) -> dict[str, str]:
@@ -283,3 +293,81 @@ def test_being_turned_away_costs_a_row_none_of_its_attempts(tmp_path: Path) -> N
 
         assert [work.run("--retry-failed").code for _ in range(3)] == [1, 1, 1]
         assert (work.results()["a"]["attempts"], server.ledger.submits_seen) == ("3", 6)
+
+
+# --- promises that nothing else watches ---------------------------------------------------------------------
+
+
+def test_a_request_is_claimed_for_its_folder_before_it_leaves(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        server.faults.add("accept_then_delay", seconds=60)
+        words = ("run", str(work.manifest), "--provider", "segmind", "--yes", *PACE)
+        start = [sys.executable, "-m", "batchmod", *words]
+        with subprocess.Popen(start, env=bare_environment() | work.environ, stderr=subprocess.DEVNULL) as first:
+            try:
+                server.ledger.wait_until(lambda ledger: ledger.submits_seen == 1, timeout_s=30)
+                other = Shoot(server=server, home=work.home, manifest=tmp_path / "other/shots.yaml")
+                other.rows(remote_rows("one"))
+                held = other.run()
+            finally:
+                first.kill()
+
+        assert (held.code, other.statuses(), server.ledger.submits_seen) == (0, {"one": "held"}, 1)
+
+
+def test_a_file_under_an_outputs_name_is_taken_for_it_only_by_its_hash(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        work.run()
+        foreign = write_clip(work.folder / "videos/one_v001.mp4", mark="somebody else's").read_bytes()
+        with closing(sqlite3.connect(work.folder / FILE_NAME)) as db, db:  # as if killed before it was written down
+            db.execute("UPDATE work SET status = 'submitted'")
+            db.execute("UPDATE delivery SET delivered = 0")
+        assert work.run().code == 0
+        line = work.results()["one"]
+
+        assert (line["output"], server.ledger.submits_seen) == ("videos/one_v002.mp4", 1)
+        assert (work.folder / line["output"]).read_bytes() == server.output_of(line["request_id"])
+        assert (work.folder / "videos/one_v001.mp4").read_bytes() == foreign
+
+
+def test_every_frame_of_an_output_is_decoded_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+    content = bytearray(CLIP.read_bytes())
+    content[60_000:70_000] = bytes(10_000)  # in the middle of the pictures: the structure is whole
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(content)
+    with SegmindStandIn(queued_s=0, processing_s=0, output=damaged) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        first = work.run()
+
+        assert (first.code, work.statuses(), work.outputs()) == (3, {"one": "submitted"}, [])
+        assert "the file is not whole" in first.err
+        assert (work.run("--verify", "container").code, work.outputs()) == (0, ["one_v001.mp4"])
+        assert server.ledger.submits_seen == 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forgetful(Services):
+    """Services whose outputs are gone within the hour."""
+
+    def facts(self, name: str) -> ProviderFacts:
+        return replace(providers.facts(name), output_life_s=3600.0)
+
+
+def test_what_would_be_gone_before_it_is_collected_is_not_sent_and_left(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=600) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        services = Forgetful(environ=without_history(work))
+
+        def left(*, accept_expiry: bool) -> int:
+            options = app.Options(provider="segmind", yes=True, no_wait=True, accept_expiry=accept_expiry)
+            loaded = app.load(work.manifest, options, services)
+            confirm, control = (lambda *_: True), app.Control()
+            run = app.run(loaded, options, observe=lambda _: None, confirm=confirm, control=control)
+            return asyncio.run(run).exit_code
+
+        with pytest.raises(UsageError, match="keeps outputs for 1 h"):
+            left(accept_expiry=False)
+        assert server.ledger.submits_seen == 0
+        assert (left(accept_expiry=True), server.ledger.submits_seen) == (3, 1)

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from batchmod import app, files
+from batchmod import app, clock, files
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
 from batchmod.model import Event
+from batchmod.runner import delivering
 
 
 class Killer:
@@ -51,7 +52,19 @@ def write_in_place() -> None:
     files.put_in_place = careless
 
 
-MUTANTS = {"forget_intents": forget_intents, "write_in_place": write_in_place}
+def mark_early() -> None:
+    """Mutant: an output is written down as done, and the process dies before the file has its name."""
+
+    async def careless(desk: Any, task: Any, part: Path, facts: Any) -> None:
+        sha256 = files.sha256_of(part)
+        desk.record.arrived(task.work.work_id, sha256=sha256)
+        desk.record.succeed(task.work.work_id, facts=facts, sha256=sha256, at=clock.now())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    delivering._place = careless  # type: ignore[assignment]
+
+
+MUTANTS = {"forget_intents": forget_intents, "write_in_place": write_in_place, "mark_early": mark_early}
 
 
 async def main(manifest: Path, k: int, *, pay_again: bool) -> int:

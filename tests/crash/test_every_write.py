@@ -15,7 +15,7 @@ import pytest
 
 from batchmod import index
 from tests.servers.segmind import SegmindStandIn
-from tests.storms import disagreements, environ, half_files
+from tests.storms import disagreements, environ, half_files, marked_without_a_file
 from tests.support import PACE, Shoot, remote_rows, shoot, write_clip
 
 CALLS = (
@@ -88,7 +88,7 @@ def broken_promises(
         work = start(folder, server)
         code = killed_at(work, name, number)
         broken = [] if code == -signal.SIGKILL else [f"not killed, but ended with {code}"]
-        broken += half_files(work, set())
+        broken += [*half_files(work, set()), *marked_without_a_file(work)]
         last = work.run()
         for _ in range(5):
             if last.code == 0:

@@ -919,3 +919,13 @@ class Record(RuleBasedStateMachine):
 
 TestAnyOrderOfCalls = Record.TestCase
 TestAnyOrderOfCalls.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+def test_further_versions_are_opened_all_or_none(record: Checkpoint) -> None:
+    succeeded(record)
+    broken = replace(JOB, key=None)  # type: ignore[arg-type]
+
+    with pytest.raises(sqlite3.IntegrityError):
+        record.open_again([(JOB, 2), (broken, 2)], run_id="run")
+
+    assert len(list(record.works())) == 1

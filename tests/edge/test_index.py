@@ -3,7 +3,7 @@
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,11 +177,22 @@ def test_two_who_make_the_index_at_once_share_one(place: Path) -> None:
         "print(sum(mine.claim(f'1-{n}', at=1.0) for n in range(50)))"
     )
     start = [sys.executable, "-c", code, str(place)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    both: list[subprocess.Popen[str]] = [subprocess.Popen([*start, name], **pipes) for name in "ab"]  # type: ignore[call-overload]
-    for process in both:
-        assert process.stdout is not None
-        process.stdout.readline()
-    won = [int(process.communicate(timeout=60)[0]) for process in both]
+    won = []
+    with ExitStack() as stack:
+        racing = [
+            stack.enter_context(
+                subprocess.Popen([*start, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for name in "ab"
+        ]
+        for process in racing:
+            assert process.stdout is not None
+            process.stdout.readline()
+        for process in racing:
+            assert process.stdin is not None
+            process.stdin.close()  # they are off, both at once
+        for process in racing:
+            assert process.stdout is not None
+            won.append(int(process.stdout.read()))
 
     assert sum(won) == 50
