@@ -326,6 +326,14 @@ class Checkpoint(Reader):
         folded = job.id.casefold()
         return next(d for d in self.deliveries_of(work_id) if d.id.casefold() == folded)
 
+    def name_stray(self, work_id: int, row_id: str) -> None:
+        """Give the output of a work that is for no id that anybody knows, as in a record made anew, one of its own."""
+        stem = f"{row_id}_v{{version:03d}}"
+        with self._transaction() as db:
+            if not db.execute("SELECT 1 FROM delivery WHERE work_id = ?", (work_id,)).fetchone():
+                values = (row_id, row_id.casefold(), 1, work_id, output_path(stem, 1), 0, stem)
+                db.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
     def delivered(self, delivery: Delivery) -> None:
         """Write down that a copy is in place."""
         with self._transaction() as db:

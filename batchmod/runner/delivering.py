@@ -45,6 +45,7 @@ async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
     record, work_id, hosted = desk.record, task.work.work_id, task.lane.provider.facts.hosted
     for job in task.jobs:
         record.add_delivery(job, work_id)
+    record.name_stray(work_id, files.safe_name(f"request-{record.work(work_id).request_id}"))
     home = await _bring_home(desk, task, done)
     if isinstance(home, Missed):
         return home

@@ -16,7 +16,8 @@ from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.errors import UsageError
 from batchmod.model import ProviderFacts
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Shoot, bare_environment, call, remote_rows, shoot, write_clip
+from tests.storms import environ
+from tests.support import PACE, Shoot, call, remote_rows, shoot, write_clip
 
 CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
 
@@ -118,8 +119,8 @@ def test_a_file_that_is_gone_for_good_is_said_once_and_paid_again_by_no_folder(t
         work.run()
         (work.folder / "videos/one_v001.mp4").unlink()
         paid_long_ago(work, days=8)
-        environ = work.environ if known else without_history(work)
-        gone = work.run(environ=environ)
+        bare = work.environ if known else without_history(work)
+        gone = work.run(environ=bare)
         line = work.results()["one"]
 
         assert (gone.code, line["status"], line["error_code"], line["billed"]) == (
@@ -129,7 +130,7 @@ def test_a_file_that_is_gone_for_good_is_said_once_and_paid_again_by_no_folder(t
             "true",
         )
         assert float(line["cost_usd"]) > 0
-        assert (work.run("--retry-failed", environ=environ).code, server.ledger.submits_seen) == (1, 1)
+        assert (work.run("--retry-failed", environ=bare).code, server.ledger.submits_seen) == (1, 1)
 
         other = Shoot(server=server, home=work.home, manifest=tmp_path / "other/shots.yaml")
         other.rows(remote_rows("one"))
@@ -194,22 +195,37 @@ def test_a_request_that_nobody_knows_and_no_row_names_is_said_with_its_id(tmp_pa
             assert f"request {request_id} to segmind, which no row shows any more, is uncertain" in ended.err
 
 
+def test_a_request_that_is_for_nobody_known_is_collected_under_its_own_name(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("gone", "stays"))
+        server.faults.add("error_401_invalid", on="status", times=None)
+        work.run("--max-in-flight", "1")
+        request_id = work.results()["gone"]["request_id"]
+        server.faults.clear()
+        with closing(sqlite3.connect(work.folder / FILE_NAME)) as db, db:
+            db.execute("DELETE FROM delivery")
+        work.rows(remote_rows("stays"))
+
+        assert work.run().code == 0
+        assert work.outputs() == [f"request-{request_id}_v001.mp4", "stays_v001.mp4"]
+
+
 def test_what_is_uncertain_beside_the_chosen_rows_is_said_by_its_id_and_not_their_failure(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("a", "b"))
         server.faults.add("accept_then_reset", match="/b.mp4")
-        environ = without_history(work)
-        work.run(environ=environ)
-        only = work.run("--only", "a", environ=environ)
+        bare = without_history(work)
+        work.run(environ=bare)
+        only = work.run("--only", "a", environ=bare)
         other = Shoot(server=server, home=work.home, manifest=tmp_path / "other.yaml")
         other.rows(remote_rows("c"))
-        added = other.run("--add", "--output", str(work.folder), environ=environ)
+        added = other.run("--add", "--output", str(work.folder), environ=bare)
 
         for ended in (only, added):
             assert (ended.code, "no row shows" in ended.err) == (0, False)
             assert "b: not among the rows of this run, and uncertain" in ended.err
         work.rows(remote_rows("a"))
-        assert work.run(environ=environ).code == 1  # now no row shows it any more
+        assert work.run(environ=bare).code == 1  # now no row shows it any more
 
 
 def test_without_its_providers_key_a_request_no_row_names_is_said_with_its_id(tmp_path: Path) -> None:
@@ -234,39 +250,39 @@ def test_two_uncertain_requests_of_one_id_are_not_guessed_between(tmp_path: Path
     (row,) = remote_rows("a")
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, [row])
-        environ = without_history(work)
+        bare = without_history(work)
         server.faults.add("accept_then_reset", times=2)
-        work.run(environ=environ)
+        work.run(environ=bare)
         work.rows([{**row, "prompt": "edited"}])
-        work.run(environ=environ)
-        refused = call("resolve", work.folder, "--resend", "a", environ=environ)
+        work.run(environ=bare)
+        refused = call("resolve", work.folder, "--resend", "a", environ=bare)
 
         assert (refused.code, server.ledger.submits_seen) == (2, 2)
         assert "a is the name of 2 requests: attempt:1 (sent at " in refused.err
         assert "attempt:2" in refused.err
-        assert call("resolve", work.folder, "--give-up", "attempt:1", environ=environ).code == 1
-        left = call("resolve", work.folder, environ=environ)
+        assert call("resolve", work.folder, "--give-up", "attempt:1", environ=bare).code == 1
+        left = call("resolve", work.folder, environ=bare)
         assert ("a (attempt:2)" in left.out, "attempt:1" in left.out) == (True, False)
-        assert call("resolve", work.folder, "--resend", "a", environ=environ).code == 0
+        assert call("resolve", work.folder, "--resend", "a", environ=bare).code == 0
 
 
 @pytest.mark.parametrize("name", ["a", "attempt:1"])
 def test_an_uncertain_row_of_a_record_made_anew_has_its_name(tmp_path: Path, name: str) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("a"))
-        environ = without_history(work)
+        bare = without_history(work)
         server.faults.add("accept_then_reset")
-        work.run(environ=environ)
+        work.run(environ=bare)
         for path in (FILE_NAME, "events.jsonl", "results.csv"):
             (work.folder / path).unlink()
         (work.folder / "videos").mkdir(exist_ok=True)
-        assert call("resolve", work.folder, "--rebuild", environ=environ).code == 1
-        work.run(environ=environ)
-        listed = call("resolve", work.folder, environ=environ)
+        assert call("resolve", work.folder, "--rebuild", environ=bare).code == 1
+        work.run(environ=bare)
+        listed = call("resolve", work.folder, environ=bare)
 
         assert (listed.code, "a (attempt:1): sent to segmind at 20" in listed.out) == (1, True)
-        assert call("resolve", work.folder, "--resend", name, environ=environ).code == 0
-        assert (work.run(environ=environ).code, work.statuses()) == (0, {"a": "succeeded"})
+        assert call("resolve", work.folder, "--resend", name, environ=bare).code == 0
+        assert (work.run(environ=bare).code, work.statuses()) == (0, {"a": "succeeded"})
 
 
 # --- failures that are tried again --------------------------------------------------------------------------
@@ -304,7 +320,7 @@ def test_a_request_is_claimed_for_its_folder_before_it_leaves(tmp_path: Path) ->
         server.faults.add("accept_then_delay", seconds=60)
         words = ("run", str(work.manifest), "--provider", "segmind", "--yes", *PACE)
         start = [sys.executable, "-m", "batchmod", *words]
-        with subprocess.Popen(start, env=bare_environment() | work.environ, stderr=subprocess.DEVNULL) as first:
+        with subprocess.Popen(start, env=environ(work), stderr=subprocess.DEVNULL) as first:
             try:
                 server.ledger.wait_until(lambda ledger: ledger.submits_seen == 1, timeout_s=30)
                 other = Shoot(server=server, home=work.home, manifest=tmp_path / "other/shots.yaml")
