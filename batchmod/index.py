@@ -20,6 +20,15 @@ from batchmod.model import Claim, Status, Work
 FILE_NAME: Final = "paid.sqlite3"
 _VERSION: Final = 1
 CLAIMED: Final = (Status.SUBMITTING, Status.SUBMITTED, Status.UNCERTAIN, Status.SUCCEEDED)
+
+
+def hold(work: Work) -> int:
+    """How strongly a work holds its key's claim: 0 not at all; 1 for what is lost, but was paid or may have been."""
+    if work.status in CLAIMED:
+        return 2
+    return int(work.status is Status.FAILED and work.billed is not False)
+
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS folder (folder_id TEXT PRIMARY KEY, path TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS claim (
@@ -36,29 +45,17 @@ CREATE TABLE IF NOT EXISTS claim (
 
 def elsewhere(path: Path, folder_id: str | None) -> dict[str, Claim]:
     """job_key → what another folder than `folder_id` holds; read only, and empty where there is no index yet."""
-    if not path.exists():
-        return {}
     query = (
         "SELECT c.job_key, f.path, c.status, c.output, c.sha256, c.cost_usd, c.at "
         "FROM claim c JOIN folder f USING (folder_id) WHERE c.folder_id != ?"
     )
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
-            return {row[0]: _claim(row) for row in db.execute(query, (folder_id or "",))}
-    except sqlite3.Error as error:
-        raise _refused(path, error) from error
+    return {row[0]: _claim(row) for row in _look_up(path, query, folder_id or "")}
 
 
 def folder_of(path: Path, folder_id: str) -> str | None:
     """Where a folder was when it was opened last."""
-    if not path.exists():
-        return None
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
-            row = db.execute("SELECT path FROM folder WHERE folder_id = ?", (folder_id,)).fetchone()
-    except sqlite3.Error as error:
-        raise _refused(path, error) from error
-    return None if row is None else str(row[0])
+    found = _look_up(path, "SELECT path FROM folder WHERE folder_id = ?", folder_id)
+    return str(found[0][0]) if found else None
 
 
 def claims_of(path: Path, folder_id: str) -> dict[str, Claim]:
@@ -91,7 +88,9 @@ def _look_up(path: Path, query: str, value: str) -> list[tuple[Any, ...]]:
     if not path.exists():
         return []
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)) as db:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
+            if not db.execute("PRAGMA user_version").fetchone()[0]:
+                return []  # begun, and never finished: it has no tables
             return db.execute(query, (value,)).fetchall()
     except sqlite3.Error as error:
         raise _refused(path, error) from error
@@ -117,6 +116,29 @@ def _refused(path: Path, error: Exception) -> StoppedEarly:
     return StoppedEarly(text, slug="index_refused")
 
 
+def _make(path: Path) -> None:
+    """Make the index whole beside its place and give it its name, so that a kill leaves no half-made one there.
+
+    Where another run was faster its index is the one that counts; where files cannot have a second name it is made in
+    its place, and what a kill leaves of it is taken for empty.
+    """
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
+    try:
+        with closing(sqlite3.connect(beside, isolation_level=None)) as db:
+            _lay_out(db)
+        with suppress(OSError):
+            os.link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _lay_out(db: sqlite3.Connection) -> None:
+    """An index's tables, all or none."""
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+
+
 class Index:
     """One user's index, open, seen from one output folder."""
 
@@ -130,12 +152,13 @@ class Index:
         """Open or make the index, and say where this folder is now. Raises StoppedEarly where it cannot be used."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                _make(path)
             db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-            db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
             if db.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
                 raise StoppedEarly(f"{path} was written by a newer batchmod", slug="index_refused")
-            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+            _lay_out(db)
         except (sqlite3.Error, OSError) as error:
             raise _refused(path, error) from error
         index = cls(db, path, folder_id=folder_id)
@@ -193,7 +216,7 @@ class Index:
         return True
 
     def keep(self, work: Work, output: str | None = None) -> None:
-        """Take over a work's state; a work that was refused or failed gives its claim back.
+        """Take over a work's state; one that was refused, or failed and was not billed, gives its claim back.
 
         A failure to write is passed over: the next run that opens the folder tells the index again.
         """
@@ -201,7 +224,7 @@ class Index:
             self._put(db, work, output, force=True)
 
     def _put(self, db: sqlite3.Connection, work: Work, output: str | None, *, force: bool) -> None:
-        if work.status not in CLAIMED:
+        if not hold(work):
             mine = (work.job_key, self._folder_id)
             db.execute("DELETE FROM claim WHERE job_key = ? AND folder_id = ?", mine)
             return

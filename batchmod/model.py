@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from batchmod.errors import Place
 
@@ -141,6 +141,12 @@ class Status(StrEnum):
     UNCERTAIN = "uncertain"  # may have been paid; to be looked up, never sent again by itself
     INVALID = "invalid"
     HELD = "held"
+
+
+Further = Literal[0, 1, 2]
+"""0: the first version; 1: a further one that any run sends, for a review or `--resend` asked for it; 2: WISHED."""
+WISHED: Final = 2
+"""A further version that `--pay-again` asked for: sent only by a run that says so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -501,8 +507,13 @@ class Work:
     submitted_at: float | None = None
     finished_at: float | None = None
     run_id: str | None = None
-    again: bool = False
-    """Opened for a job that had an output already: paid again, or redone."""
+    again: Further = 0
+    """Whether it was opened for a job that had an output, or may have one, already."""
+
+    @property
+    def is_wish(self) -> bool:
+        """A version that `--pay-again` asked for and that was not sent: no standing order, and no result to show."""
+        return self.again == WISHED and self.status is Status.PLANNED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

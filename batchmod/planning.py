@@ -6,9 +6,11 @@ from enum import StrEnum
 from typing import Final
 
 from batchmod.model import (
+    WISHED,
     Claim,
     Delivery,
     Estimate,
+    Further,
     Job,
     Price,
     ProviderFacts,
@@ -59,13 +61,13 @@ class Item:
     """The id whose request this row shares."""
     flaw: Flaw | None = None
     claim: Claim | None = None
-    again: bool = False
+    again: Further = 0
     """A further version of what has an output already: paid once more, as somebody asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """All rows' lines in the manifest's order, and the record's unfinished works no row names."""
+    """All rows' lines in the manifest's order, and the record's unfinished works that none of them carries."""
 
     items: tuple[Item, ...]
     orphans: tuple[Work, ...] = ()
@@ -97,7 +99,11 @@ class Known:
     """The record as planning needs it."""
 
     works: Mapping[str, Work] = field(default_factory=dict)
-    """job_key → its latest work."""
+    """job_key → its latest work, but for wishes."""
+    wishes: Mapping[str, Work] = field(default_factory=dict)
+    """job_key → the version that `--pay-again` asked for and that was not sent."""
+    paid_again: frozenset[str] = frozenset()
+    """The keys of which `--pay-again` opened a version in this run, which is one until it ends with 0 or 1."""
     deliveries: Mapping[int, tuple[Delivery, ...]] = field(default_factory=dict)
     """work_id → its deliveries."""
     unfinished: tuple[Work, ...] = ()
@@ -145,7 +151,8 @@ def plan(
     items = []
     for job in jobs:
         work = known.works.get(job.key)
-        item = _once_more(job, work) if job.number in further and job.number not in flaws else None
+        asked = further.get(job.number) if job.number not in flaws else None
+        item = _once_more(job, work, known.wishes.get(job.key), again=asked) if asked else None
         item = item or _item(job, work, known=known, facts=facts, flaw=flaws.get(job.number), wishes=wishes)
         if job.number in held and item.action in _BEGINS:
             item = Item(job=job, action=Action.HOLD, why="the row says hold", work_id=item.work_id)
@@ -158,8 +165,9 @@ def plan(
             dearest = known.dearest.get((job.provider, job.origin))
             item = _priced(item, facts[job.provider], clips.get(job.video.identity), dearest, wishes.price_usd)
         items.append(item)
-    named = {job.key for job in jobs}
-    orphans = tuple(work for work in known.unfinished if work.job_key not in named)
+    # Not by its key: an older version of a row may be unfinished too, and is paid all the same.
+    carried = {item.work_id for item in items}
+    orphans = tuple(work for work in known.unfinished if work.work_id not in carried)
     return Plan(items=tuple(items), orphans=orphans)
 
 
@@ -171,27 +179,32 @@ _BEGINS = frozenset({Action.SEND, Action.REUSE, Action.COPY, Action.FAIL, Action
 """What a hold stops: anything new. What was sent is still collected, since it is paid."""
 
 
-def _further(jobs: Sequence[Job], known: Known, wishes: Wishes) -> frozenset[int]:
-    """The rows of which a further version is opened now (rules: money 9 and 10).
+def _further(jobs: Sequence[Job], known: Known, wishes: Wishes) -> dict[int, Further]:
+    """Row number → why a further version of it is sent now (rules: money 9 and 10).
 
-    While one that `--pay-again` opened is unfinished the same flag goes on with it instead of opening more: a crash
-    and the same command again must not pay a third time.
+    While one that `--pay-again` opened is unfinished the same flag goes on with it instead of opening more, and in a
+    run that is resumed it opens no second one of a key: a crash and the same command again must not pay a third time.
     """
 
     def unfinished(job: Job) -> bool:
         work = known.works.get(job.key)
-        return work is not None and work.again and work.status not in (Status.SUCCEEDED, Status.FAILED)
+        return work is not None and work.again > 0 and work.status not in (Status.SUCCEEDED, Status.FAILED)
 
-    going_on = any(unfinished(job) for job in jobs if job.number in wishes.pay_again)
-    redone = {job.number for job in jobs if job.number in wishes.redo and not unfinished(job)}
-    return frozenset(redone) | (frozenset() if going_on else wishes.pay_again)
+    def is_opened(job: Job) -> bool:
+        return not going_on and job.key not in known.paid_again
+
+    named = [job for job in jobs if job.number in wishes.pay_again]
+    going_on = any(unfinished(job) or job.key in known.wishes for job in named)
+    further: dict[int, Further] = {job.number: WISHED for job in named if is_opened(job) or job.key in known.wishes}
+    return further | {job.number: 1 for job in jobs if job.number in wishes.redo and not unfinished(job)}
 
 
-def _once_more(job: Job, work: Work | None) -> Item | None:
-    """One more version of what is finished; what is under way or uncertain is never touched."""
+def _once_more(job: Job, work: Work | None, wish: Work | None, *, again: Further) -> Item | None:
+    """One more version of what is finished, or the wish for it; what is under way or uncertain is never touched."""
     if work is None or work.status not in (Status.SUCCEEDED, Status.FAILED):
         return None
-    return Item(job=job, action=Action.SEND, why="once more, as asked", work_id=work.work_id, again=True)
+    work_id = work.work_id if wish is None else wish.work_id
+    return Item(job=job, action=Action.SEND, why="once more, as asked", work_id=work_id, again=again)
 
 
 def redo_counts(*, said_of: int | None, shown: int | None, review: Review | None) -> bool:
@@ -232,6 +245,9 @@ def _item(
 
 def _claimed(job: Job, claim: Claim, *, reusable: bool) -> Item:
     """A request that another folder holds is never sent: it is reused, or waits with the reason (rules: money 7)."""
+    if claim.status is Status.FAILED:
+        why = f"paid, or perhaps paid, on {claim.on} in {claim.folder}, and lost: give --no-reuse to pay again"
+        return Item(job=job, action=Action.HOLD, why=why, claim=claim)
     if claim.status is not Status.SUCCEEDED:
         why = f"{claim.status.value} in {claim.folder}: run that folder's manifest, then this one reuses it"
         return Item(job=job, action=Action.HOLD, why=why, claim=claim)
@@ -370,5 +386,10 @@ def _is_longer(seconds: float, longest_s: float, facts: ProviderFacts) -> bool:
 
 
 def latest_by_key(works: Iterable[Work]) -> dict[str, Work]:
-    """job_key → the work made last for it."""
-    return {work.job_key: work for work in sorted(works, key=lambda work: work.work_id)}
+    """job_key → the work made last for it; one that was only wished for stands behind every other."""
+    return {work.job_key: work for work in sorted(works, key=lambda work: (not work.is_wish, work.work_id))}
+
+
+def wishes_by_key(works: Iterable[Work], shown: Mapping[str, Work]) -> dict[str, Work]:
+    """job_key → the version that was wished for and not sent, where there is another one to show."""
+    return {work.job_key: work for work in works if work.is_wish and shown[work.job_key] is not work}

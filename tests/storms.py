@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from batchmod.checkpoint import FILE_NAME, Checkpoint
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Ran, Shoot, bare_environment
+from tests.support import PACE, Ran, Shoot, bare_environment, read_results
 
 ROOT = Path(__file__).parents[1]
 GRACE_S: Final = 1.0
@@ -165,6 +166,17 @@ def half_files(work: Shoot, whole: set[str]) -> list[str]:
             found.append(f"{path.name} is not whole")
         whole.add(path.name)
     return found
+
+
+def marked_without_a_file(work: Shoot) -> list[str]:
+    """Outputs that the record or results.csv take for done, and that are not there."""
+    if not (work.folder / FILE_NAME).exists():
+        return []
+    with Checkpoint.look_at(work.folder / FILE_NAME) as record:
+        done = {d.path for of_work in record.deliveries().values() for d in of_work if d.delivered}
+    if (work.folder / "results.csv").exists():
+        done |= {line["output"] for line in read_results(work.folder) if line["status"] == "succeeded"}
+    return [f"{path} is marked as done and is not there" for path in sorted(done) if not (work.folder / path).is_file()]
 
 
 def neither_delivered_nor_shown(work: Shoot) -> list[str]:

@@ -13,7 +13,7 @@ from batchmod.app import traces
 from batchmod.app.traces import Values
 from batchmod.checkpoint.anew import Rows
 from batchmod.checkpoint.values import BOOKED, dump
-from batchmod.model import Claim
+from batchmod.model import Claim, Status
 
 _VERSION: Final = re.compile(r"^(?P<id>.+?)_v(?P<version>\d+)$")
 _PHASE_OF: Final = {"succeeded": "done", "failed": "failed", "planned": "planned"}
@@ -150,7 +150,7 @@ class Evidence:
             if story.work.get(name) is None and event.get(name) is not None:
                 story.work[name] = dump(traces.uncut(event[name]))
         if event.get("again"):
-            story.work["again"] = 1
+            story.work["again"] = int(event["again"])
         for output in event.get("outputs") or ():
             story.give(output)
         self._hear_kind(event, story)
@@ -268,6 +268,9 @@ class Evidence:
         story = self._story(job_key, None)
         story.learn(line, "provider", "model")
         story.phase = "done" if claim.output and claim.sha256 else "open"
+        if claim.status is Status.FAILED:  # only what was paid, or may have been, still holds its claim
+            story.phase = "failed"
+            story.work |= {"billed": None, "error_code": "given_up", "error": "it was paid, or may have been, and lost"}
         story.work |= {"sha256": claim.sha256, "cost_usd": claim.cost_usd, "cost_source": "estimate"}
         path = claim.output or ""
         row_id, version = versioned(path)

@@ -12,7 +12,7 @@ from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
 from batchmod.model import Claim, Delivery, Job, ProviderFacts, Row, Status, Work
-from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts
+from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts, wishes_by_key
 
 _TRACES: Final = ("results.csv", "events.jsonl", "videos")
 
@@ -117,8 +117,12 @@ def _refuse_same_ids(record: Checkpoint, loaded: Loaded, *, own: set[str]) -> No
 def known(record: Checkpoint, folder: Path, facts: Mapping[str, ProviderFacts]) -> Known:
     """The record as planning needs it; `facts` of the providers that are planned for."""
     floors = {name: of.price.per_call_usd or 0.0 for name, of in facts.items() if of.price is not None}
+    every = tuple(record.works())
+    shown = latest_by_key(every)
     return Known(
-        works=latest_by_key(record.works()),
+        works=shown,
+        wishes=wishes_by_key(every, shown),
+        paid_again=record.paid_again(),
         deliveries=record.deliveries(),
         unfinished=record.unfinished(),
         files=files.listing(folder, "videos"),
@@ -233,9 +237,9 @@ def _delivery(row: StoredRow, work: Work | None, deliveries: Mapping[int, tuple[
 
 
 def orphans(record: Checkpoint) -> tuple[Work, ...]:
-    """Unfinished works that no row names any more: sent before the row was edited, deleted or moved."""
-    keys = {row.job_key for row in record.stored_rows()}
-    return tuple(work for work in record.unfinished() if work.job_key not in keys)
+    """Unfinished works that no row shows: older versions, or sent before the row was edited, deleted or moved."""
+    keys, newest = {row.job_key for row in record.stored_rows()}, record.newest()
+    return tuple(work for work in record.unfinished() if work.job_key not in keys or work.work_id not in newest)
 
 
 def orphan_words(work: Work) -> str:

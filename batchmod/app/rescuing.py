@@ -193,7 +193,8 @@ class _Rescuer:
         """Whether a row lacks an output and nothing is under way for it, here or in another folder."""
         if item.job.number in self._loaded.held or item.again:
             return False
-        lost = item.action is Action.HOLD and item.claim is not None and item.claim.status is Status.SUCCEEDED
+        kept = (Status.SUCCEEDED, Status.FAILED)  # by another folder, that has no file of it
+        lost = item.action is Action.HOLD and item.claim is not None and item.claim.status in kept
         return lost or item.action in _OPEN_TO_RESCUE
 
     def _match(self, field: _Field, chosen: Iterable[Pair]) -> tuple[tuple[Pair, ...], tuple[Choice, ...]]:

@@ -25,6 +25,8 @@ class Doubt:
     """A job that may have been paid."""
 
     ids: tuple[str, ...]
+    name: str
+    """What this request alone is called: `attempt:7`."""
     provider: str
     sent_at: str | None
     request_id: str | None
@@ -144,24 +146,56 @@ async def _cancelled(log: Log, record: Checkpoint, work: Work, folder: Path, ser
 def _named(
     record: Checkpoint, ids: Sequence[str], works: Sequence[Work] | None = None, *, what: str = "uncertain"
 ) -> list[Work]:
-    """The works of these ids among those (None: the uncertain ones); all of them must be there."""
-    among = _uncertain(record) if works is None else works
-    by_id = {delivery.casefold(): work for work in among for delivery in _ids(record, work)}
-    unknown = [name for name in ids if name.casefold() not in by_id]
+    """The works of these names among those (None: the uncertain ones); all of them must be there."""
+    by_name = _by_name(record, _uncertain(record) if works is None else works)
+    unknown = [name for name in ids if name.casefold() not in by_name]
     if unknown:
         raise UsageError(f"not {what}: {', '.join(unknown)}; nothing was changed")
-    return list({work.work_id: work for work in (by_id[name.casefold()] for name in ids)}.values())
+    for name in ids:
+        _refuse_ambiguous(record, name, by_name[name.casefold()])
+    return list({work.work_id: work for name in ids for work in by_name[name.casefold()]}.values())
+
+
+def _by_name(record: Checkpoint, works: Sequence[Work]) -> dict[str, list[Work]]:
+    """Each work under all that it may be called: ids, its job_key, its request id, `attempt:` and a number."""
+    found: dict[str, list[Work]] = {}
+    for work in works:
+        names = (*_ids(record, work), work.job_key, work.request_id, _attempt_name(record, work))
+        for name in {name.casefold() for name in names if name}:
+            found.setdefault(name, []).append(work)
+    return found
+
+
+def _refuse_ambiguous(record: Checkpoint, name: str, works: Sequence[Work]) -> None:
+    """Raise UsageError where a name is that of several requests: the wrong one would be paid for again."""
+    if len(works) > 1:
+        each = (f"{_attempt_name(record, work)} (sent at {_sent_at(record, work)})" for work in works)
+        text = f"{name} is the name of {len(works)} requests: {', '.join(each)}; say which one. Nothing was changed"
+        raise UsageError(text)
+
+
+def _attempt_name(record: Checkpoint, work: Work) -> str | None:
+    attempt = record.last_attempt(work.work_id)
+    return None if attempt is None else f"attempt:{attempt.attempt_id}"
+
+
+def _sent_at(record: Checkpoint, work: Work) -> str | None:
+    attempt = record.last_attempt(work.work_id)
+    at = work.submitted_at if attempt is None else attempt.sent_at
+    return None if at is None else clock.iso(at)
 
 
 def _ids(record: Checkpoint, work: Work) -> tuple[str, ...]:
-    return tuple(delivery.id for delivery in record.deliveries_of(work.work_id))
+    """The ids a work is for; the rows', where a record that was made anew knows of no output."""
+    return tuple(delivery.id for delivery in record.deliveries_of(work.work_id)) or record.rows_of(work.job_key)
 
 
 def _doubt(record: Checkpoint, work: Work) -> Doubt:
     return Doubt(
         ids=_ids(record, work),
+        name=_attempt_name(record, work) or work.job_key,
         provider=work.provider,
-        sent_at=None if work.submitted_at is None else clock.iso(work.submitted_at),
+        sent_at=_sent_at(record, work),
         request_id=work.request_id,
         reason=work.error or "",
     )

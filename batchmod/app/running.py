@@ -354,7 +354,8 @@ def _ended(
         if line["row"] in loaded.chosen and line["manifest"] == folders.where(loaded):
             counts[line["status"]] = counts.get(line["status"], 0) + 1
     stop = "declined" if declined else runner.desk.stop_slug or _unfinished_slug(runner)
-    code = exit_code(counts, stop=stop, warned=runner.desk.uncollected > 0)
+    waiting = counts.get("planned", 0) + record.wishes_of(run_id)
+    code = exit_code({**counts, "planned": waiting}, stop=stop, warned=runner.desk.uncollected > 0)
     table, page = loaded.folder / "results.csv", loaded.folder / "report.html"
     if new_rows or log.changes or record.not_shown() or not (table.exists() and page.exists()):
         table, page = folders.write_results(record, loaded.folder)

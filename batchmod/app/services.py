@@ -95,7 +95,8 @@ class Services:
         deliveries = record.deliveries()
         held: dict[str, Work] = {}
         for work in record.works():
-            if self.facts(work.provider).hosted and (work.job_key not in held or work.status in index.CLAIMED):
+            other = held.get(work.job_key)
+            if self.facts(work.provider).hosted and (other is None or index.hold(work) >= index.hold(other)):
                 held[work.job_key] = work
         opened.rebuild((work, _output(deliveries.get(work.work_id, ()))) for work in held.values())
         return opened

@@ -12,7 +12,7 @@ from typing import Final, Self
 from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
 from batchmod.checkpoint.values import BOOKED, WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
 from batchmod.errors import RecordRefused, StoppedEarly
-from batchmod.model import Attempt, Delivery, Review, Work
+from batchmod.model import WISHED, Attempt, Delivery, Review, Work
 
 _MONEY: Final = (
     "SELECT coalesce(sum(CASE WHEN status IN ('succeeded', 'failed') THEN cost_usd END), 0), "
@@ -125,6 +125,20 @@ class Reader:
         for number, row_id, key, status, fields, manifest in self._db.execute(query):
             yield StoredRow(number, row_id, key, status, json.loads(fields), manifest)
 
+    def newest(self) -> frozenset[int]:
+        """The number of each key's newest work."""
+        return frozenset(row[0] for row in self._db.execute("SELECT max(work_id) FROM work GROUP BY job_key"))
+
+    def rows_of(self, job_key: str) -> tuple[str, ...]:
+        """The ids of the rows that ask for this, of every manifest of the folder."""
+        query = "SELECT id FROM manifest_row WHERE job_key = ? ORDER BY manifest, number"
+        return tuple(row[0] for row in self._db.execute(query, (job_key,)))
+
+    def rows_showing(self, work: Work) -> tuple[str, ...]:
+        """The ids of the rows that a work stands for: none for what was edited away, or an older version."""
+        newest = self._db.execute("SELECT max(work_id) FROM work WHERE job_key = ?", (work.job_key,)).fetchone()[0]
+        return self.rows_of(work.job_key) if newest == work.work_id else ()
+
     def works(self) -> Iterator[Work]:
         """Every work, oldest first."""
         query = f"SELECT {WORK_COLUMNS} FROM work ORDER BY work_id"  # noqa: S608 - a constant
@@ -141,10 +155,14 @@ class Reader:
         return tuple(work_of(row) for row in self._db.execute(query))
 
     def held_work(self, job_key: str) -> Work | None:
-        """The work of a key that holds its claim: one that is paid or may be, however many failed after it."""
+        """The work of a key that holds its claim: one that is paid or may be, however many failed after it.
+
+        One that came to nothing and was paid, or may have been, holds it where there is no better one.
+        """
         query = (
             f"SELECT {WORK_COLUMNS} FROM work WHERE job_key = ? "  # noqa: S608 - a constant
-            "AND status IN ('submitting', 'submitted', 'uncertain', 'succeeded') ORDER BY work_id DESC LIMIT 1"
+            "AND (status IN ('submitting', 'submitted', 'uncertain', 'succeeded') "
+            "OR status = 'failed' AND billed IS NOT 0) ORDER BY status = 'failed', work_id DESC LIMIT 1"
         )
         row = self._db.execute(query, (job_key,)).fetchone()
         return None if row is None else work_of(row)
@@ -194,6 +212,19 @@ class Reader:
         last = "(SELECT coalesce(max(ended_at), 0) FROM run WHERE exit_code IN (0, 1))"
         spent, reserved = self._db.execute(f"{_MONEY} FROM work WHERE submitted_at > {last}").fetchone()
         return float(spent), float(reserved)
+
+    def paid_again(self) -> frozenset[str]:
+        """The keys of which `--pay-again` opened a version in this run, which is one until it ends with 0 or 1."""
+        query = (
+            "SELECT job_key FROM work JOIN run USING (run_id) WHERE again = ? AND run.rowid > "
+            "(SELECT coalesce(max(rowid), 0) FROM run WHERE exit_code IN (0, 1))"
+        )
+        return frozenset(row[0] for row in self._db.execute(query, (WISHED,)))
+
+    def wishes_of(self, run_id: str) -> int:
+        """How many versions `--pay-again` asked for in this run that were not sent."""
+        query = "SELECT count(*) FROM work WHERE status = 'planned' AND again = ? AND run_id = ?"
+        return int(self._db.execute(query, (WISHED, run_id)).fetchone()[0])
 
     def reservations(self, *, of_this_run: bool = False) -> dict[int, float]:
         """work_id → what is reserved for it while it is in flight or uncertain."""

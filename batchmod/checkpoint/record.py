@@ -9,7 +9,7 @@ from batchmod.checkpoint.reading import Reader
 from batchmod.checkpoint.values import BOOKED, StoredRow, dump, facts_as_json, inputs_of, text
 from batchmod.errors import StoppedEarly
 from batchmod.jobs import output_path
-from batchmod.model import Attempt, Delivery, Job, Status, VideoFacts, Work
+from batchmod.model import Attempt, Delivery, Further, Job, Status, VideoFacts, Work
 
 _NOTHING: Final[Mapping[str, int]] = {}
 
@@ -107,11 +107,16 @@ class Checkpoint(Reader):
             db.executemany("INSERT OR REPLACE INTO review VALUES (?, ?, 0)", redo.items())
         return int(attempt or 0)
 
-    def open_again(self, jobs: Sequence[Job], *, run_id: str) -> None:
-        """Open a further version of each job's output, all of them or none: what is asked for is paid once more."""
+    def open_again(self, jobs: Iterable[tuple[Job, Further]], *, run_id: str) -> None:
+        """Open a further version of each job's output, all of them or none: what is asked for is paid once more.
+
+        One that was asked for before and never sent is that version: a key has one planned work at most, its newest.
+        """
         with self._transaction() as db:
-            for job in {job.key: job for job in jobs}.values():
-                _open_new(db, job, run_id=run_id, again=True)
+            for job, again in {job.key: (job, again) for job, again in jobs}.values():
+                waiting = "UPDATE work SET again = ?, run_id = ? WHERE job_key = ? AND status = 'planned'"
+                if not db.execute(waiting, (again, run_id, job.key)).rowcount:
+                    _open_new(db, job, run_id=run_id, again=again)
 
     def arm_reviews(self, ids: Iterable[str]) -> None:
         """Rows seen without `redo`: the next time they say it, it counts anew."""
@@ -197,14 +202,17 @@ class Checkpoint(Reader):
             return None
         return work_id
 
-    def refuse(self, work_id: int, attempt_id: int, *, outcome: str, note: str) -> None:
-        """Write down that an attempt created nothing; its work is planned again."""
+    def refuse(self, work_id: int, attempt_id: int, *, outcome: str, note: str, counted: bool = True) -> None:
+        """Write down that an attempt created nothing; its work is planned again.
+
+        One that says nothing of the job, such as 429, is not `counted` among those a job may have.
+        """
         with self._transaction() as db:
             _end_attempt(db, attempt_id, outcome, note)
             db.execute(
-                "UPDATE work SET status = 'planned', reserved_usd = 0, error_code = NULL, error = NULL "
-                "WHERE work_id = ?",
-                (work_id,),
+                "UPDATE work SET status = 'planned', attempts = attempts - ?, reserved_usd = 0, error_code = NULL, "
+                "error = NULL WHERE work_id = ?",
+                (0 if counted else 1, work_id),
             )
 
     def doubt(self, work_id: int, attempt_id: int | None, *, reason: str, at: float) -> None:
@@ -341,6 +349,14 @@ class Checkpoint(Reader):
         folded = job.id.casefold()
         return next(d for d in self.deliveries_of(work_id) if d.id.casefold() == folded)
 
+    def name_stray(self, work_id: int, row_id: str) -> None:
+        """Give the output of a work that is for no id that anybody knows, as in a record made anew, one of its own."""
+        stem = f"{row_id}_v{{version:03d}}"
+        with self._transaction() as db:
+            if not db.execute("SELECT 1 FROM delivery WHERE work_id = ?", (work_id,)).fetchone():
+                values = (row_id, row_id.casefold(), 1, work_id, output_path(stem, 1), 0, stem)
+                db.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
     def delivered(self, delivery: Delivery) -> None:
         """Write down that a copy is in place."""
         with self._transaction() as db:
@@ -351,6 +367,12 @@ class Checkpoint(Reader):
         with self._transaction() as db:
             values = (provider, origin, sha256, url, at)
             db.execute("INSERT OR REPLACE INTO upload VALUES (?, ?, ?, ?, ?)", values)
+
+    def forget_uploads_in(self, provider: str, message: str) -> None:
+        """Forget the files whose URL a failure names: they are not to be had there any more."""
+        bare = "CASE instr(url, '?') WHEN 0 THEN url ELSE substr(url, 1, instr(url, '?') - 1) END"
+        with self._transaction() as db:
+            db.execute(f"DELETE FROM upload WHERE provider = ? AND instr(?, {bare}) > 0", (provider, message))  # noqa: S608 - a constant
 
     def forget_upload(self, provider: str, origin: str, sha256: str) -> None:
         """Forget a file's URL, which the provider no longer knows."""
@@ -412,7 +434,7 @@ def _open(db: sqlite3.Connection, job: Job, *, run_id: str) -> int:
     return int(row[0])
 
 
-def _open_new(db: sqlite3.Connection, job: Job, *, run_id: str, again: bool = False) -> int:
+def _open_new(db: sqlite3.Connection, job: Job, *, run_id: str, again: Further = 0) -> int:
     """A new work for a job; its number."""
     made = db.execute(
         "INSERT INTO work (job_key, provider, model, origin, options, inputs, status, run_id, again) "

@@ -41,7 +41,8 @@ CREATE TABLE work (
     submitted_at    REAL,               -- Unix seconds
     finished_at     REAL,
     run_id          TEXT,
-    again           INTEGER NOT NULL DEFAULT 0  -- 1: a further version of what had an output already
+    again           INTEGER NOT NULL DEFAULT 0  -- a further version of what had an output already: 1 sent by
+                                                -- any run; 2 by --pay-again, only by a run that says so
 ) STRICT;
 CREATE INDEX work_by_key ON work (job_key, work_id);
 CREATE INDEX work_by_status ON work (status);
@@ -89,6 +90,7 @@ CREATE TABLE manifest_row (
     manifest TEXT NOT NULL DEFAULT '',  -- its file, as seen from the folder
     PRIMARY KEY (manifest, number)
 ) STRICT;
+CREATE INDEX manifest_row_by_key ON manifest_row (job_key);
 
 -- A row's `review: redo` is an event: spent on a version, and counted again only after it was seen gone.
 CREATE TABLE review (

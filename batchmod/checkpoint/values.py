@@ -62,7 +62,6 @@ def work_of(row: Sequence[Any]) -> Work:
         values[name] = None if values[name] is None else json.loads(values[name])
     values["status"] = Status(values["status"])
     values["billed"] = None if values["billed"] is None else bool(values["billed"])
-    values["again"] = bool(values["again"])
     values["warnings"] = tuple(values["warnings"])
     values["facts"] = _facts_from_json(values["facts"])
     return Work(**values)

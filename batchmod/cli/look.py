@@ -63,7 +63,7 @@ def _say_plan(loaded: app.Loaded, made: Plan) -> None:
         kind = "public URLs" if facts.uploads_public else "URLs that may be public"
         print(f"{counted(count, 'local file')} would go to {kind} at {name} (kept: {facts.uploads_kept}).")
     if made.orphans:
-        print(f"{counted(len(made.orphans), 'unfinished request')} of earlier rows will be collected too.")
+        print(f"{counted(len(made.orphans), 'unfinished request')} of other rows or versions will be collected too.")
 
 
 def _cost(item: Item) -> str:
@@ -221,7 +221,8 @@ def resolve(args: argparse.Namespace, environ: Environ) -> int:
     for line in said:
         print(line)
     for doubt in doubts:
-        print(f"{', '.join(doubt.ids)}: sent to {doubt.provider} at {doubt.sent_at}: {doubt.reason}")
+        ids = f"{', '.join(doubt.ids)} ({doubt.name})" if doubt.ids else doubt.name
+        print(f"{ids}: sent to {doubt.provider} at {doubt.sent_at or 'a time not known'}: {doubt.reason}")
     if doubts:
         print("They may have been paid. `batchmod run` looks them up again; --ask does it now. If the provider's own")
         print("pages show that one was never made, --resend ID sends it again; --give-up ID takes it for failed.")

@@ -58,6 +58,7 @@ async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
     record, work_id, hosted = desk.record, task.work.work_id, task.lane.provider.facts.hosted
     for job in task.jobs:
         record.add_delivery(job, work_id)
+    record.name_stray(work_id, files.safe_name(f"request-{record.work(work_id).request_id}"))
     home = await _bring_home(desk, task, done)
     if isinstance(home, Missed):
         return home
@@ -176,18 +177,40 @@ def _not_brought_home(desk: Desk, task: Task, missed: Missed) -> None:
     """A paid output stays to be fetched by the next run, until the provider has surely deleted it."""
     work, facts = desk.record.work(task.work.work_id), task.lane.provider.facts
     message = f"the output could not be fetched: {missed.problem}"
-    # Where links are given anew, how long one lives says nothing of the file.
-    kept_s = None if facts.reminted else facts.output_life_s
-    old = clock.now() - (work.submitted_at or clock.now()) > (kept_s or _KEPT_BY_PROVIDER_S)
     if not facts.hosted:
         desk.record.fail(work.work_id, code="broken_output", message=message, billed=False, at=clock.now())
         desk.tell("failed", task.work, task.jobs, code="broken_output", message=message)
-    elif missed.gone and (old or task.action is Action.FETCH):
-        desk.record.fail(work.work_id, code="output_expired", message=message, billed=True, at=clock.now())
-        desk.purse.settle(work.work_id, cost=work.cost_usd or 0.0)
-        desk.tell("failed", task.work, task.jobs, code="output_expired", message=message)
+    elif missed.gone and _is_old(desk, task):
+        _expired(desk, task, message)
     else:
         not_fetched(desk, task, missed.problem)
+
+
+def not_known(desk: Desk, task: Task, reason: str) -> None:
+    """Nobody knows the request of a missing file any more: expired where it is old enough, and its own key asked."""
+    attempt = desk.record.last_attempt(task.work.work_id)
+    own = attempt is None or attempt.account in (None, task.lane.provider.account)
+    if own and _is_old(desk, task):
+        _expired(desk, task, f"the output could not be fetched: {reason}")
+    else:
+        not_fetched(desk, task, reason)
+
+
+def _is_old(desk: Desk, task: Task) -> bool:
+    """Whether the provider has surely deleted the output by now: a refusal alone may pass, and the file is paid."""
+    work, facts = desk.record.work(task.work.work_id), task.lane.provider.facts
+    # Where links are given anew, how long one lives says nothing of the file.
+    kept_s = None if facts.reminted else facts.output_life_s
+    return clock.now() - (work.submitted_at or clock.now()) > (kept_s or _KEPT_BY_PROVIDER_S)
+
+
+def _expired(desk: Desk, task: Task, message: str) -> None:
+    """Paid, and gone for good: it keeps its claim, so that no folder pays for it once more by itself."""
+    work_id = task.work.work_id
+    desk.record.fail(work_id, code="output_expired", message=message, billed=True, at=clock.now())
+    desk.purse.settle(work_id, cost=desk.record.work(work_id).cost_usd or 0.0)
+    desk.keep_claim(work_id)
+    desk.tell("failed", task.work, task.jobs, code="output_expired", message=message)
 
 
 def not_fetched(desk: Desk, task: Task, problem: str) -> None:

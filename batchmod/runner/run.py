@@ -38,7 +38,8 @@ class Runner:
     async def run(self, plan: Plan) -> None:
         """Carry out a plan; afterwards ask about what has become uncertain, and go on with what is found."""
         self._fail_flawed(plan)
-        self.desk.record.open_again([item.job for item in plan.items if item.again], run_id=self.desk.settings.run_id)
+        again = [(item.job, item.again) for item in plan.items if item.again]
+        self.desk.record.open_again(again, run_id=self.desk.settings.run_id)
         groups = _jobs_by_key(plan)
         for item in plan.items:
             if item.action is Action.REUSE:
@@ -155,11 +156,20 @@ class Runner:
         """Unfinished works that no chosen row names: paid all the same."""
         for work in plan.orphans:
             if work.request_id is None:
-                text = f"a request to {work.provider} that no row names any more is uncertain: {work.error}"
-                self.desk.warnings.append(f"{text}; see `batchmod resolve`")
-                self.desk.uncollected += 1
+                self._say_stray(work, work.error or "it may have been paid")
             elif task := self._task(work, ()):
                 yield task
+
+    def _say_stray(self, work: Work, reason: str) -> None:
+        """Say what is uncertain beside the chosen rows; it is these rows' business only where no row shows it."""
+        ids = self.desk.record.rows_showing(work)
+        if ids:
+            whose = f"{', '.join(ids)}: not among the rows of this run, and uncertain"
+        else:
+            whose = f"request {work.request_id or '(id not known)'} to {work.provider}, which no row shows any more, "
+            whose += "is uncertain"
+            self.desk.uncollected += 1
+        self.desk.warnings.append(f"{whose}: {reason}; see `batchmod resolve`")
 
     def _task(self, work: Work, jobs: tuple[Job, ...], *, action: Action = Action.RESUME) -> Task | None:
         lane = self._lane(work.provider, work.origin)
@@ -333,15 +343,16 @@ class Runner:
         match step:
             case Blocked():
                 if task.attempt_id is not None and record.work(work_id).status is Status.SUBMITTING:
-                    record.refuse(work_id, task.attempt_id, outcome="refused", note=step.message)
+                    record.refuse(work_id, task.attempt_id, outcome="refused", note=step.message, counted=False)
                     self.desk.tell("refused", task.work, task.jobs, attempt=task.attempt_id, outcome="refused")
                     self.desk.purse.settle(work_id)
                 self.desk.keep_claim(work_id)
                 self.desk.stop(step.slug, step.message)
             case _ if task.action is Action.FETCH:
                 reason = step.message if isinstance(step, Failed) else step.reason
-                delivering.not_fetched(self.desk, task, reason)
+                delivering.not_known(self.desk, task, reason)
             case Failed():
+                record.forget_uploads_in(task.work.provider, step.message)
                 held = self.desk.purse.held(work_id) if step.billed is not False else 0.0
                 self._fail(task, step)
                 self.desk.purse.settle(work_id, cost=held if step.cost_usd is None else step.cost_usd)
@@ -350,6 +361,8 @@ class Runner:
                 record.doubt(work_id, task.attempt_id, reason=step.reason, at=clock.now())
                 self.desk.keep_claim(work_id)
                 self.desk.tell("uncertain", task.work, task.jobs, reason=step.reason)
+                if not task.jobs:
+                    self._say_stray(task.work, step.reason)
                 if task.attempt_id is not None:
                     self._cut.append(work_id)
                     task.lane.failed(self.desk, "uncertain")

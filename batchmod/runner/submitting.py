@@ -120,7 +120,7 @@ async def _after_refusal(desk: Desk, task: Task, step: Failed, reply: Reply) -> 
             return await _ask(desk, task, step, wait_s=decision.after_s) or _once_more(desk, task, step)
         case retry.SendAgain():
             outcome = "never_sent" if reply.sent is Sent.NEVER_SENT else "refused"
-            _nothing_created(desk, task, outcome=outcome, note=step.message)
+            _nothing_created(desk, task, outcome=outcome, note=step.message, counted=False)
             if decision.fresh_upload:
                 task.lane.provider.forget_uploads(task.work)
             if step.slug == "rate_limited":
@@ -162,9 +162,9 @@ def _once_more(desk: Desk, task: Task, step: Failed) -> Step:
     return task.lane.provider.begin(desk.record.work(task.work.work_id))
 
 
-def _nothing_created(desk: Desk, task: Task, *, outcome: str, note: str) -> None:
+def _nothing_created(desk: Desk, task: Task, *, outcome: str, note: str, counted: bool = True) -> None:
     assert task.attempt_id is not None
-    desk.record.refuse(task.work.work_id, task.attempt_id, outcome=outcome, note=note)
+    desk.record.refuse(task.work.work_id, task.attempt_id, outcome=outcome, note=note, counted=counted)
     desk.tell("refused", task.work, task.jobs, attempt=task.attempt_id, outcome=outcome)
     desk.purse.settle(task.work.work_id)
     desk.keep_claim(task.work.work_id)

@@ -156,7 +156,7 @@ def test_what_is_uncertain_is_found_while_other_jobs_still_work(tmp_path: Path) 
 
 def test_money_of_what_was_never_accepted_is_free_while_other_jobs_still_work(tmp_path: Path) -> None:
     """At $3.60 at most for a clip of unknown length, the third one waits for the money of the one that was lost."""
-    cap = {"limits": {"max_cost_usd": 8.0}}
+    cap: dict[str, Any] = {"limits": {"max_cost_usd": 8.0}}
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("proof"), **cap)
         assert work.run().code == 0

@@ -17,7 +17,8 @@ from batchmod.checkpoint import FILE_NAME
 from batchmod.providers.segmind.history import history_spans
 from tests.servers import segmind_contract as contract
 from tests.servers.segmind import Kind, SegmindStandIn
-from tests.servers.segmind_service import Call, Service
+from tests.servers.segmind_service import Service
+from tests.servers.standin import Call
 from tests.support import Shoot, bare_environment, read_events, remote_rows, shoot
 
 GRACE_S = 0.35

@@ -1,7 +1,7 @@
 """Runs a manifest through the real app and kills itself, without a word, at the k-th event it is told.
 
-`driver.py MANIFEST K [MUTANT]`: K 0 kills nothing and prints the number of events. A mutant leaves one promise out,
-so that the sweep can be shown to notice.
+`driver.py MANIFEST K [--pay-again] [MUTANT]`: K 0 kills nothing and prints the number of events. A mutant leaves one
+promise out, so that the sweep can be shown to notice.
 """
 
 import asyncio
@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from batchmod import app, files
+from batchmod import app, clock, files
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
 from batchmod.model import Event
+from batchmod.runner import delivering
 
 
 class Killer:
@@ -51,12 +52,29 @@ def write_in_place() -> None:
     files.put_in_place = careless
 
 
-MUTANTS = {"forget_intents": forget_intents, "write_in_place": write_in_place}
+def mark_early() -> None:
+    """Mutant: an output is written down as done, and the process dies before the file has its name."""
+
+    async def careless(desk: Any, task: Any, part: Path, facts: Any) -> None:
+        sha256 = files.sha256_of(part)
+        desk.record.arrived(task.work.work_id, sha256=sha256)
+        desk.record.succeed(task.work.work_id, facts=facts, sha256=sha256, at=clock.now())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    delivering._place = careless  # type: ignore[assignment]
 
 
-async def main(manifest: Path, k: int) -> int:
+MUTANTS = {"forget_intents": forget_intents, "write_in_place": write_in_place, "mark_early": mark_early}
+
+
+async def main(manifest: Path, k: int, *, pay_again: bool) -> int:
     options = app.Options(
-        provider="segmind", yes=True, history_grace_s=0.0, submits_per_minute=6000, polls_per_minute=60000
+        provider="segmind",
+        yes=True,
+        history_grace_s=0.0,
+        submits_per_minute=6000,
+        polls_per_minute=60000,
+        pay_again=("*",) if pay_again else (),
     )
     killer = Killer(k)
     loaded = app.load(manifest, options, Services(environ=os.environ))
@@ -66,6 +84,7 @@ async def main(manifest: Path, k: int) -> int:
 
 
 if __name__ == "__main__":
-    for mutant in sys.argv[3:]:
-        MUTANTS[mutant]()
-    sys.exit(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]))))
+    more = sys.argv[3:]
+    for mutant in more:
+        MUTANTS.get(mutant, int)()
+    sys.exit(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), pay_again="--pay-again" in more)))

@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from batchmod import index
 from tests.servers.segmind import SegmindStandIn
-from tests.storms import disagreements, environ, half_files
+from tests.storms import disagreements, environ, half_files, marked_without_a_file
 from tests.support import PACE, Shoot, remote_rows, shoot, write_clip
 
 CALLS = (
@@ -78,13 +80,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
     return Counter(found[1] for line in lines if (found := re.match(r"\d+ +(\w+)\(", line)))
 
 
-def broken_promises(folder: Path, name: str, number: int) -> list[str]:
+def broken_promises(
+    folder: Path, name: str, number: int, *, start: Callable[[Path, SegmindStandIn], Shoot] = set_up
+) -> list[str]:
     """Kill a run at its n-th call of a name, go on until the end, and say which promises did not hold."""
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
-        work = set_up(folder, server)
+        work = start(folder, server)
         code = killed_at(work, name, number)
         broken = [] if code == -signal.SIGKILL else [f"not killed, but ended with {code}"]
-        broken += half_files(work, set())
+        broken += [*half_files(work, set()), *marked_without_a_file(work)]
         last = work.run()
         for _ in range(5):
             if last.code == 0:
@@ -105,6 +109,41 @@ def test_killed_at_a_call_and_run_again_everything_is_paid_once_and_whole(
     name: str, where: float, made: Counter[str], tmp_path: Path
 ) -> None:
     assert broken_promises(tmp_path, name, max(1, round(where * made[name]))) == []
+
+
+def anew(folder: Path, server: SegmindStandIn) -> Shoot:
+    """The same of somebody whose index of paid work is not there yet."""
+    work = set_up(folder, server)
+    shutil.rmtree(work.home)
+    return work
+
+
+@pytest.fixture(scope="module")
+def index_writes(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
+    """Which of a run's writes into databases go into an index of paid work that it makes."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        assert traced(anew(folder, server), "-y", "-o", str(folder / "trace"), "-e", "trace=pwrite64") == 0
+    lines = (folder / "trace").read_text(encoding="utf-8").splitlines()
+    writes = [line for line in lines if re.match(r"\d+ +pwrite64\(", line)]
+    return [number for number, line in enumerate(writes, 1) if index.FILE_NAME in line.split(",")[0]]
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_killed_while_the_index_of_paid_work_is_made_for_the_first_time_the_next_run_goes_on(
+    which: int, index_writes: list[int], tmp_path: Path
+) -> None:
+    assert broken_promises(tmp_path, "pwrite64", index_writes[which], start=anew) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_killed_at_every_single_write_into_a_new_index_everything_is_paid_once(
+    index_writes: list[int], tmp_path: Path
+) -> None:
+    found = {n: broken_promises(tmp_path / str(n), "pwrite64", n, start=anew) for n in index_writes}
+
+    assert {number: broken for number, broken in found.items() if broken} == {}
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 
 from batchmod.media import verify_video
 from tests.servers.segmind import SegmindStandIn
+from tests.storms import marked_without_a_file
 from tests.support import Shoot, bare_environment, call, remote_rows, shoot, write_clip
 
 DRIVER = Path(__file__).with_name("driver.py")
@@ -63,7 +64,7 @@ def server() -> Iterator[SegmindStandIn]:
 def broken_promises(work: Shoot, *mutants: str, k: int) -> list[str]:
     """Kill at the k-th event, go on until the end, and say which promises did not hold."""
     first = drive(work, k, *mutants)
-    broken = half_files(work)
+    broken = [*half_files(work), *marked_without_a_file(work)]
     if "RecordRefused" in first.err:
         return [*broken, "the record is refused"]
     assert first.code in (-signal.SIGKILL, 0), first.err
@@ -109,6 +110,22 @@ def test_killed_at_an_event_and_run_again_everything_is_paid_once_and_whole(
     k: int, server: SegmindStandIn, tmp_path: Path
 ) -> None:
     assert broken_promises(set_up(tmp_path, server), k=k) == []
+
+
+@pytest.mark.parametrize("k", range(1, EVENTS + 1))
+def test_killed_while_it_pays_again_and_told_the_same_again_each_further_version_is_paid_once(
+    k: int, server: SegmindStandIn, tmp_path: Path
+) -> None:
+    work = set_up(tmp_path, server)
+    assert drive(work, 0).code == 0
+    killed = drive(work, k, "--pay-again")
+    ended = [drive(work, 0, "--pay-again")]
+    while ended[-1].code == 3 and len(ended) < 5:
+        ended.append(drive(work, 0, "--pay-again"))
+
+    assert (killed.code, ended[-1].code, half_files(work)) == (-signal.SIGKILL, 0, [])
+    names = [f"{row_id}_v00{version}.mp4" for row_id in "ab" for version in (1, 2)]
+    assert (server.ledger.billed, work.outputs()) == (4, names)
 
 
 FIRST_INTENT = 3
@@ -220,3 +237,9 @@ def test_a_file_that_is_written_in_place_is_noticed(server: SegmindStandIn, tmp_
     promises = broken_promises(set_up(tmp_path, server), "write_in_place", k=0)
 
     assert any("_v001.mp4: " in promise for promise in promises)
+
+
+def test_an_output_that_is_marked_before_its_file_is_there_is_noticed(server: SegmindStandIn, tmp_path: Path) -> None:
+    promises = broken_promises(set_up(tmp_path, server), "mark_early", k=0)
+
+    assert any(promise.endswith("_v001.mp4 is marked as done and is not there") for promise in promises)

@@ -934,3 +934,13 @@ def test_a_record_that_another_process_holds_is_no_full_disk(record: Checkpoint)
 
     assert record.path.with_name(BALLAST_NAME).exists()
     assert record.accept(work_id, attempt_id, request_id="r1", state={})
+
+
+def test_further_versions_are_opened_all_or_none(record: Checkpoint) -> None:
+    succeeded(record)
+    broken = replace(JOB, key=None)  # type: ignore[arg-type]
+
+    with pytest.raises(sqlite3.IntegrityError):
+        record.open_again([(JOB, 2), (broken, 2)], run_id="run")
+
+    assert len(list(record.works())) == 1

@@ -1,7 +1,10 @@
 """The per-user index: whoever claims a request first may send it, and nobody else."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +60,7 @@ def test_a_claim_can_be_overruled_by_the_users_word(place: Path) -> None:
 def test_a_request_that_created_nothing_gives_its_claim_back(place: Path, status: Status) -> None:
     with opened(place, "a") as mine, opened(place, "b") as theirs:
         mine.claim("1-a", at=1.0)
-        mine.keep(work(status=status))
+        mine.keep(replace(work(status=status), billed=False))
 
         assert theirs.claim("1-a", at=2.0)
 
@@ -136,3 +139,60 @@ def test_of_many_processes_that_claim_at_once_exactly_one_wins(place: Path) -> N
 
 def test_the_latest_work_of_a_key_is_the_one_that_counts() -> None:
     assert latest_by_key([work(), work("1-b")])["1-b"].job_key == "1-b"
+
+
+@pytest.mark.parametrize("billed", [True, None])
+def test_what_was_paid_and_lost_keeps_its_claim(place: Path, *, billed: bool | None) -> None:
+    with opened(place, "a") as mine, opened(place, "b") as theirs:
+        mine.claim("1-a", at=1.0)
+        mine.keep(replace(work(status=Status.FAILED), billed=billed))
+
+        assert not theirs.claim("1-a", at=2.0)
+
+
+def begun(place: Path, how: str) -> None:
+    """What a kill leaves of an index that is made in its place."""
+    place.parent.mkdir(parents=True)
+    if how == "empty":
+        place.touch()
+        return
+    with closing(sqlite3.connect(place)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+
+
+@pytest.mark.parametrize("how", ["empty", "without tables"])
+def test_an_index_that_was_begun_and_never_finished_is_an_empty_one(place: Path, how: str) -> None:
+    begun(place, how)
+
+    assert (index.elsewhere(place, "a"), index.folder_of(place, "a"), index.claims_of(place, "a")) == ({}, None, {})
+    with opened(place, "a") as mine:
+        assert mine.claim("1-a", at=1.0)
+    assert list(index.elsewhere(place, "b")) == ["1-a"]
+
+
+def test_two_who_make_the_index_at_once_share_one(place: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from batchmod import index; print(flush=True); sys.stdin.read();"
+        "mine = index.Index.open(Path(sys.argv[1]), folder=Path(sys.argv[2]), folder_id=sys.argv[2]);"
+        "print(sum(mine.claim(f'1-{n}', at=1.0) for n in range(50)))"
+    )
+    start = [sys.executable, "-c", code, str(place)]
+    won = []
+    with ExitStack() as stack:
+        racing = [
+            stack.enter_context(
+                subprocess.Popen([*start, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for name in "ab"
+        ]
+        for process in racing:
+            assert process.stdout is not None
+            process.stdout.readline()
+        for process in racing:
+            assert process.stdin is not None
+            process.stdin.close()  # they are off, both at once
+        for process in racing:
+            assert process.stdout is not None
+            won.append(int(process.stdout.read()))
+
+    assert sum(won) == 50
