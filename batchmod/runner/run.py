@@ -314,6 +314,7 @@ class Runner:
         task.began = clock.ticks()
         if self.desk.record.starved:
             self.desk.stop("disk_full", "the disk is full; nothing more is sent, what was accepted is written down")
+            self.drain("disk_full")  # a download would take the room that other receipts need
         if self.desk.draining and not isinstance(step, Failed | Blocked | Uncertain | Done):
             raise Left
         return step
