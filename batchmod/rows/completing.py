@@ -1,6 +1,6 @@
 """Raw rows → complete Rows, and every problem of theirs with its place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -43,18 +43,21 @@ def complete(raw: Sequence[RawRow], *, schemas: Schemas) -> Completed:
     for number, (each, values) in enumerate(zip(raw, every, strict=True), start=1):
         faults += prompts.fill(each, number, values, longest=longest)
     bad = {fault.row for fault in faults}
-    numbered = list(zip(range(1, len(raw) + 1), raw, every, strict=True))
+
+    def numbered() -> Iterator[tuple[int, RawRow, dict[str, Any]]]:
+        return zip(range(1, len(raw) + 1), raw, every, strict=True)
+
     return Completed(
         rows=tuple(
             _row(each, number, values, checker.places(each))
-            for number, each, values in numbered
+            for number, each, values in numbered()
             if number not in bad and "video_url" in values
         ),
         own_columns=tuple(dict.fromkeys(name for each in raw for name in each.own)),
         problems=tuple(faults),
         named=tuple(
             found
-            for number, each, values in numbered
+            for number, each, values in numbered()
             if number in bad
             for found in named_files(number, values, {**checker.places(each), **each.places}, each.place)
         ),
