@@ -370,7 +370,9 @@ def test_a_found_row_has_the_attempts_inputs(tried: list[Attempt], of: Walk, now
 
 @for_all(attempts, walks, nows)
 def test_absence_counts_only_under_every_condition(tried: list[Attempt], of: Walk, now: float) -> None:
-    for found in resolve(*tried, of=of, now=now):
+    verdicts = resolve(*tried, of=of, now=now)
+    served = {found.row.request_id for found in verdicts if isinstance(found, Found)}
+    for found in verdicts:
         if isinstance(found, NeverAccepted):
             start = reconcile.window_start(found.attempt, of.skew_s)
             unreadable = [r for r in of.rows if r.inputs is None and r.request_id != "known"]
@@ -379,6 +381,8 @@ def test_absence_counts_only_under_every_condition(tried: list[Attempt], of: Wal
             assert now >= found.attempt.sent_at + GRACE
             assert any(r.request_id == "known" and r.inputs == {"prompt": "known"} for r in of.rows)
             assert all(r.at is not None and r.at < start for r in unreadable if r.request_id not in _readable(of))
+            equal = {r.request_id for r in of.rows if reconcile.same_inputs(found.attempt.body, r.inputs)}
+            assert equal <= served | {"known"}
 
 
 def _readable(of: Walk) -> set[str]:
