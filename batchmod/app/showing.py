@@ -22,7 +22,7 @@ class Standing:
     spent_usd: float
     reserved_usd: float
     orphans: tuple[str, ...]
-    """Unfinished works no row names any more."""
+    """Unfinished works no row shows any more."""
     troubles: tuple[tuple[str, str, str], ...]
     """(id, status, message) of each row that failed or is uncertain."""
 

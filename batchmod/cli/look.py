@@ -187,7 +187,7 @@ def status(args: argparse.Namespace, environ: Environ) -> int:
     for row_id, state, message in standing.troubles:
         print(f"  {row_id}: {state}: {message}")
     for orphan in standing.orphans:
-        print(f"  {orphan}; no row names it any more, the next run collects it")
+        print(f"  {orphan}; no row shows it any more, the next run collects it")
     return 0
 
 
