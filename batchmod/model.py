@@ -453,7 +453,7 @@ class ProviderFacts:
     reminted: bool = False
     """Whether asking again gives a fresh link to an output whose link has expired."""
     body_fields: frozenset[str] = frozenset({"video_url", "first_frame_url", "mode", "prompt"})
-    """The fields of a request's body by which two requests differ, as its history lists them."""
+    """The fields of a request's body by which two differ, as its history lists them; `input.prompt` is one inside."""
     privacy: str = "nothing leaves this machine"
     contract: str = ""
     """Where the contract was read."""

@@ -106,16 +106,32 @@ def same_inputs(body: Any, inputs: Mapping[str, Any] | None, *, contract: Collec
     """Whether a history row's inputs are the body we sent: each field of ours equal, and no other of the contract's.
 
     A field of the `contract` that we did not send makes it another request's, unless it is empty. Fields of which the
-    contract does not know may be extra: a service adds its own.
+    contract does not know may be extra: a service adds its own. A field inside another is named as `input.prompt`.
     """
     if inputs is None or not isinstance(body, Mapping):
         return False
-    further = any(_is_given(inputs.get(name)) for name in contract if name not in body)
+    own = frozenset(_fields(body))
+    further = any(_is_given(_at(inputs, name)) for name in contract if name not in own)
     return not further and all(_same(value, inputs.get(name)) for name, value in body.items())
 
 
 def _is_given(value: Any) -> bool:
     return value is not None and value not in ("", [], {})
+
+
+def _fields(body: Any, outer: str = "") -> Iterator[str]:
+    """The names of a body's fields, those inside others too."""
+    if isinstance(body, Mapping) and not _is_gap(body):
+        for name, value in body.items():
+            yield f"{outer}{name}"
+            yield from _fields(value, f"{outer}{name}.")
+
+
+def _at(inputs: Any, name: str) -> Any:
+    """The value of a field, None where there is none."""
+    for part in name.split("."):
+        inputs = inputs.get(part) if isinstance(inputs, Mapping) else None
+    return inputs
 
 
 def gap(url: str | None = None) -> dict[str, str | None]:
@@ -211,7 +227,7 @@ def _view(walk: Walk, held: Mapping[str, Known], contract: Iterable[str], attemp
     A history may be stamped in another zone, and our own clock may have been wrong when a request left.
     """
     bodies = [*(item.body for item in held.values()), *(attempt.body for attempt in attempts)]
-    fields = frozenset(contract).union(*(body for body in bodies if isinstance(body, Mapping)))
+    fields = frozenset(contract).union(*(_fields(body) for body in bodies))
     shifts = [
         row.at - sent_at
         for row in walk.rows

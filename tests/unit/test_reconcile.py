@@ -137,6 +137,23 @@ def test_a_field_of_the_contract_that_we_did_not_send_makes_it_anothers(further:
     assert isinstance(found, Found if same else NeverAccepted)
 
 
+@pytest.mark.parametrize(
+    ("theirs", "same"),
+    [
+        ({"prompt": "wool"}, True),
+        ({"prompt": "wool", "seed": 7}, True),
+        ({"prompt": "wool", "frame": None}, True),
+        ({"prompt": "wool", "frame": {"url": "f.png"}}, False),
+        ({"frame": "f.png"}, False),
+        ("wool", False),
+    ],
+)
+def test_a_field_inside_another_is_the_contracts_too(theirs: Any, same: bool) -> None:  # noqa: FBT001
+    ours = {"input": {"prompt": "wool"}}
+
+    assert reconcile.same_inputs(ours, {"input": theirs, "id": 1}, contract={"input.frame", "input.prompt"}) == same
+
+
 def test_a_field_that_we_ever_sent_there_is_the_contracts() -> None:
     ours = Known(request_id="known", body={"prompt": "known", "frame": "f.png"})
     proof = replace(PROOF, inputs=ours.body)
