@@ -273,9 +273,19 @@ def doubt(source: VideoFacts | None, output: VideoFacts) -> str | None:
     reasons = []
     if source.duration_s and output.duration_s and abs(source.duration_s - output.duration_s) > _DURATION_TOLERANCE_S:
         reasons.append(f"{output.duration_s:.2f} s instead of {source.duration_s:.2f} s")
-    as_many = source.frames is not None and source.frames == output.frames and not reasons
-    if not as_many and source.fps and output.fps and abs(float(source.fps - output.fps)) > _RATE_TOLERANCE:
+    if source.fps and output.fps and not _keeps_pace(source, output):
         reasons.append(f"{float(output.fps):g} fps instead of {float(source.fps):g}")
     if (source.width, source.height) != (output.width, output.height):
         reasons.append(f"{output.width}x{output.height} instead of {source.width}x{source.height}")
     return ", ".join(reasons) or None
+
+
+def _keeps_pace(source: VideoFacts, output: VideoFacts) -> bool:
+    """Whether the rates are one; as many frames in the same time are, whatever a container makes of their rate."""
+    if source.fps is None or output.fps is None or abs(float(source.fps - output.fps)) <= _RATE_TOLERANCE:
+        return True
+    if source.frames is None or source.frames != output.frames:
+        return False
+    if source.duration_s is None or output.duration_s is None:
+        return True
+    return abs(source.duration_s - output.duration_s) <= 1 / float(source.fps)

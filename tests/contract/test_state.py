@@ -121,7 +121,7 @@ def test_an_uncertain_job_is_settled_where_its_record_is(work: Shoot, state: Pat
     listed, settled = say(work, "resolve"), say(work, "resolve", None, "--give-up", "a")
 
     assert (first.code, listed.code, settled.code) == (1, 1, 0), first.err
-    assert listed.out.startswith("a: sent to segmind")
+    assert listed.out.startswith("a (attempt:1): sent to segmind")
     assert work.statuses() == {"a": "failed", "b": "succeeded"}
     assert not (work.folder / RECORD).exists()
 

@@ -29,3 +29,9 @@ def test_an_average_rate_says_nothing_where_every_frame_is_there() -> None:
     uneven = replace(SOURCE, fps=Fraction(6000, 289), frames=24, duration_s=1.14)
 
     assert doubt(uneven, replace(uneven, fps=Fraction(128000, 6209), duration_s=1.148)) is None
+
+
+def test_a_short_clip_at_another_rate_is_said_although_it_is_hardly_longer() -> None:
+    short = replace(SOURCE, fps=Fraction(30), frames=8, duration_s=8 / 30)
+
+    assert doubt(short, replace(short, fps=Fraction(24), duration_s=8 / 24)) == "24 fps instead of 30"
