@@ -5,9 +5,11 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import av
 import pytest
 import yaml
 
+from batchmod.checkpoint import FILE_NAME
 from batchmod.cli import main
 from tests import guards
 from tests.servers.clips import Clip, encoded, unique
@@ -176,6 +179,13 @@ def shoot(
     made = Shoot(server=server, home=folder / "home", manifest=folder / "shots.yaml", provider=at)
     made.rows(rows, **top)
     return made
+
+
+def paid_long_ago(work: Shoot, *, days: float) -> None:
+    """Let the record and the service remember everything as so many days older."""
+    work.server.advance(days * 86400)
+    with closing(sqlite3.connect(work.folder / FILE_NAME)) as db, db:
+        db.execute("UPDATE work SET submitted_at = submitted_at - ?", (days * 86400,))
 
 
 # --- what comes out -----------------------------------------------------------------------------------------

@@ -21,7 +21,17 @@ from tests.servers.ledger import Kind
 from tests.servers.segmind import SegmindStandIn
 from tests.servers.standin import StandIn
 from tests.servers.vendor import VendorStandIn
-from tests.support import PACE, Shoot, bare_environment, call, files_holding, shoot, write_clip, write_picture
+from tests.support import (
+    PACE,
+    Shoot,
+    bare_environment,
+    call,
+    files_holding,
+    paid_long_ago,
+    shoot,
+    write_clip,
+    write_picture,
+)
 
 CLIP = Clip(frames=60, fps=30)
 """Two seconds: the shortest that all of them take."""
@@ -346,9 +356,12 @@ def test_an_output_that_is_gone_for_good_is_failed_billed_and_never_sent_again(n
         work.run()
         (work.folder / "videos/a_v001.mp4").unlink()
         server.faults.add(NAMES.get(name, {}).get("error_404", "error_404"), on="download", times=None)
+        young = work.run()
+        paid_long_ago(work, days=8)
         gone = work.run()
         line = work.results()["a"]
 
+        assert young.code == 3  # a host may refuse for a while
         assert (gone.code, line["status"], line["error_code"], line["billed"]) == (
             1,
             "failed",

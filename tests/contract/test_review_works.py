@@ -17,7 +17,7 @@ from batchmod.errors import UsageError
 from batchmod.model import ProviderFacts
 from tests.servers.segmind import SegmindStandIn
 from tests.storms import environ
-from tests.support import PACE, Shoot, call, remote_rows, shoot, write_clip
+from tests.support import PACE, Shoot, call, paid_long_ago, remote_rows, shoot, write_clip
 
 CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
 
@@ -89,13 +89,6 @@ def test_a_review_takes_over_a_version_that_was_wished_for(tmp_path: Path) -> No
 
 
 # --- what is gone, and what only seems to be ----------------------------------------------------------------
-
-
-def paid_long_ago(work: Shoot, *, days: float) -> None:
-    """Let the record and the service remember everything as so many days older."""
-    work.server.advance(days * 86400)
-    with closing(sqlite3.connect(work.folder / FILE_NAME)) as db, db:
-        db.execute("UPDATE work SET submitted_at = submitted_at - ?", (days * 86400,))
 
 
 @pytest.mark.parametrize("fault", ["error_403", "error_404"])
