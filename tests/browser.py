@@ -17,6 +17,8 @@ import aiohttp
 
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _PATIENCE_S: Final = 60.0
+_WORK_S: Final = 240.0
+"""For what the engine makes: on a machine that has not compiled it yet, that comes first."""
 
 
 class Page:
@@ -69,7 +71,7 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    async def until(self, script: str, *, seconds: float = _PATIENCE_S) -> None:
+    async def until(self, script: str, *, seconds: float = _WORK_S) -> None:
         """Wait until an expression is true."""
         async with asyncio.timeout(seconds):
             while not await self.run(script):  # noqa: ASYNC110 - the page is another process

@@ -19,6 +19,7 @@ from batchmod import clock, files, mounts, providers
 from batchmod.errors import PortInUse, RecordOnNetwork, UsageError
 from batchmod.executors import Processes
 from batchmod.serve import KEY_ENV, Settings, api, door
+from batchmod.serve.connections import Hurried
 from batchmod.serve.fetch import Fetcher
 from batchmod.serve.queue import FILE_NAME, Queue
 from batchmod.serve.service import Service
@@ -137,7 +138,7 @@ def configured(service: Service) -> uvicorn.Config:
         access_log=False,  # what is asked for holds URLs that open files
         lifespan="on",
         loop="asyncio",
-        http="h11",
+        http=Hurried,
         ws="none",
         proxy_headers=False,
         server_header=False,
