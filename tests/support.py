@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 import yaml
 
@@ -93,7 +94,8 @@ def write_clip(path: Path, clip: Clip | None = None, *, mark: str = "") -> Path:
 def write_picture(path: Path, *, width: int = 64, height: int = 48) -> Path:
     """A small real PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame = av.VideoFrame(width, height, "rgb24")
+    across = np.linspace(0, 255, width, dtype=np.uint8)
+    frame = av.VideoFrame.from_ndarray(np.broadcast_to(across[:, None], (height, width, 3)).copy(), format="rgb24")
     with av.open(str(path), "w", format="image2") as container:
         stream = container.add_stream("png", rate=1)
         stream.width, stream.height, stream.pix_fmt = width, height, "rgb24"

@@ -53,7 +53,7 @@ def _sheet_part(document: Document, asked: Asked) -> Part:
     gathered = from_table(table, schemas=asked.schemas, wishes=wishes, defaults=document.defaults)
     problems = [*table.problems, *gathered.problems]
     if not gathered.rows and not table.problems:
-        problems.append(no_rows(Place(file=document.file), CSV_HINT))
+        problems.append(no_rows(Place(file=document.file, line=1), CSV_HINT))
     notes = () if found.said is None else (Note(found.said, found.usual),)
     ways = replace(document.ways, delimiter=document.ways.delimiter or table.delimiter)
     read = SheetRead(file=document.file, kind=document.kind, data=document.data, ways=ways)
@@ -76,7 +76,7 @@ def _jsonl_part(document: Document, asked: Asked) -> Part:
     rows = _rows_at(tree, tree.root.nodes, document, asked)
     problems = list(tree.problems)
     if not rows and not problems:
-        problems.append(no_rows(Place(file=document.file), JSONL_HINT))
+        problems.append(no_rows(Place(file=document.file, line=1), JSONL_HINT))
     note = Note(f"{document.file}: {decoded.encoding}, {counted(len(rows))}", decoded.encoding == "UTF-8")
     return Part(rows=rows, problems=tuple(problems), notes=(note,), texts={document.file: decoded.text})
 
@@ -120,9 +120,8 @@ def _decode(data: bytes, file: str) -> str | Problem:
     except UnicodeDecodeError as error:
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             return Problem(place=Place(file=file, line=1), message="this is UTF-16, not UTF-8", hint="save it as UTF-8")
-        line = data.count(b"\n", 0, error.start) + 1
         message = f"not UTF-8: the byte 0x{data[error.start]:02X} stands here"
-        return Problem(place=Place(file=file, line=line), message=message, hint=_SAVE_AS)
+        return Problem(place=decoding.place_of_byte(data, error.start, file), message=message, hint=_SAVE_AS)
 
 
 def _no_mapping(tree: Tree, document: Document) -> Iterator[Problem]:
@@ -130,7 +129,7 @@ def _no_mapping(tree: Tree, document: Document) -> Iterator[Problem]:
     root = tree.root
     if root is None:
         if not tree.problems:
-            yield no_rows(Place(file=document.file), HINT)
+            yield no_rows(Place(file=document.file, line=1), HINT)
     elif isinstance(root, Scalar) and root.is_null:
         yield no_rows(tree.at(root.spot), HINT)
     else:

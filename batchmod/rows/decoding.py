@@ -96,11 +96,18 @@ def _silent_utf16(data: bytes) -> str | None:
 # --- the encodings that bear no mark ------------------------------------------------------------------------
 
 
+def place_of_byte(data: bytes, at: int, file: str) -> Place:
+    """Line and column of a byte, all before it in UTF-8."""
+    start = data.rfind(b"\n", 0, at) + 1
+    column = len(data[start:at].decode("utf-8", "replace").lstrip("\ufeff")) + 1
+    return Place(file=file, line=data.count(b"\n", 0, at) + 1, column=column)
+
+
 def _legacy(data: bytes, file: str, first: int) -> Decoded | Problem:
     strange = dict.fromkeys(cell for cell in _BETWEEN.split(data) if not cell.isascii())
     cells = b"\n".join(islice(strange, _CELLS))
     readings = {name: text for name in _CANDIDATES if (text := _sensible(data, cells, name)) is not None}
-    place = Place(file=file, line=data.count(b"\n", 0, first) + 1)
+    place = place_of_byte(data, first, file)
     message = f"not UTF-8: the byte 0x{data[first]:02X} stands here"
     if not readings:
         hint = "save it as UTF-8 (in Excel: `CSV UTF-8`), or --encoding says what it is"

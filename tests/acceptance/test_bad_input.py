@@ -64,7 +64,7 @@ ONE_PROBLEM: dict[str, tuple[str, str | bytes, str]] = {
     "not_utf8": (
         "m.yaml",
         b"clips:\n  - {id: a, video_url: clip.mp4, prompt: \xff\xfe}\n",
-        r"m\.yaml:2: not UTF-8.*",
+        r"m\.yaml:2:42: not UTF-8.*",
     ),
     "csv_not_utf8": ("m.csv", b"id,video_url\na,\xff\xfe.mp4\n", r"m\.csv:2.*UTF-8.*"),
     "empty_yaml": ("m.yaml", "", r"m\.yaml.*"),

@@ -125,7 +125,7 @@ def test_no_text_is_ever_taken_for_another(words: list[str], codec: str) -> None
 def test_what_makes_no_words_anywhere_is_refused_with_its_line() -> None:
     said = _refusal(b"a\nb\x81\x8d x\x81\n")
 
-    assert said.startswith("s.csv:2: not UTF-8: the byte 0x81 stands here; save it as UTF-8")
+    assert said.startswith("s.csv:2:2: not UTF-8: the byte 0x81 stands here; save it as UTF-8")
 
 
 @pytest.mark.parametrize("name", ["nonsense", "hex", "rot13"])
