@@ -115,17 +115,19 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
     parsed = sieve.sift(parsed, collisions)
     made = tuple(job for job in made if any(row.number == job.number for row in parsed.rows)) if collisions else made
     looked = sources.look_at(gathered)
+    chosen = _chosen(parsed, reading.rejected, sieve, options)
+    warnings = [problem for problem in unfit if problem.warning]
     return Loaded(
         path=path,
         manifest=parsed,
         folder=output_folder(path, parsed, options),
         limits=_limits(parsed.limits, options),
         jobs=made,
-        chosen=_chosen(parsed, reading.rejected, sieve, options),
+        chosen=chosen,
         flaws=_flaws(made, looked, services),
         clips=looked.clips,
         services=services,
-        warnings=tuple(problem for problem in unfit if problem.warning),
+        warnings=(*warnings, *([] if chosen else [_nothing_chosen(parsed, options)])),
         notes=reading.notes,
         invalid=sieve.invalid(),
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
@@ -328,6 +330,13 @@ def _chosen(parsed: Manifest, rejected: Sequence[manifest.Rejected], sieve: Siev
         cells |= {each.number: (each.id, each.cells.get) for each in rejected}
     wanted = [number for number, (row_id, cell) in sorted(cells.items()) if _wanted(row_id, cell, options)]
     return frozenset(wanted if options.first is None else wanted[: options.first])
+
+
+def _nothing_chosen(parsed: Manifest, options: Options) -> Problem:
+    asked = [f"--only {glob}" for glob in options.only]
+    asked += [f"--where {column}={value}" for column, value in options.where]
+    message = f"no row is what was asked for ({' '.join(asked)}): nothing to do"
+    return Problem(place=Place(file=parsed.file), message=message, warning=True)
 
 
 def _wanted(row_id: str, cell: Callable[[str], str | None], options: Options) -> bool:

@@ -237,6 +237,13 @@ def test_what_is_selected_is_sent_and_the_others_stay_planned(
     assert server.ledger.submits_seen == len(sent)
 
 
+def test_a_selection_of_nothing_is_said(server: SegmindStandIn, tmp_path: Path) -> None:
+    done = shoot(tmp_path, server, remote_rows("a")).run("--only", "zz*")
+
+    assert (done.code, server.ledger.requests) == (0, ())
+    assert "no row is what was asked for (--only zz*)" in done.err
+
+
 def test_output_says_where_and_the_default_is_never_the_current_folder(server: SegmindStandIn, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
