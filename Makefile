@@ -21,10 +21,10 @@ demo: $(VENV)/.installed
 	$(BIN)/batchmod run manifests/demo.yaml
 
 test: lint types imports
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 4 -m "not slow"
 
 test-all: lint types imports
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 4
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
