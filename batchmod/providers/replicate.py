@@ -50,6 +50,8 @@ _INPUTS: Final = {"video": "video_url", "first_frame": "first_frame_url", "mode"
 """Replicate's names of the inputs → a manifest's."""
 _OLD_NAMES: Final = {"video_url": "video", "first_frame_url": "first_frame"}
 """Names of inputs that the model still takes and calls deprecated."""
+_OWN_MODE: Final = "adhere_1"
+"""What the model takes where a prediction leaves the mode out: ours never do, a script's may."""
 _RESETS_IN: Final = re.compile(r"resets in ~?(\d+(?:\.\d+)?) ?s", re.IGNORECASE)
 
 FACTS: Final = ProviderFacts(
@@ -293,7 +295,7 @@ def _history_row(row: Mapping[str, Any]) -> HistoryRow:
         at=moment(row.get("created_at")),
         status=str(row.get("status") or ""),
         inputs=None if given is None else {"input": given},
-        fields=None if given is None else {ours: given.get(theirs) for theirs, ours in _INPUTS.items()},
+        fields=None if given is None else _fields(given),
         output_url=_output(row),
         cost_usd=None,
         error=error if isinstance(error, str) and error else None,
@@ -309,6 +311,11 @@ def _given(row: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     named = {_OLD_NAMES.get(name, name): value for name, value in found.items()}
     return {name: named[name] for name in _INPUTS if named.get(name) not in (None, "")}
+
+
+def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs in a manifest's words."""
+    return {ours: given.get(theirs) for theirs, ours in _INPUTS.items()} | {"mode": given.get("mode", _OWN_MODE)}
 
 
 # --- what Replicate does not have ---
