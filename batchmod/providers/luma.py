@@ -209,15 +209,16 @@ def _history_row(item: Mapping[str, Any]) -> HistoryRow:
         at=moment(item.get("created_at")),
         status=str(item.get("state") or ""),
         inputs=inputs,
-        fields=None if inputs is None else _fields(inputs),
+        fields=None if inputs is None else _fields(inputs, model=item.get("model")),
         output_url=web_url(inside(item, "assets", "video")),
         error=reason if isinstance(reason, str) and reason else None,
     )
 
 
-def _fields(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A body in a manifest's words."""
+def _fields(inputs: Mapping[str, Any], *, model: Any) -> dict[str, Any]:
+    """A body in a manifest's words; `model`: which one made it, where the body does not say so."""
     found = {
+        "model": inputs.get("model") or model,
         "video_url": inside(inputs, "media", "url"),
         "first_frame_url": inside(inputs, "first_frame", "url"),
         "mode": inputs.get("mode"),
