@@ -115,6 +115,9 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_upload(state, reply)
         case "submit":
             return _after_submit(state, reply)
+        case "history":
+            listed = _listed(reply)
+            return steps.after_page(state, reply, pages=history_request, items=listed, read=_by_status, facts=FACTS)
         case _:
             return _after_status(state, reply)
 
@@ -201,14 +204,14 @@ def _after_status(state: State, reply: Reply) -> Step:
     body = as_object(reply)
     status = body.get("status")
     if isinstance(status, str) and isinstance(body.get("id"), str) and 200 <= reply.status < 300:
-        return _by_status(replace(state, seen=True), status.lower(), body)
+        return _by_status(replace(state, seen=True), body)
     if reply.sent is Sent.ANSWERED and reply.status == 404:
-        return steps.not_found(state)
+        return steps.not_found(state, look_up=steps.walk(history_request, state.endpoints))
     return steps.unanswered(state, reply, facts=FACTS)
 
 
-def _by_status(state: State, status: str, body: Mapping[str, Any]) -> Step:
-    match status:
+def _by_status(state: State, body: Mapping[str, Any]) -> Step:
+    match str(body.get("status")).lower():
         case "succeeded":
             return _succeeded(state, body)
         case "failed":
@@ -273,6 +276,12 @@ def history_spans(since: float, now: float) -> Iterator[tuple[float, float]]:
 
 def history_rows(reply: Reply) -> list[HistoryRow] | None:
     """The predictions of a page; None where the answer is no list of them."""
+    rows = _listed(reply)
+    return None if rows is None else [_history_row(row) for row in rows]
+
+
+def _listed(reply: Reply) -> list[Mapping[str, Any]] | None:
+    """The predictions of a page as they stand there."""
     if reply.sent is not Sent.ANSWERED or reply.status != 200:
         return None
     try:
@@ -284,7 +293,7 @@ def history_rows(reply: Reply) -> list[HistoryRow] | None:
         return None
     if not rows and inside(document, "next"):
         return None  # more is to come, so this is no end of the list
-    return [_history_row(row) for row in rows]
+    return rows
 
 
 def _history_row(row: Mapping[str, Any]) -> HistoryRow:
