@@ -65,6 +65,7 @@ FACTS: Final = ProviderFacts(
     cancel="no: a request can be deleted, but whether that stops it is not published",
     output_lives="not published",
     reminted=True,
+    body_fields=frozenset({"generation_type", "model", "mode", "media", "first_frame", "prompt"}),
     privacy="clips and frames must be on public URLs of your own; the service keeps each request with its inputs",
     contract="docs.lumalabs.ai, the vendor's openapi.yaml and its Python SDK 1.21.0",
     options_schema={"type": "object", "properties": {}, "additionalProperties": False},

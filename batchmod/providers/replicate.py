@@ -74,6 +74,7 @@ FACTS: Final = ProviderFacts(
     cancel="yes",
     output_lives="1 hour",
     output_life_s=3600.0,
+    body_fields=frozenset(f"input.{name}" for name in _INPUTS),
     privacy="inputs and outputs are removed after 1 hour; an output's URL is public until then",
     contract="replicate.com/docs, the model's page, and the vendor's Python SDK replicate 1.0.7",
     options_schema={

@@ -130,6 +130,22 @@ def test_a_row_for_the_same_clip_with_other_inputs_keeps_absence_from_counting_h
     assert isinstance(verdict(BODY, {"media": {"url": "https://example.com/z.mp4"}}), NeverAccepted)
 
 
+@pytest.mark.parametrize("name", ["luma", "replicate"])
+def test_a_request_with_a_first_frame_is_not_taken_for_the_one_without(name: str, tmp_path: Path) -> None:
+    with STAND_INS[name]() as server:
+        row = remote_rows("a")[0]
+        work = shoot(tmp_path, server, [row], at=name)
+        theirs = {"video_url": row["video_url"], "prompt": row["prompt"], "mode": "adhere_1"}
+        server.seed_fields(**theirs, first_frame_url="https://example.com/a.png", ago_s=0.0)
+        server.faults.add("reset_before_accept", on="submit")
+        lost = work.run()
+
+        assert (lost.code, work.statuses()) == (1, {"a": "uncertain"})
+
+        own = server.seed_fields(**theirs, ago_s=0.0)
+        assert (work.run().code, work.results()["a"]["request_id"]) == (0, own.request_id)
+
+
 # --- an id that the service itself no longer finds ------------------------------------------------------------------
 
 
