@@ -33,8 +33,8 @@ def match(
 ) -> tuple[tuple[Pair, ...], tuple[Choice, ...]]:
     """What fits beyond doubt, and what a person must choose.
 
-    Where a clip's URL is known it decides. For a local clip sent up by somebody else it is not: then mode, prompt and
-    whether there is a first frame must do, and only where one job and one request fit nothing else.
+    Where a clip's URL is known it decides. For a local clip sent up by somebody else it is not: then model, mode,
+    prompt and whether there is a first frame must do, and only where one job and one request fit nothing else.
     """
     fits = {job.key: [row for row in rows if differences(job, row, uploaded) == ()] for job in jobs}
     sure = {job.key: [row for row in fits[job.key] if _by_url(job, row, uploaded)] for job in jobs}
@@ -62,6 +62,7 @@ def differences(job: Job, row: HistoryRow, uploaded: Uploaded) -> tuple[str, ...
     if row.inputs is None or inputs is None:
         return ("inputs",)
     told = {
+        "model": job.model is None or inputs.get("model") in (None, job.model),
         "mode": inputs.get("mode") == job.mode,
         "prompt": _prompt(inputs) == job.prompt,
         "video_url": _same_file(job.video, inputs.get("video_url"), uploaded) is not False,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from batchmod import clock, limits
 from batchmod.model import (
@@ -31,6 +31,8 @@ from batchmod.transport import Transport
 from batchmod.urls import is_loopback_host, origin_of, without_query
 
 _MOST_PAGES: Final = 1000
+_LEAST_PAGE: Final = 20
+"""So many rows a numbered page has by itself: a service that ignores the page may ignore the size that is asked for."""
 
 
 class Dialect(Protocol):
@@ -263,13 +265,17 @@ class Hosted:
         return step, status
 
     async def history(self, *, since: float, now: float) -> Walk | None:
-        """Walk the history until its end or, where it is seen to be newest first, a row older than `since`."""
+        """Walk the history until its end or, where it is seen to be newest first, a row older than `since`.
+
+        A short page that comes again is the end too: the service has one page and ignores which is asked for.
+        """
         if self._endpoints.history is None or not self.facts.history:
             return None
         rows: list[HistoryRow] = []
         skew = 0.0
         for start, end in self._dialect.history_spans(since, now):
             last: Reply | None = None
+            before: list[str] = []
             for page in range(1, _MOST_PAGES + 1):
                 request = self._dialect.history_request(self._endpoints, page=page, since=start, until=end, last=last)
                 if request is None:
@@ -283,8 +289,10 @@ class Hosted:
                 skew = skew if stamp is None else max(skew, abs(clock.now() - stamp) - 1.0)
                 new = {row.request_id for row in found} - {row.request_id for row in rows}
                 rows += found
-                if not found:
+                listed = [row.request_id for row in found]
+                if not found or (listed == before and _is_short(request, found)):
                     break
+                before = listed
                 if not new:
                     problem = "the history cannot be read: it gives the same page again"
                     return Walk(rows=tuple(rows), complete=False, problem=problem)
@@ -307,6 +315,12 @@ class Hosted:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._transport.aclose()
+
+
+def _is_short(request: Request, rows: Sequence[HistoryRow]) -> bool:
+    """Whether a numbered page has fewer rows than were asked for: given again, it is a whole list without pages."""
+    asked = parse_qs(urlsplit(request.url).query).get("per_page", ["0"])[0]
+    return len(rows) < min(int(asked), _LEAST_PAGE)
 
 
 def _newest_first(rows: Sequence[HistoryRow]) -> bool:

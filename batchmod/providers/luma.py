@@ -65,6 +65,7 @@ FACTS: Final = ProviderFacts(
     cancel="no: a request can be deleted, but whether that stops it is not published",
     output_lives="not published",
     reminted=True,
+    body_fields=frozenset({"generation_type", "model", "mode", "media", "first_frame", "prompt"}),
     privacy="clips and frames must be on public URLs of your own; the service keeps each request with its inputs",
     contract="docs.lumalabs.ai, the vendor's openapi.yaml and its Python SDK 1.21.0",
     options_schema={"type": "object", "properties": {}, "additionalProperties": False},
@@ -90,7 +91,14 @@ def next_step(state: State, reply: Reply | None) -> Step:
     """What follows from a reply; without one (after a Wait) the job is asked for again."""
     if reply is None:
         return _ask(state)
-    return _after_submit(state, reply) if state.phase == "submit" else _after_status(state, reply)
+    match state.phase:
+        case "submit":
+            return _after_submit(state, reply)
+        case "history":
+            listed = _listed(reply)
+            return steps.after_page(state, reply, pages=history_request, items=listed, read=_by_state, facts=FACTS)
+        case _:
+            return _after_status(state, reply)
 
 
 def _no_upload(state: State, source: Mapping[str, Any]) -> Step:
@@ -133,10 +141,13 @@ def _after_status(state: State, reply: Reply) -> Step:
     status = body.get("state")
     if not isinstance(status, str) or not status:
         if reply.sent is Sent.ANSWERED and reply.status == 404:
-            return steps.not_found(state)
+            return steps.not_found(state, look_up=steps.walk(history_request, state.endpoints))
         return steps.unanswered(state, reply, facts=FACTS)
-    state = replace(state, seen=True)
-    match status.lower():
+    return _by_state(replace(state, seen=True), body)
+
+
+def _by_state(state: State, body: Mapping[str, Any]) -> Step:
+    match str(body.get("state")).lower():
         case "completed":
             url = web_url(inside(body, "assets", "video"))
             return Done(state=state, location=url) if url else steps.no_output(state)
@@ -194,10 +205,16 @@ def history_spans(since: float, now: float) -> Iterator[tuple[float, float]]:
 
 def history_rows(reply: Reply) -> list[HistoryRow] | None:
     """The rows of a page; None where it is no list of generations, each with its id."""
+    items = _listed(reply)
+    return None if items is None else [_history_row(item) for item in items]
+
+
+def _listed(reply: Reply) -> list[Mapping[str, Any]] | None:
+    """The generations of a page as they stand there."""
     items = as_object(reply).get("generations") if reply.status == 200 else None
     if not isinstance(items, list) or not all(isinstance(inside(item, "id"), str) for item in items):
         return None
-    return [_history_row(item) for item in items]
+    return items
 
 
 def _history_row(item: Mapping[str, Any]) -> HistoryRow:
@@ -209,15 +226,16 @@ def _history_row(item: Mapping[str, Any]) -> HistoryRow:
         at=moment(item.get("created_at")),
         status=str(item.get("state") or ""),
         inputs=inputs,
-        fields=None if inputs is None else _fields(inputs),
+        fields=None if inputs is None else _fields(inputs, model=item.get("model")),
         output_url=web_url(inside(item, "assets", "video")),
         error=reason if isinstance(reason, str) and reason else None,
     )
 
 
-def _fields(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A body in a manifest's words."""
+def _fields(inputs: Mapping[str, Any], *, model: Any) -> dict[str, Any]:
+    """A body in a manifest's words; `model`: which one made it, where the body does not say so."""
     found = {
+        "model": inputs.get("model") or model,
         "video_url": inside(inputs, "media", "url"),
         "first_frame_url": inside(inputs, "first_frame", "url"),
         "mode": inputs.get("mode"),

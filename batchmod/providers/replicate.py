@@ -50,6 +50,8 @@ _INPUTS: Final = {"video": "video_url", "first_frame": "first_frame_url", "mode"
 """Replicate's names of the inputs → a manifest's."""
 _OLD_NAMES: Final = {"video_url": "video", "first_frame_url": "first_frame"}
 """Names of inputs that the model still takes and calls deprecated."""
+_OWN_MODE: Final = "adhere_1"
+"""What the model takes where a prediction leaves the mode out: ours never do, a script's may."""
 _RESETS_IN: Final = re.compile(r"resets in ~?(\d+(?:\.\d+)?) ?s", re.IGNORECASE)
 
 FACTS: Final = ProviderFacts(
@@ -72,6 +74,7 @@ FACTS: Final = ProviderFacts(
     cancel="yes",
     output_lives="1 hour",
     output_life_s=3600.0,
+    body_fields=frozenset(f"input.{name}" for name in _INPUTS),
     privacy="inputs and outputs are removed after 1 hour; an output's URL is public until then",
     contract="replicate.com/docs, the model's page, and the vendor's Python SDK replicate 1.0.7",
     options_schema={
@@ -113,6 +116,9 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_upload(state, reply)
         case "submit":
             return _after_submit(state, reply)
+        case "history":
+            listed = _listed(reply)
+            return steps.after_page(state, reply, pages=history_request, items=listed, read=_by_status, facts=FACTS)
         case _:
             return _after_status(state, reply)
 
@@ -199,14 +205,14 @@ def _after_status(state: State, reply: Reply) -> Step:
     body = as_object(reply)
     status = body.get("status")
     if isinstance(status, str) and isinstance(body.get("id"), str) and 200 <= reply.status < 300:
-        return _by_status(replace(state, seen=True), status.lower(), body)
+        return _by_status(replace(state, seen=True), body)
     if reply.sent is Sent.ANSWERED and reply.status == 404:
-        return steps.not_found(state)
+        return steps.not_found(state, look_up=steps.walk(history_request, state.endpoints))
     return steps.unanswered(state, reply, facts=FACTS)
 
 
-def _by_status(state: State, status: str, body: Mapping[str, Any]) -> Step:
-    match status:
+def _by_status(state: State, body: Mapping[str, Any]) -> Step:
+    match str(body.get("status")).lower():
         case "succeeded":
             return _succeeded(state, body)
         case "failed":
@@ -271,6 +277,12 @@ def history_spans(since: float, now: float) -> Iterator[tuple[float, float]]:
 
 def history_rows(reply: Reply) -> list[HistoryRow] | None:
     """The predictions of a page; None where the answer is no list of them."""
+    rows = _listed(reply)
+    return None if rows is None else [_history_row(row) for row in rows]
+
+
+def _listed(reply: Reply) -> list[Mapping[str, Any]] | None:
+    """The predictions of a page as they stand there."""
     if reply.sent is not Sent.ANSWERED or reply.status != 200:
         return None
     try:
@@ -282,7 +294,7 @@ def history_rows(reply: Reply) -> list[HistoryRow] | None:
         return None
     if not rows and inside(document, "next"):
         return None  # more is to come, so this is no end of the list
-    return [_history_row(row) for row in rows]
+    return rows
 
 
 def _history_row(row: Mapping[str, Any]) -> HistoryRow:
@@ -293,7 +305,7 @@ def _history_row(row: Mapping[str, Any]) -> HistoryRow:
         at=moment(row.get("created_at")),
         status=str(row.get("status") or ""),
         inputs=None if given is None else {"input": given},
-        fields=None if given is None else {ours: given.get(theirs) for theirs, ours in _INPUTS.items()},
+        fields=None if given is None else _fields(given),
         output_url=_output(row),
         cost_usd=None,
         error=error if isinstance(error, str) and error else None,
@@ -309,6 +321,11 @@ def _given(row: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     named = {_OLD_NAMES.get(name, name): value for name, value in found.items()}
     return {name: named[name] for name in _INPUTS if named.get(name) not in (None, "")}
+
+
+def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs in a manifest's words."""
+    return {ours: given.get(theirs) for theirs, ours in _INPUTS.items()} | {"mode": given.get("mode", _OWN_MODE)}
 
 
 # --- what Replicate does not have ---

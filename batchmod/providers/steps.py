@@ -4,19 +4,21 @@ What an answer means for money stands here once: a dialect adds its own requests
 neither names is `Uncertain`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from batchmod.model import (
     Again,
     Blocked,
+    Call,
     Endpoints,
     Failed,
     FileAsBytes,
     FileAsDataUrl,
     ProviderFacts,
     Reply,
+    Request,
     Sent,
     Step,
     Uncertain,
@@ -27,6 +29,7 @@ from batchmod.providers.answers import filter_slug, patience, shown, words_of
 from batchmod.urls import origin_of
 
 _EARLY_404: Final = 5  # answers 404 to the first questions that may be a race right after the submit
+_MOST_PAGES: Final = 1000  # of a list that is walked for an id
 ROLES: Final = ("video", "first_frame")
 
 
@@ -53,6 +56,10 @@ class State:
     seen: bool = False
     """Whether the provider has answered a status of this request."""
     misses: int = 0
+    page: int = 0
+    """Which page of the history the next reply is, where that is walked for the request's id."""
+    listed: tuple[object, ...] = ()
+    """The ids on the page before it."""
 
 
 def first(work: Work, endpoints: Endpoints, uploads: Mapping[str, str]) -> State:
@@ -246,6 +253,57 @@ def not_found(state: State, *, look_up: Callable[[State], Step] | None = None) -
     if look_up is not None:
         return look_up(state)
     return Uncertain(state=state, reason="the service no longer knows the request, and there is no history to ask")
+
+
+class Pages(Protocol):
+    """A dialect's `history_request`."""
+
+    def __call__(
+        self, endpoints: Endpoints, *, page: int, since: float, until: float, last: Reply | None = None
+    ) -> Request | None:
+        """A page of the history; None where there is none, or no further one."""
+        ...
+
+
+def walk(pages: Pages, endpoints: Endpoints) -> Callable[[State], Step] | None:
+    """The `look_up` of a provider that lists its requests by pages and not by their ids; None where it lists none."""
+    request = pages(endpoints, page=1, since=0.0, until=0.0)
+    if request is None:
+        return None
+    return lambda state: Call(request=request, state=replace(state, phase="history", page=1, listed=()))
+
+
+def after_page(
+    state: State,
+    reply: Reply,
+    *,
+    pages: Pages,
+    items: Sequence[Mapping[str, Any]] | None,
+    read: Callable[[State, Mapping[str, Any]], Step],
+    facts: ProviderFacts,
+) -> Step:
+    """What follows from a page of such a walk: the request as it is listed is read, or the next page asked for.
+
+    `items`: the requests of the page, each with its `id`; None where the answer is no list of them.
+    """
+    if items is None:
+        problem = reply.problem or f"HTTP {reply.status}, and no list of requests"
+        return blocked(state, reply, facts=facts) or _unreadable(state, problem)
+    found = next((item for item in items if item["id"] == state.request_id), None)
+    if found is not None:
+        return read(replace(state, seen=True), found)
+    listed = tuple(item["id"] for item in items)
+    following = pages(state.endpoints, page=state.page + 1, since=0.0, until=0.0, last=reply) if listed else None
+    if following is None:
+        return Uncertain(state=state, reason="neither the service nor its history knows the request")
+    if listed == state.listed or state.page >= _MOST_PAGES:
+        return _unreadable(state, "it has no end")
+    return Call(request=following, state=replace(state, page=state.page + 1, listed=listed))
+
+
+def _unreadable(state: State, problem: str) -> Uncertain:
+    reason = f"the service no longer knows the request, and its history cannot be read: {problem}"
+    return Uncertain(state=state, reason=reason)
 
 
 def unanswered(state: State, reply: Reply, *, facts: ProviderFacts) -> Step:

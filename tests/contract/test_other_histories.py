@@ -12,7 +12,11 @@ from batchmod.model import Attempt, HistoryRow
 from batchmod.reconcile import Found, Known, NeverAccepted, StillOpen, Walk, exact, gap, resolve, same_inputs
 from tests.servers.ledger import Kind
 from tests.servers.luma import LumaStandIn
+from tests.servers.replicate import ReplicateStandIn
+from tests.servers.vendor import VendorStandIn
 from tests.support import call, remote_rows, shoot
+
+STAND_INS: Mapping[str, type[VendorStandIn]] = {"luma": LumaStandIn, "replicate": ReplicateStandIn}
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])
@@ -124,3 +128,54 @@ def test_a_gap_however_deep_makes_a_body_inexact_and_still_finds_it() -> None:
 def test_a_row_for_the_same_clip_with_other_inputs_keeps_absence_from_counting_however_deep_the_url_is() -> None:
     assert isinstance(verdict(BODY, {**BODY, "mode": "flex_2"}), StillOpen)
     assert isinstance(verdict(BODY, {"media": {"url": "https://example.com/z.mp4"}}), NeverAccepted)
+
+
+@pytest.mark.parametrize("name", ["luma", "replicate"])
+def test_a_request_with_a_first_frame_is_not_taken_for_the_one_without(name: str, tmp_path: Path) -> None:
+    with STAND_INS[name]() as server:
+        row = remote_rows("a")[0]
+        work = shoot(tmp_path, server, [row], at=name)
+        theirs = {"video_url": row["video_url"], "prompt": row["prompt"], "mode": "adhere_1"}
+        server.seed_fields(**theirs, first_frame_url="https://example.com/a.png", ago_s=0.0)
+        server.faults.add("reset_before_accept", on="submit")
+        lost = work.run()
+
+        assert (lost.code, work.statuses()) == (1, {"a": "uncertain"})
+
+        own = server.seed_fields(**theirs, ago_s=0.0)
+        assert (work.run().code, work.results()["a"]["request_id"]) == (0, own.request_id)
+
+
+# --- an id that the service itself no longer finds ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["luma", "replicate"])
+def test_an_id_that_is_not_found_is_looked_for_in_the_list_and_collected(name: str, tmp_path: Path) -> None:
+    with STAND_INS[name](processing_s=0.5) as server:
+        work = shoot(tmp_path, server, remote_rows("a"), at=name)
+        server.faults.add("error_503", on="status", times=None)
+        work.run("--no-wait", "--accept-expiry")
+        server.faults.clear()
+        for number in range(130):
+            server.seed_fields(video_url=f"https://example.com/{number}.mp4", mode="flex_1", ago_s=0.0)
+        server.faults.add("error_404", on="status", times=None)
+        done = work.run()
+
+        assert (done.code, work.statuses()) == (0, {"a": "succeeded"}), done.out + done.err
+        assert (server.ledger.submits_seen, server.ledger.count(Kind.HISTORY) >= 2) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["luma", "replicate"])
+def test_an_id_that_the_list_does_not_show_either_is_uncertain_and_it_is_said_what_was_asked(
+    name: str, tmp_path: Path
+) -> None:
+    with STAND_INS[name](processing_s=0.5, history_delay_s=3600.0) as server:
+        work = shoot(tmp_path, server, remote_rows("a"), at=name)
+        server.faults.add("error_404", on="status", times=None)
+        done = work.run()
+
+        assert (done.code, work.statuses()) == (1, {"a": "uncertain"})
+        assert "neither the service nor its history knows the request" in work.results()["a"]["error"]
+
+        server.faults.clear()
+        assert (work.run().code, work.statuses(), server.ledger.submits_seen) == (0, {"a": "succeeded"}, 1)

@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from batchmod.providers import luma, replicate, segmind
+from tests.replies import answer
+from tests.servers.luma import LumaStandIn
+from tests.servers.replicate import ReplicateStandIn
 from tests.servers.segmind import Job, SegmindStandIn
 from tests.support import Ran, Shoot, call, remote_rows, shoot, write_clip, write_picture
 
@@ -107,6 +111,69 @@ def test_a_local_clip_is_matched_where_one_row_and_one_request_fit(tmp_path: Pat
     assert rescue(work).code == 0
     assert work.statuses() == {"bare": "planned", "framed": "succeeded"}
     assert output(work, "framed") == server.output_of(theirs.request_id)
+
+
+def test_a_request_that_left_the_mode_to_the_service_is_one_in_the_services_own_mode(
+    tmp_path: Path, server: SegmindStandIn
+) -> None:
+    rows = remote_rows("a", "b")
+    work = shoot(tmp_path, server, [rows[0], {**rows[1], "mode": "flex_1"}])
+    theirs = [server.seed({"video_url": row["video_url"], "prompt": row["prompt"]}) for row in rows]
+    done = rescue(work)
+
+    assert (done.code, work.statuses()) == (0, {"a": "succeeded", "b": "planned"})
+    assert work.results()["a"]["request_id"] == theirs[0].request_id
+
+
+def test_a_mode_that_was_left_out_is_not_written_into_the_inputs_that_prove_a_history() -> None:
+    sent = {"video_url": "https://example.com/a.mp4", "prompt": "as wool"}
+    for dialect, page, inputs in (
+        (segmind, {"data": [{"request_id": "r-1", "request_body": sent}]}, sent),
+        (replicate, {"results": [{"id": "r-1", "input": {"video": "x"}}]}, {"input": {"video": "x"}}),
+    ):
+        rows = dialect.history_rows(answer(200, page))
+        assert rows is not None
+
+        assert rows[0].inputs == inputs
+        assert (rows[0].fields or {})["mode"] == "adhere_1"
+
+
+def test_a_prediction_that_left_the_mode_to_replicate_is_one_in_its_own_mode(tmp_path: Path) -> None:
+    with ReplicateStandIn() as server:
+        rows = remote_rows("a", "b")
+        work = shoot(tmp_path, server, [rows[0], {**rows[1], "mode": "flex_1"}], at="replicate")
+        for row in rows:
+            server.seed({"input": {"video": row["video_url"], "prompt": row["prompt"]}}, ago_s=60.0)
+        done = rescue(work, provider="replicate")
+
+        assert (done.code, work.statuses()) == (0, {"a": "succeeded", "b": "planned"}), done.out + done.err
+
+
+def test_the_output_of_another_model_is_not_taken(tmp_path: Path) -> None:
+    with LumaStandIn() as server:
+        rows = remote_rows("a", "b")
+        work = shoot(tmp_path, server, [rows[0], {**rows[1], "model": "ray-flash-2"}], at="luma")
+        theirs = {}
+        for row, model in ((rows[0], "ray-2"), (rows[0], "ray-flash-2"), (rows[1], "ray-2")):
+            asked = {"generation_type": "modify_video", "media": {"url": row["video_url"]}, "mode": "adhere_1"}
+            inputs = {**asked, "model": model, "prompt": row["prompt"]}
+            theirs[row["id"], model] = server.seed(inputs, ago_s=60.0).request_id
+        done = rescue(work, provider="luma")
+
+        assert (done.code, work.statuses()) == (0, {"a": "succeeded", "b": "planned"}), done.out + done.err
+        assert work.results()["a"]["request_id"] == theirs["a", "ray-2"]
+
+        named = rescue(work, "--pair", f"b={theirs['b', 'ray-2']}", provider="luma")
+        assert "not what b asks for (model)" in named.out
+
+
+def test_a_generation_names_its_model_beside_its_request_too() -> None:
+    request = {"media": {"url": "https://example.com/a.mp4"}, "mode": "flex_1"}
+    rows = luma.history_rows(answer(200, {"generations": [{"id": "r-1", "model": "ray-flash-2", "request": request}]}))
+    assert rows is not None
+
+    assert (rows[0].fields or {})["model"] == "ray-flash-2"
+    assert rows[0].inputs == request
 
 
 def test_identical_rows_get_a_copy_each(tmp_path: Path, server: SegmindStandIn) -> None:

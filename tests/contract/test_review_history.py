@@ -10,7 +10,7 @@ import pytest
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from tests.servers import segmind_contract as contract
 from tests.servers.segmind import Kind, SegmindStandIn
-from tests.support import Shoot, remote_rows, shoot, write_clip
+from tests.support import Shoot, call, remote_rows, shoot, write_clip
 
 GRACE_S = 0.35
 """A little more than the grace of the runs here."""
@@ -96,6 +96,49 @@ def test_a_history_that_gives_its_first_page_again_and_again_is_not_walked_to_it
 
         assert len(pages(server)) < 20
         assert (server.ledger.submits_seen, work.statuses()["proof"]) == (2, "succeeded")
+
+
+def ignoring(monkeypatch: pytest.MonkeyPatch, **ours: str) -> None:
+    """The history answers every question as if it had been asked with these."""
+    whole = contract.history_page
+
+    def page(rows: list[dict[str, Any]], query: dict[str, str], **more: Any) -> dict[str, Any]:
+        return whole(rows, {**query, **ours}, **more)
+
+    monkeypatch.setattr(contract, "history_page", page)
+
+
+def test_a_short_history_that_knows_no_pages_is_walked_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("lost", "proof"))
+        ignoring(monkeypatch, page="1")
+        server.faults.add("reset_before_accept", match="lost.mp4")
+        assert work.run(environ=without_history(work)).code == 1
+        server.seed({"video_url": "https://example.com/theirs.mp4", "prompt": "as clay", "mode": "adhere_1"})
+        time.sleep(GRACE_S)
+        work.rows([*remote_rows("lost", "proof"), {**remote_rows("theirs")[0], "prompt": "as clay"}])
+        rescued = call("rescue", work.manifest, "--provider", "segmind", environ=work.environ)
+
+        assert (rescued.code, work.statuses()["theirs"]) == (0, "succeeded"), rescued.err
+        assert (work.run().code, set(work.statuses().values())) == (0, {"succeeded"})
+        assert (server.ledger.submits_seen, server.ledger.accepted, server.ledger.paid_twice()) == (3, 2, {})
+
+
+def test_a_history_that_knows_neither_pages_nor_their_size_may_hide_a_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("lost"))
+        lose_one(work)
+        others(server, 30)
+        work.rows(remote_rows("lost", "proof"))
+        ignoring(monkeypatch, page="1", per_page="20")
+        for _ in range(2):
+            assert (work.run().code, work.statuses()) == (1, {"lost": "uncertain", "proof": "succeeded"})
+
+        assert server.ledger.submits_seen == 2
 
 
 def test_a_request_without_its_id_in_the_history_could_be_the_lost_one(

@@ -1,11 +1,25 @@
 """Replicate's contract, answer by answer, and its history, which forgets inputs after an hour."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from batchmod import reconcile
-from batchmod.model import Again, Blocked, Call, Done, Failed, FileAsBytes, Reply, Sent, Uncertain, Wait
+from batchmod.model import (
+    Again,
+    Blocked,
+    Call,
+    Done,
+    Endpoints,
+    Failed,
+    FileAsBytes,
+    Reply,
+    Sent,
+    Step,
+    Uncertain,
+    Wait,
+)
 from batchmod.providers import replicate
 from tests.replies import (
     AT,
@@ -172,9 +186,11 @@ def test_succeeded_without_an_output_is_asked_for_again_and_then_nobody_can_say(
     assert isinstance(again_and_again(replicate, answer(200, body), times=9), Uncertain)
 
 
-def test_404_is_a_race_at_first_and_uncertain_later() -> None:
+def test_404_is_a_race_at_first_and_uncertain_where_the_list_says_it_too() -> None:
     assert isinstance(after_asking(replicate, answer(404, {"detail": "no"})), Wait)
-    assert isinstance(again_and_again(replicate, answer(404, {"detail": "no"}), times=9), Uncertain)
+    later = again_and_again(replicate, answer(404, {"detail": "no"}), times=9)
+    assert isinstance(later, Call)
+    assert isinstance(replicate.next_step(later.state, answer(404, {"detail": "no"})), Uncertain)
 
 
 @pytest.mark.parametrize("reply", [answer(502, "<html>"), answer(429, {"status": 429}), answer(200, "{}")])
@@ -291,3 +307,51 @@ def test_what_is_no_list_is_no_empty_list(reply: Reply) -> None:
 def test_an_empty_list_is_one() -> None:
     assert replicate.history_rows(page()) == []
     assert asking(replicate).request.method == "GET"
+
+
+# --- an id that is not found ---
+
+
+def looking(reply: Reply, *more: Reply) -> Step:
+    """What follows when the id is not found, and its list answers so, page after page."""
+    step = again_and_again(replicate, answer(404, {"detail": "not found"}), times=6)
+    for one in (reply, *more):
+        assert isinstance(step, Call)
+        assert step.request.url.startswith("https://api.test/v1/predictions")
+        step = replicate.next_step(step.state, one)
+    return step
+
+
+def test_an_id_that_is_not_found_is_looked_for_page_by_page() -> None:
+    step = looking(page(prediction("starting", id="r-0"), following="https://x.test/?cursor=2"))
+    assert isinstance(step, Call)
+    assert step.request.url == "https://api.test/v1/predictions?cursor=2"
+    assert isinstance(replicate.next_step(step.state, page(prediction("succeeded"))), Done)
+    gone = replicate.next_step(step.state, page(prediction("succeeded", output=None, data_removed=True)))
+    assert isinstance(gone, Failed)
+    assert (gone.slug, gone.billed) == ("output_expired", True)
+    assert isinstance(replicate.next_step(step.state, page(prediction("processing"))), Wait)
+
+
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ([page()], "neither the service nor its history knows the request"),
+        ([page(prediction("starting", id="r-0"))], "neither the service nor its history knows the request"),
+        ([answer(500, "<html>")], "its history cannot be read: HTTP 500"),
+        ([Reply(sent=Sent.UNKNOWN, problem="the network is down")], "cannot be read: the network is down"),
+        ([page(prediction("starting", id="r-0"), following="https://x.test/?cursor=2")] * 2, "it has no end"),
+    ],
+)
+def test_where_the_list_does_not_help_it_is_said_what_was_asked(pages: list[Reply], said: str) -> None:
+    step = looking(*pages)
+    assert isinstance(step, Uncertain)
+    assert said in step.reason
+
+
+def test_without_a_list_it_is_said_that_there_is_none() -> None:
+    call = asking(replicate)
+    state = dataclasses.replace(call.state, endpoints=Endpoints(api="https://api.test"), seen=True)
+    step = replicate.next_step(state, answer(404, {"detail": "not found"}))
+    assert isinstance(step, Uncertain)
+    assert "there is no history to ask" in step.reason

@@ -10,6 +10,8 @@ from batchmod.providers.answers import moment, price
 
 _PAGE: Final = 100
 _SPAN_DAYS: Final = 31
+_OWN_MODE: Final = "adhere_1"
+"""What Segmind takes where a request leaves the mode out: ours never do, a script's may."""
 
 
 def history_request(
@@ -85,7 +87,7 @@ def _history_row(item: Mapping[str, Any]) -> HistoryRow:
         at=next((moment for moment in map(moment, stamps) if moment is not None), None),
         status=str(item.get("model_status") or item.get("status") or ""),
         inputs=inputs,
-        fields=inputs,
+        fields=None if inputs is None else {**inputs, "mode": inputs.get("mode") or _OWN_MODE},
         output_url=url if isinstance(url, str) and url else None,
         cost_usd=price(item.get("credits_deduction")),
         error=error if isinstance(error, str) and error else None,
