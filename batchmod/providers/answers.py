@@ -159,7 +159,7 @@ def filter_slug(message: str) -> str | None:
     for word, slug in (("prompt", "refused_prompt"), ("frame", "refused_frame"), ("output", "refused_output")):
         if word in words:
             return slug
-    return "refused_clip"
+    return "refused_prompt" if "blacklist" in words and "word" in words else "refused_clip"
 
 
 def failure_slug(message: str) -> str:
