@@ -294,6 +294,8 @@ class Failed:
     """What it cost all the same, where the provider says it."""
     again: Again = Again.NEVER
     after_s: float | None = None
+    stops: bool = False
+    """Whether the others would fail alike, as where an account is used up: nothing new is sent then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

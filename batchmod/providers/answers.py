@@ -12,6 +12,8 @@ from batchmod.model import Reply, Sent
 
 _MILLISECONDS_FROM: Final = 1e11
 _OK: Final = 200
+_WINDOW_S: Final = 60.0
+"""The window of a rate: those who tell its end count by the minute."""
 _UNNAMED: Final = 599
 _QUERY: Final = re.compile(r"(https?://[^\s?#\"']+)[?#][^\s\"']*", re.IGNORECASE)
 
@@ -159,7 +161,7 @@ def filter_slug(message: str) -> str | None:
     for word, slug in (("prompt", "refused_prompt"), ("frame", "refused_frame"), ("output", "refused_output")):
         if word in words:
             return slug
-    return "refused_clip"
+    return "refused_prompt" if "blacklist" in words and "word" in words else "refused_clip"
 
 
 def failure_slug(message: str) -> str:
@@ -168,16 +170,22 @@ def failure_slug(message: str) -> str:
 
 
 def patience(reply: Reply) -> float | None:
-    """Seconds to wait by `retry-after-ms`, `retry-after` (seconds or a date) or `x-rate-limit-reset-at-utc`.
+    """Seconds to wait by `retry-after-ms`, `retry-after` (seconds or a date) or `x-rate-limit-reset-at-utc` (a date).
 
-    Dates are measured by the provider's own `Date`; None where the answer asks for no time that can be told.
+    Dates, HTTP's or ISO 8601, are measured by the provider's own `Date`; without one the end of a rate's window is
+    at most a whole window away. None where the answer asks for no time that can be told.
     """
     milliseconds = number(reply.headers.get("retry-after-ms"))
     seconds = milliseconds / 1000.0 if milliseconds is not None else number(reply.headers.get("retry-after"))
     if seconds is not None:
         return max(0.0, seconds)
-    now = http_date(reply.headers.get("date"))
-    until = http_date(reply.headers.get("retry-after")) or moment(reply.headers.get("x-rate-limit-reset-at-utc"))
+    now, reset = _date(reply.headers.get("date")), _date(reply.headers.get("x-rate-limit-reset-at-utc"))
+    until = _date(reply.headers.get("retry-after")) or reset
     if now is None or until is None:
-        return None
+        return None if reset is None else _WINDOW_S
     return max(0.0, until - now) + 0.5
+
+
+def _date(text: str | None) -> float | None:
+    """Unix seconds of a header's date, in whichever form it comes."""
+    return http_date(text) or moment(text)

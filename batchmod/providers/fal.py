@@ -7,6 +7,7 @@ the source of the vendor's Python SDK, fal-client 1.0.3.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from batchmod.model import (
     Blocked,
@@ -27,6 +28,7 @@ from batchmod.model import (
 from batchmod.providers import steps
 from batchmod.providers.answers import as_object, http_date, inside, web_url, words_of
 from batchmod.providers.steps import State, saved
+from batchmod.urls import is_loopback_host, origin_of
 
 __all__ = [
     "FACTS",
@@ -117,6 +119,10 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_initiate(state, reply)
         case "put":
             return _after_put(state, reply)
+        case "token":
+            return _after_token(state, reply)
+        case "send":
+            return _after_send(state, reply)
         case "submit":
             return _after_submit(state, reply)
         case "status":
@@ -136,15 +142,17 @@ def _upload(state: State, source: Mapping[str, Any]) -> Step:
     """The first of two requests: where the bytes may be put, without the key, for one file of any size."""
     if state.endpoints.upload is None:
         return steps.no_upload(state, FACTS)
-    media_type = source["media_type"]
-    name = f"{source['sha256'][:16]}.{media_type.rpartition('/')[2]}"
     request = Request(
         method="POST",
         url=f"{state.endpoints.upload}/storage/upload/initiate?storage_type=gcs",
-        json={"file_name": name, "content_type": media_type},
+        json={"file_name": _file_name(source), "content_type": source["media_type"]},
         headers=_lifetime(state),
     )
     return Call(request=request, state=replace(state, phase="initiate"))
+
+
+def _file_name(source: Mapping[str, Any]) -> str:
+    return f"{source['sha256'][:16]}.{source['media_type'].rpartition('/')[2]}"
 
 
 def _after_initiate(state: State, reply: Reply) -> Step:
@@ -153,6 +161,8 @@ def _after_initiate(state: State, reply: Reply) -> Step:
     trouble = steps.upload_trouble(state, reply)
     if trouble is not None:
         return trouble
+    if reply.status in (404, 405):
+        return _ask_token(state)
     if not 200 <= reply.status < 300:
         return steps.refusal(state, reply, facts=FACTS, what="upload")
     body = as_object(reply)
@@ -179,6 +189,66 @@ def _after_put(state: State, reply: Reply) -> Step:
     if not 200 <= reply.status < 300:
         return steps.not_uploaded(state, f"the store answered with HTTP {reply.status}")
     return _prepare(steps.uploaded(state, state.ticket["url"]))
+
+
+def _ask_token(state: State) -> Step:
+    """The vendor's other way, where the first is not there: a token for its store instead of a place."""
+    url = f"{state.endpoints.upload}/storage/auth/token?storage_type=fal-cdn-v3"
+    return Call(request=Request(method="POST", url=url, json={}), state=replace(state, phase="token"))
+
+
+def _after_token(state: State, reply: Reply) -> Step:
+    trouble = steps.upload_trouble(state, reply)
+    if trouble is not None:
+        return trouble
+    if not 200 <= reply.status < 300:
+        return steps.refusal(state, reply, facts=FACTS, what="upload")
+    body = as_object(reply)
+    base, token, kind = _store(state.endpoints, body.get("base_url")), body.get("token"), body.get("token_type")
+    if base is None or not _is_word(token) or not _is_word(kind):
+        return steps.not_uploaded(state, "the answer names no token, or no safe place to send the file to")
+    source = steps.under_way(state)
+    named = {"Content-Type": source["media_type"], "X-Fal-File-Name": _file_name(source)}
+    send = Request(
+        method="POST",
+        url=f"{base}/files/upload",
+        file=steps.as_bytes(source),
+        headers={"Authorization": f"{kind} {token}", **named, **_lifetime(state)},
+        read_timeout_s=300.0,
+    )
+    return Call(request=send, state=replace(state, phase="send"))
+
+
+def _store(endpoints: Endpoints, base: object) -> str | None:
+    """Where bytes may go with a token: over https, or on this machine for a service that is there itself.
+
+    Never an origin that gets the key, which would go along.
+    """
+    url = web_url(base)
+    if url is None or any(sign in url for sign in "?#@") or not _is_word(url):
+        return None
+    try:
+        origin = origin_of(url)
+        near = all(is_loopback_host(urlsplit(at).hostname or "") for at in (url, endpoints.api))
+    except ValueError:
+        return None
+    own = {origin_of(at) for at in (endpoints.api, endpoints.upload, endpoints.history) if at}
+    return url.rstrip("/") if origin not in own and (near or origin.startswith("https://")) else None
+
+
+def _is_word(value: object) -> bool:
+    """Whether a value may stand in a header: visible ASCII without spaces."""
+    return isinstance(value, str) and bool(value) and all("!" <= letter <= "~" for letter in value)
+
+
+def _after_send(state: State, reply: Reply) -> Step:
+    trouble = steps.upload_trouble(state, reply)
+    if trouble is not None:
+        return trouble
+    url = web_url(as_object(reply).get("access_url"))
+    if url is None or not 200 <= reply.status < 300:
+        return steps.not_uploaded(state, f"the store answered with HTTP {reply.status} and no address of the file")
+    return _prepare(steps.uploaded(state, url))
 
 
 def _submit(state: State) -> Step:

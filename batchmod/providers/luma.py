@@ -4,6 +4,7 @@ Contract: https://docs.lumalabs.ai/docs/modify-video and the vendor's openapi.ya
 was read in the source of the vendor's Python SDK 1.21.0.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -162,8 +163,14 @@ def _by_state(state: State, body: Mapping[str, Any]) -> Step:
 def _unread(reason: str) -> str | None:
     """Among the free texts of failures: those of inputs that could not be fetched or decoded."""
     words = reason.lower()
-    unread = any(word in words for word in ("not read", "cannot read", "could not fetch", "unreachable"))
+    unread = _UNREAD.search(words) is not None and "prompt" not in words
     return "unreadable_source" if unread and filter_slug(words) is None else None
+
+
+_UNREAD: Final = re.compile(
+    r"\b(?:fail(?:ed|ure)? to|unable to|not|cannot|can't|couldn't)(?: be)? "
+    r"(?:read(?!y)|reach|fetch|decode|download|open|access)|unreachable|unreadable"
+)
 
 
 # --- account ---

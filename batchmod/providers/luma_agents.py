@@ -262,7 +262,7 @@ def _video_in(output: Any) -> str | None:
 
 
 _SLUGS: Final = {
-    "budget_exhausted": "no_credits",
+    "rate_limited": "rate_limited",
     "image_too_large": "clip_too_large",
     "unsupported_format": "unreadable_source",
     "corrupt_input": "unreadable_source",
@@ -271,11 +271,14 @@ _SLUGS: Final = {
 
 
 def _failed(state: State, body: Mapping[str, Any]) -> Failed:
-    """By its code, then by its words; whether a failed one is billed is not published."""
+    """By its code, then by its words; whether one that was worked on is billed is not published."""
     code, reason = str(body.get("failure_code") or ""), str(body.get("failure_reason") or "")
     said = f"{code}: {reason}" if code and reason else reason or code
+    if code == "budget_exhausted":
+        message = f"the account has not enough credits: top it up, then run again with --retry-failed ({said})"
+        return replace(steps.failed(state, message, slug="no_credits", billed=False), stops=True)
     slug = _SLUGS.get(code) or (filter_slug(said) or "refused_clip" if code == "content_moderated" else None)
-    return steps.failed(state, said, slug=slug, billed=None)
+    return steps.failed(state, said, slug=slug, billed=False if code == "rate_limited" else None)
 
 
 # --- what there is not ---

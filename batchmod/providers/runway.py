@@ -232,9 +232,9 @@ def _failed(state: State, body: Mapping[str, Any]) -> Failed:
     code, cost = str(body.get("failureCode") or "").upper(), _cost(body)
     said = ": ".join(part for part in (code, str(body.get("failure") or "")) if part)
     slug = None
-    if code.startswith("SAFETY.OUTPUT"):
+    if "SAFETY" in code and "OUTPUT" in code:
         slug = "refused_output"
-    elif code.startswith("SAFETY"):
+    elif "SAFETY" in code:
         words = {"TEXT": "refused_prompt", "PROMPT": "refused_prompt", "IMAGE": "refused_frame"}
         slug = next((found for word, found in words.items() if word in code), "refused_clip")
     elif code.startswith(("ASSET", "INPUT")):

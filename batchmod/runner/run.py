@@ -357,6 +357,8 @@ class Runner:
                 held = self.desk.purse.held(work_id) if step.billed is not False else 0.0
                 self._fail(task, step)
                 self.desk.purse.settle(work_id, cost=held if step.cost_usd is None else step.cost_usd)
+                if step.stops:
+                    self.desk.stop(step.slug, step.message)
                 task.lane.failed(self.desk, step.slug)
             case Uncertain():
                 record.doubt(work_id, task.attempt_id, reason=step.reason, at=clock.now())

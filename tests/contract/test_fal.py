@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers.fal import APP, FalStandIn
 from tests.servers.ledger import Kind
-from tests.support import Shoot, call, remote_rows, shoot
+from tests.support import Shoot, call, remote_rows, shoot, write_clip
 
 
 def at(folder: Path, server: FalStandIn, *ids: str, **top: Any) -> Shoot:
@@ -93,6 +93,19 @@ def test_models_are_addresses_with_prices_of_their_own(tmp_path: Path) -> None:
         work.rows(rows, provider="fal")
         wrong = call("check", work.manifest, environ=work.environ)
         assert (wrong.code, "'ray-9' is no model of fal" in wrong.out + wrong.err) == (2, True)
+
+
+def test_a_file_goes_up_with_a_token_where_the_other_way_is_gone(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4")
+    rows = [{"id": "a", "video_url": "clip.mp4", "prompt": "wool"}]
+    with FalStandIn() as server:
+        work = shoot(tmp_path, server, rows, at="fal", provider="fal")
+        server.faults.add("initiate_gone", on="upload", times=None)
+        done = work.run()
+
+        assert (done.code, server.ledger.billed, len(server.storage)) == (0, 1, 1), done.err
+        assert server.ledger.key_leaks == 0
+        assert server.ledger.jobs[0].inputs["video_url"].startswith("http")
 
 
 def test_options_go_along_as_headers_and_a_wrong_one_is_a_mistake(tmp_path: Path) -> None:

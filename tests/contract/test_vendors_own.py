@@ -1,5 +1,6 @@
 """What is one vendor's alone: costs of what failed, uploads that are looked at or expire, links, options, cents."""
 
+import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -138,13 +139,38 @@ def test_the_resolution_is_sent_and_makes_another_request(tmp_path: Path) -> Non
         assert [job.inputs["video"]["resolution"] for job in server.ledger.jobs] == ["720p", "1080p"]
 
 
-@pytest.mark.parametrize(("no", "slug"), [("job_corrupt_input", "unreadable_source"), ("job_no_budget", "no_credits")])
+@pytest.mark.parametrize(("no", "slug"), [("job_corrupt_input", "unreadable_source"), ("job_too_many", "rate_limited")])
 def test_a_failure_code_says_more_than_its_words(no: str, slug: str, tmp_path: Path) -> None:
     with LumaAgentsStandIn() as server:
         work = shoot(tmp_path, server, remote_rows("a"), at="luma-agents")
         server.faults.add(no, on="submit")
 
         assert (work.run().code, work.results()["a"]["error_code"]) == (1, slug)
+
+
+def test_a_request_that_ended_for_its_rate_may_be_tried_again(tmp_path: Path) -> None:
+    with LumaAgentsStandIn() as server:
+        work = shoot(tmp_path, server, remote_rows("a"), at="luma-agents")
+        server.faults.add("job_too_many", on="submit")
+        work.run()
+
+        assert work.results()["a"]["billed"] == "false"
+        assert (work.run("--retry-failed").code, server.ledger.submits_seen, server.ledger.billed) == (0, 2, 1)
+
+
+def test_a_budget_that_ends_in_the_midst_stops_the_batch_until_it_is_filled(tmp_path: Path) -> None:
+    with LumaAgentsStandIn() as server:
+        work = shoot(tmp_path, server, remote_rows("a", "b", "c"), at="luma-agents")
+        server.faults.add("job_no_budget", on="submit")
+        stopped = work.run("--max-in-flight", "1")
+        lines = work.results()
+
+        assert (stopped.code, server.ledger.submits_seen) == (3, 1)
+        assert json.loads((work.folder / "run.json").read_text())["stop_reason"] == "no_credits"
+        assert (lines["a"]["error_code"], lines["a"]["billed"]) == ("no_credits", "false")
+        assert {lines[name]["status"] for name in "bc"} == {"planned"}
+        assert "top it up" in stopped.err
+        assert (work.run("--retry-failed").code, server.ledger.submits_seen, server.ledger.billed) == (0, 4, 3)
 
 
 # --- Luma -----------------------------------------------------------------------------------------------------

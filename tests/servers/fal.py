@@ -5,6 +5,7 @@ By hand: `python tests/servers/fal.py --port 8805`.
 
 import json
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ if __name__ == "__main__":
 from tests.servers.faults import PAID, Recipe, Reply, Way
 from tests.servers.ledger import Job, Kind, State
 from tests.servers.standin import Call, Origin, Route
+from tests.servers.storage import asset
 from tests.servers.vendor import No, Vendor, VendorStandIn, route, serve_by_hand
 
 APP = "fal-ai/luma-dream-machine"
@@ -44,6 +46,8 @@ class Fal(Vendor):
         super().__init__(settings)
         self._infra: dict[str, str] = {}
         """Request id → fal's own type of an error that is in the status already, and in the result."""
+        self._given: set[str] = set()
+        """Tokens for uploads."""
 
     @classmethod
     def routes(cls) -> tuple[Route, ...]:
@@ -54,6 +58,8 @@ class Fal(Vendor):
             route("GET", asked, Kind.RESULT, cls.result),
             route("PUT", f"{asked}/cancel", Kind.CANCEL, cls.cancel),
             route("POST", "/storage/upload/initiate", Kind.UPLOAD, cls.initiate, at=Origin.UPLOAD),
+            route("POST", "/storage/auth/token", Kind.UPLOAD, cls.token, at=Origin.UPLOAD),
+            route("POST", "/files/upload", Kind.UPLOAD, cls.take, at=Origin.BUCKET),
         )
 
     @classmethod
@@ -62,6 +68,7 @@ class Fal(Vendor):
         too_late = Reply(status=504, body='{"detail": "Request timed out", "error_type": "request_timeout"}')
         return {
             "error_403_balance": Recipe(way=Way.ANSWER, on=PAID, reply=locked),
+            "initiate_gone": Recipe(way=Way.INSIDE, on=(Kind.UPLOAD,), takes_effect=True),
             "completed_with_error": Recipe(way=Way.INSIDE, on=PAID, takes_effect=True),
             "result_504_typed": Recipe(way=Way.ANSWER, on=(Kind.RESULT,), reply=too_late),
         }
@@ -138,7 +145,26 @@ class Fal(Vendor):
 
     # --- uploads ---
 
+    async def token(self, call: Call) -> web.Response:
+        if call.request.query.get("storage_type") != "fal-cdn-v3":
+            self.refuse(422, "storage_type: must be fal-cdn-v3")
+        token = f"token-{uuid.uuid4()}"
+        self._given.add(token)
+        told = {"token": token, "token_type": "Bearer", "base_url": self.urls[Origin.BUCKET]}
+        return web.json_response(told | {"expires_at": self.stamp(self.clock.now() + 900)})
+
+    async def take(self, call: Call) -> web.Response:
+        scheme, _, token = call.request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer" or token not in self._given:
+            self.refuse(401, "No good token")
+        if not call.request.headers.get("X-Fal-File-Name"):
+            self.refuse(422, "X-Fal-File-Name is required")
+        content = await call.request.read()
+        return web.json_response({"access_url": self.storage.store(asset(content, call.request.content_type))})
+
     async def initiate(self, call: Call) -> web.Response:
+        if call.faulty("initiate_gone"):
+            self.refuse(404, "Not found")
         wish = json.loads(await call.request.read() or b"{}")
         if not isinstance(wish.get("content_type"), str) or not isinstance(wish.get("file_name"), str):
             self.refuse(422, "file_name and content_type are required")
@@ -155,6 +181,12 @@ class FalStandIn(VendorStandIn):
     """fal behind sockets."""
 
     vendor = Fal
+
+    def _leaks(self, request: web.Request, origins: frozenset[Origin]) -> bool:
+        """The store takes a token of its own, which is no leak; the key beside it would be one."""
+        if request.path != "/files/upload":
+            return super()._leaks(request, origins)
+        return any(key in value for value in (*request.headers.values(), request.path_qs) for key in self._service.keys)
 
 
 if __name__ == "__main__":

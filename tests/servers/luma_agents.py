@@ -43,6 +43,7 @@ class LumaAgents(Vendor):
         "refused_output": No("The output was refused", "content_moderated"),
         "job_corrupt_input": No("The source cannot be decoded", "corrupt_input"),
         "job_no_budget": No("The budget is used up", "budget_exhausted"),
+        "job_too_many": No("Too many requests at the same time", "rate_limited"),
     }
 
     def __init__(self, settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """A stand-in for Replicate's predictions of luma/modify-video (replicate.com/docs, the vendor's Python SDK).
 
-By hand: `python tests/servers/replicate.py --port 8804`.
+By hand: `python tests/servers/replicate.py --port 8808`.
 """
 
 import asyncio

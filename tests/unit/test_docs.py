@@ -167,6 +167,18 @@ def test_every_short_name_has_its_cure() -> None:
     assert _slugs_in_the_code() - set(_rows_of_tables(_text("docs/messages.md"))) == set()
 
 
+def test_every_short_name_has_one_cure() -> None:
+    names = re.findall(r"^\| `([a-z_]+)` \|", _text("docs/messages.md"), re.MULTILINE)
+    assert sorted(names) == sorted(set(names))
+
+
+def test_every_stand_in_has_a_port_of_its_own() -> None:
+    pages = {page.name: page.read_text("utf-8") for page in (_ROOT / "docs" / "providers").glob("*.md")}
+    ports = [port for text in pages.values() for port in re.findall(r"tests/servers/\w+\.py --port (\d+)", text)]
+    assert len(ports) == len(pages)
+    assert sorted(ports) == sorted(set(ports))
+
+
 def test_no_cure_is_for_a_short_name_that_does_not_exist() -> None:
     assert set(_rows_of_tables(_text("docs/messages.md"))) - _slugs_in_the_code() == set()
 

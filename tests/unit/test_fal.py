@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchmod.model import Again, Blocked, Call, Done, Failed, Reply, Sent, Uncertain, Wait
+from batchmod.model import Again, Blocked, Call, Done, Endpoints, Failed, Reply, Sent, Uncertain, Wait
 from batchmod.providers import fal
 from tests.replies import (
     AT,
@@ -261,6 +261,81 @@ def test_a_store_that_does_not_take_the_bytes_may_be_tried_again() -> None:
     step = fal.next_step(put.state, answer(403, "<Error>expired</Error>"))
     assert isinstance(step, Failed)
     assert (step.slug, step.again) == ("upload_failed", Again.UNREACHED)
+
+
+# --- uploads, where there is no such place ---
+
+TOKEN = {"token": "t-1", "token_type": "Bearer", "base_url": "https://v3.test", "expires_at": "2026-01-01T00:00:00Z"}
+
+
+def token_asked(status: int = 404, at: Endpoints = AT) -> Call:
+    """The question for a token, after the place for an upload was not there."""
+    initiate = fal.begin(work(video=LOCAL, first_frame=None, options={"expires_s": 3600}), at, {})
+    assert isinstance(initiate, Call)
+    step = fal.next_step(initiate.state, answer(status, {"detail": "no such route"}))
+    assert isinstance(step, Call)
+    return step
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_where_no_place_is_named_a_file_goes_up_with_a_token(status: int) -> None:
+    asked = token_asked(status)
+    assert asked.request.url == "https://upload.test/storage/auth/token?storage_type=fal-cdn-v3"
+    assert (asked.request.method, asked.request.json, asked.paying) == ("POST", {}, False)
+    send = fal.next_step(asked.state, answer(200, TOKEN))
+    assert isinstance(send, Call)
+    assert (send.request.method, send.request.url) == ("POST", "https://v3.test/files/upload")
+    assert send.request.file is not None
+    assert send.request.file.path == "/clips/a.mp4"
+    headers = headers_of(send)
+    assert (headers["authorization"], headers["content-type"]) == ("Bearer t-1", "video/mp4")
+    assert headers["x-fal-file-name"] == f"{SHA256[:16]}.mp4"
+    assert "x-fal-object-lifecycle-preference" in headers
+    submit = fal.next_step(send.state, answer(200, {"access_url": "https://v3.test/files/up.mp4"}))
+    assert isinstance(submit, Call)
+    assert submit.paying
+    assert submit.request.json["video_url"] == "https://v3.test/files/up.mp4"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"base_url": "http://v3.test"},
+        {"base_url": "http://127.0.0.1:9"},
+        {"base_url": "https://u:p@v3.test"},
+        {"base_url": "https://v3.test?x=1"},
+        {"base_url": "https://v3.test:port"},
+        {"base_url": "https://api.test"},
+        {"base_url": "https://upload.test/x"},
+        {"base_url": None},
+        {"token": ""},
+        {"token": "a\r\nX-Evil: 1"},
+        {"token_type": "Be arer"},
+    ],
+)
+def test_a_token_goes_only_where_it_is_safe_and_the_key_goes_nowhere(wrong: dict[str, Any]) -> None:
+    step = fal.next_step(token_asked().state, answer(200, TOKEN | wrong))
+    assert isinstance(step, Failed)
+    assert (step.slug, step.again) == ("upload_failed", Again.UNREACHED)
+
+
+def test_a_service_on_this_machine_may_name_this_machine() -> None:
+    near = Endpoints(api="http://127.0.0.1:1", upload="http://127.0.0.1:2")
+    step = fal.next_step(token_asked(at=near).state, answer(200, TOKEN | {"base_url": "http://127.0.0.1:3/"}))
+    assert isinstance(step, Call)
+    assert step.request.url == "http://127.0.0.1:3/files/upload"
+
+
+def test_a_token_that_is_not_given_and_bytes_that_are_not_taken_end_the_upload() -> None:
+    refused = fal.next_step(token_asked().state, answer(404, {"detail": "no such route"}))
+    assert isinstance(refused, Failed)
+    send = fal.next_step(token_asked().state, answer(200, TOKEN))
+    assert isinstance(send, Call)
+    for reply in (answer(401, {"detail": "t-1"}), answer(200, {}), answer(503, "")):
+        step = fal.next_step(send.state, reply)
+        assert isinstance(step, Failed)
+        assert (step.slug, step.again) == ("upload_failed", Again.UNREACHED)
+        assert "t-1" not in step.message
 
 
 # --- cancel, and what there is not ---

@@ -96,7 +96,19 @@ def test_a_404_is_a_race_at_first_and_then_nobody_knows() -> None:
         ({"retry_after": "soon"}, None),
         ({"retry_after": "Thu, 01 Jan 2026 00:00:30 GMT", "date": "Thu, 01 Jan 2026 00:00:00 GMT"}, 30.5),
         ({"x_rate_limit_reset_at_utc": "2026-01-01T00:01:00Z", "date": "Thu, 01 Jan 2026 00:00:00 GMT"}, 60.5),
-        ({"x_rate_limit_reset_at_utc": "2026-01-01T00:01:00Z"}, None),
+        ({"retry_after": "2026-01-01T00:00:30Z", "date": "Thu, 01 Jan 2026 00:00:00 GMT"}, 30.5),
+        ({"retry_after": "2026-01-01T00:00:30.250+00:00", "date": "Thu, 01 Jan 2026 00:00:00 GMT"}, 30.75),
+        ({"retry_after": "2026-01-01T00:00:30Z"}, None),
+        (
+            {
+                "x_rate_limit_reset_at_utc": "Thu, 01 Jan 2026 00:01:00 GMT",
+                "date": "Thu, 01 Jan 2026 00:00:00 GMT",
+            },
+            60.5,
+        ),
+        ({"x_rate_limit_reset_at_utc": "2026-01-01T00:01:00Z"}, 60.0),
+        ({"x_rate_limit_reset_at_utc": "Thu, 01 Jan 2026 00:01:00 GMT"}, 60.0),
+        ({"x_rate_limit_reset_at_utc": "soon"}, None),
     ],
 )
 def test_patience_is_what_the_headers_ask_by_the_services_own_clock(

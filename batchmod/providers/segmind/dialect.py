@@ -6,7 +6,7 @@ from typing import Any
 
 from batchmod.model import Again, Call, Done, Endpoints, Failed, Reply, Request, Sent, Step, Uncertain, Wait, Work
 from batchmod.providers import steps
-from batchmod.providers.answers import as_object, inside, output_url, price, words_of
+from batchmod.providers.answers import as_object, filter_slug, inside, output_url, price, words_of
 from batchmod.providers.segmind import blocking
 from batchmod.providers.segmind.facts import FACTS
 from batchmod.providers.segmind.history import history_rows
@@ -98,8 +98,11 @@ def _submit(state: State) -> Step:
 
 def _after_submit(state: State, reply: Reply) -> Step:
     if reply.sent is Sent.ANSWERED and reply.status == 500 and isinstance(as_object(reply).get("error"), str):
-        message = f"the service failed: {words_of(reply)}"
-        return Failed(state=state, slug="provider_error", message=message, again=Again.ASK_FIRST)
+        text = words_of(reply)
+        filtered = filter_slug(text)
+        again = Again.NEVER if filtered else Again.ASK_FIRST  # a filter would refuse the same again
+        slug, message = filtered or "provider_error", f"the service failed: {text}"
+        return Failed(state=state, slug=slug, message=message, again=again)
     unsettled = steps.unsettled(state, reply)
     if unsettled is not None:
         return unsettled
