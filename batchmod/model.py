@@ -329,7 +329,10 @@ class HistoryRow:
     inputs: Mapping[str, Any] | None
     """The body as it was sent: what the record's attempts are compared with."""
     fields: Mapping[str, Any] | None = None
-    """The same in a manifest's words: video_url, first_frame_url, mode, prompt."""
+    """The same in a manifest's words: video_url, first_frame_url, mode, prompt, and model where the history tells it.
+
+    What a request left out is filled in with what the service takes then; it is for rescue, and proves nothing.
+    """
     output_url: str | None = None
     cost_usd: float | None = None
     error: str | None = None
