@@ -159,7 +159,7 @@ def unsettled(state: State, reply: Reply) -> Step | None:
         return Failed(state=state, slug="redirected", message=message)
     if reply.status in _GATEWAY:
         return Uncertain(state=state, reason=f"{_GATEWAY[reply.status]}: it may have been accepted")
-    if reply.status >= 500 or reply.status in (408, 409, 425) or reply.status < 200:
+    if reply.status >= 500 or reply.status in (408, 409, 425, 499) or reply.status < 200:
         return Uncertain(state=state, reason=f"HTTP {reply.status} to the request: it may have been accepted")
     return None
 
