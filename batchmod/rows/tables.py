@@ -13,6 +13,7 @@ from batchmod.model import DELIMITERS
 
 _ALPHABET: Final = 26
 _SAMPLE: Final = 200
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
 # what Excel itself writes and reads as a first line
 _DECLARED: Final = re.compile(r"\"?sep=(?P<delimiter>[^\"\r\n])\"?(?:\r\n?|\n|$)", re.IGNORECASE)
 
@@ -62,9 +63,9 @@ def parse(text: str, *, file: str, is_header: Callable[[Sequence[str]], bool], d
     of DELIMITERS that makes a header of the first line. Where two do, and the rows differ, there is a problem instead.
     """
     if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
         message = "a NUL character stands here; this is no CSV file"
-        return Table(file=file, problems=(Problem(place=Place(file=file, line=line), message=message),))
+        place = _place_in(text, text.index("\0"), file)
+        return Table(file=file, problems=(Problem(place=place, message=message),))
     declared, text = declaration(text)
     first_line = 2 if declared else 1
     if match := _DECLARED.match(declared):
@@ -144,12 +145,38 @@ def _records(text: str, delimiter: str, file: str, problems: list[Problem], *, f
                 yield Record(line, tuple(cells))
             line = reader.line_num + first_line
     except csv.Error as error:
-        problems.append(Problem(place=Place(file=file, line=line), message=_said(error, delimiter)))
+        ends = [match.end() for match in islice(_LINE_END.finditer(text), line - first_line)]
+        quote = _open_quote(text, ends[-1] if ends else 0)
+        place = Place(file=file, line=line) if quote is None else _place_in(text, quote, file, first_line=first_line)
+        problems.append(Problem(place=place, message=_said(error, delimiter, unclosed=quote is not None)))
 
 
-def _said(error: csv.Error, delimiter: str) -> str:
-    if "unexpected end" in str(error) or "field limit" in str(error):
-        return "a quote that opens in this record is never closed"
+def _place_in(text: str, at: int, file: str, *, first_line: int = 1) -> Place:
+    """Line and column of a character."""
+    ends = [match.end() for match in _LINE_END.finditer(text, 0, at)]
+    return Place(file=file, line=len(ends) + first_line, column=at - (ends[-1] if ends else 0) + 1)
+
+
+def _open_quote(text: str, start: int) -> int | None:
+    """Where the quote stands that is still open at the end of a text; doubled ones inside are text."""
+    opened, at = None, start
+    while at < len(text):
+        if text[at] == '"':
+            if opened is None:
+                opened = at
+            elif text[at + 1 : at + 2] == '"':
+                at += 1
+            else:
+                opened = None
+        at += 1
+    return opened
+
+
+def _said(error: csv.Error, delimiter: str, *, unclosed: bool) -> str:
+    if unclosed:
+        return "the quote that opens here is never closed"
+    if "field limit" in str(error):
+        return f"a cell in this record is longer than {csv.field_size_limit():,} characters"
     if "expected after" in str(error):
         ends = f"after a closing quote comes {named(delimiter)} or the end of the line"
         return f"{ends}; write a quote in a quoted cell twice"
