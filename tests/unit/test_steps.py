@@ -20,7 +20,7 @@ def answered(status: int, body: bytes = b"{}", headers: Mapping[str, str] | None
     return Reply(sent=Sent.ANSWERED, status=status, body=body, headers=named)
 
 
-@pytest.mark.parametrize("status", [*range(100, 200), *range(500, 600), 408, 409, 425])
+@pytest.mark.parametrize("status", [*range(100, 200), *range(500, 600), 408, 409, 425, 499])
 def test_what_is_no_yes_and_no_definite_no_is_uncertain(status: int) -> None:
     assert isinstance(steps.unsettled(STATE, answered(status)), Uncertain)
 
@@ -33,7 +33,7 @@ def test_a_redirect_is_a_no(status: int) -> None:
     assert (step.slug, step.again) == ("redirected", Again.NEVER)
 
 
-@pytest.mark.parametrize("status", [200, 201, 202, 299, 400, 401, 402, 403, 404, 406, 410, 413, 422, 429, 499])
+@pytest.mark.parametrize("status", [200, 201, 202, 299, 400, 401, 402, 403, 404, 406, 410, 413, 422, 429, 498])
 def test_what_the_service_itself_says_is_left_to_its_dialect(status: int) -> None:
     assert steps.unsettled(STATE, answered(status)) is None
 
