@@ -1,6 +1,7 @@
 """Connections that do not wait for ever for a request to come, and are not more than the system has room for."""
 
 import asyncio
+import json
 import sys
 from typing import Any, Final
 
@@ -52,6 +53,14 @@ class Hurried(H11Protocol):
         """Wait no longer."""
         self._wait_no_longer()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP in the shape of every refusal."""
+        body = json.dumps({"error": f"this is no request that can be read: {msg}"}).encode("ascii")
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _wait_for_a_head(self) -> None:
         if self._head_timer is None:

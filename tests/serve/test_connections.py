@@ -1,5 +1,6 @@
 """Who holds a connection without asking for anything holds it for a while only, and not all there are."""
 
+import json
 import resource
 import socket
 import time
@@ -10,9 +11,14 @@ from batchmod.serve import connections
 from tests import serving
 
 
+def connected(running: serving.Running) -> socket.socket:
+    """A connection on which nothing has been said."""
+    return socket.create_connection(("127.0.0.1", int(running.url.rpartition(":")[2])), timeout=10)
+
+
 def half_a_head(running: serving.Running) -> socket.socket:
     """A connection on which a request's head has begun to come, and does not go on."""
-    opened = socket.create_connection(("127.0.0.1", int(running.url.rpartition(":")[2])), timeout=10)
+    opened = connected(running)
     opened.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
     return opened
 
@@ -40,6 +46,32 @@ def test_a_body_may_take_longer_than_a_head(
         slow.sendall(body)
 
         assert slow.recv(100).startswith(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"this is no HTTP\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_in_the_shape_of_every_refusal(
+    tmp_path_factory: pytest.TempPathFactory, head: bytes
+) -> None:
+    with serving.service(tmp_path_factory.mktemp("data")) as running, connected(running) as opened:
+        opened.sendall(head)
+        said = b"".join(iter(lambda: received(opened), b""))
+
+    first, _, body = said.partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 400 ")
+    assert list(json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])) == ["error"]
+
+
+def received(opened: socket.socket) -> bytes:
+    try:
+        return opened.recv(4096)
+    except ConnectionResetError:
+        return b""
 
 
 def test_connections_leave_files_for_the_work(
