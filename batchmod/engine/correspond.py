@@ -7,7 +7,7 @@ import numpy as np
 
 from batchmod.engine.flow import FlowEstimator, Motion
 from batchmod.engine.fused import anchoring, carried, densities, settled
-from batchmod.engine.raster import Floats, Gray, Points, blurred, eroded, own_positions, sampled
+from batchmod.engine.raster import NEAREST, Floats, Gray, Points, blurred, eroded, own_positions, sampled
 
 _MISMATCH_SIDE = 7
 
@@ -45,8 +45,8 @@ class Correspondence:
         )
 
     def pulled(self, picture: Floats) -> Floats:
-        """A picture of the keyframe, seen from the current frame."""
-        return sampled(picture, self.points)
+        """A smooth picture of the keyframe, seen from the current frame."""
+        return sampled(picture, self.points, NEAREST)
 
     def density(self) -> Floats:
         """Pixels of the keyframe per pixel of the frame, along the direction in which they are fewest.

@@ -23,7 +23,7 @@ from batchmod.engine.patch import (
     search_kernel,
     vote,
 )
-from batchmod.engine.raster import LANCZOS, Floats, Points, Rgb, shrunk, stretched
+from batchmod.engine.raster import Floats, Points, Rgb, between, doubled, shrunk
 
 _RELATIVES = 4
 _GLOBAL = 2
@@ -125,7 +125,8 @@ class Exemplar:
         self.palette = Palette(key, style, 1 - self.edited)
         self._search = search_kernel(settings.patch)
         height, width = key.shape[:2]
-        self._doubled = stretched(style, width * 2, height * 2, LANCZOS)
+        self.key_doubled = doubled(key)
+        self._doubled = doubled(style)
         none = np.full((1, 1, 1, 2), NOTHING, np.int32)
         self._fine = _keyframe(self._packed(style, key), none)
         coarse = self._packed(*(shrunk(a, *half_size(height, width)[::-1]) for a in (style, key)))
@@ -149,16 +150,16 @@ class Exemplar:
         return result
 
     def voted(self, field: Field, points: Points) -> Rgb:
-        """The picture that a field of patches makes; `points` (at the patches) is where the flow has them."""
-        output = np.empty_like(self.style)
-        vote(self.style, self._doubled, field, points, self._falloff, _SNAP, output)
-        return output
+        """The picture that a field of patches makes; `points`, per pixel, is where the flow has them."""
+        return self._laid(self.style, self._doubled, field, points)
 
     def matched(self, field: Field, points: Points) -> Rgb:
         """What the key shows in the patches of a field, laid together in the same way."""
-        output = np.empty_like(self.key)
-        height, width = self.key.shape[:2]
-        vote(self.key, stretched(self.key, width * 2, height * 2, LANCZOS), field, points, self._falloff, _SNAP, output)
+        return self._laid(self.key, self.key_doubled, field, points)
+
+    def _laid(self, picture: Rgb, twice: Rgb, field: Field, points: Points) -> Rgb:
+        output = between(twice, points)
+        vote(picture, twice, field, on_grid(points), self._falloff, _SNAP, output)
         return output
 
     @cached_property

@@ -297,37 +297,34 @@ def _rounded(level: np.float32) -> np.uint8:
     return np.uint8(level + np.float32(0.5))
 
 
-@inlined
-def _agreed(
-    follows: Mask, points: Points, x: int, y: int, cells: tuple[int, int, int, int], falloff: Floats
-) -> tuple[bool | np.bool_, np.float32, np.float32]:
-    """Whether all patches over a pixel follow the flow to one place of the keyframe, and their mean place."""
-    top, bottom, left, right = cells
-    mean_x, mean_y, weights = np.float32(0), np.float32(0), np.float32(0)
-    first_x = points[top, left, 0] + (x - left * STEP)
-    first_y = points[top, left, 1] + (y - top * STEP)
-    apart = np.float32(0)
-    for row in range(top, bottom + 1):
-        for column in range(left, right + 1):
-            if not follows[row, column]:
-                return False, mean_x, mean_y
-            dx, dy = x - column * STEP, y - row * STEP
-            at_x, at_y = points[row, column, 0] + dx, points[row, column, 1] + dy
-            apart = max(apart, abs(at_x - first_x), abs(at_y - first_y))
-            weight = falloff[dx * dx + dy * dy]
-            mean_x += weight * at_x
-            mean_y += weight * at_y
-            weights += weight
-    return apart < _ONE_PLACE, mean_x / weights, mean_y / weights
+@kernel
+def _calm(follows: Mask, points: Points) -> Mask:
+    """Patches that follow the flow, like the eight around them, all to one place of the keyframe."""
+    rows, columns = follows.shape
+    calm = np.empty((rows, columns), np.bool_)
+    for row in prange(rows):
+        top, bottom = max(0, row - 1), min(rows - 1, row + 1)
+        for column in range(columns):
+            left, right = max(0, column - 1), min(columns - 1, column + 1)
+            here_x, here_y = points[row, column, 0] - column * STEP, points[row, column, 1] - row * STEP
+            together, apart = True, np.float32(0)
+            for y in range(top, bottom + 1):
+                for x in range(left, right + 1):
+                    together &= follows[y, x]
+                    there_x, there_y = points[y, x, 0] - x * STEP, points[y, x, 1] - y * STEP
+                    apart = max(apart, abs(there_x - here_x), abs(there_y - here_y))
+            calm[row, column] = together and apart < _ONE_PLACE
+    return calm
 
 
 @kernel
 def vote(style: Rgb, doubled: Rgb, field: Field, points: Points, falloff: Floats, snap: float, output: Rgb) -> None:
     """Write the average of all keyframe patches that cover each pixel, nearer centres weighing more.
 
-    Patches within `snap` pixels of the flow's position are taken from that position itself, between pixels,
-    which is what keeps texture from jumping from one pixel to the next. `doubled` is the styled keyframe at
-    twice its size; `falloff` holds the weight for each squared distance from a patch's centre.
+    `output` comes with each pixel sampled where the flow has it, which is kept where all patches agree. Patches
+    within `snap` pixels of the flow's position are taken from that position itself, between pixels, which is
+    what keeps texture from jumping from one pixel to the next. `doubled` is the styled keyframe at twice its
+    size; `falloff` holds the weight for each squared distance from a patch's centre.
     """
     height, width = output.shape[:2]
     rows, columns = field.shape[:2]
@@ -339,18 +336,17 @@ def vote(style: Rgb, doubled: Rgb, field: Field, points: Points, falloff: Floats
             away_x = field[row, column, 0] - points[row, column, 0]
             away_y = field[row, column, 1] - points[row, column, 1]
             follows[row, column] = away_x**2 + away_y**2 < snap * snap
+    calm = _calm(follows, points)
     for y in prange(height):
         top, bottom = max(0, (y - radius + STEP - 1) // STEP), min(rows - 1, (y + radius) // STEP)
+        above, below = y // STEP, min((y + 1) // STEP, rows - 1)
         for x in range(width):
+            if calm[above, x // STEP] and calm[below, min((x + 1) // STEP, columns - 1)]:
+                continue
             left, right = max(0, (x - radius + STEP - 1) // STEP), min(columns - 1, (x + radius) // STEP)
             red, green, blue = np.float32(0), np.float32(0), np.float32(0)
             weights = np.float32(0)
             half = np.float32(0.5)
-            together, mean_x, mean_y = _agreed(follows, points, x, y, (top, bottom, left, right), falloff)
-            if together:
-                r, g, b = _bilinear(doubled, 2 * mean_x + half, 2 * mean_y + half)
-                output[y, x, 0], output[y, x, 1], output[y, x, 2] = _rounded(r), _rounded(g), _rounded(b)
-                continue
             for row in range(top, bottom + 1):
                 for column in range(left, right + 1):
                     dx, dy = x - column * STEP, y - row * STEP

@@ -29,6 +29,9 @@ CUBIC = cv2.INTER_CUBIC
 LANCZOS = cv2.INTER_LANCZOS4
 NEAREST = cv2.INTER_NEAREST
 
+_COARSE_SIGMA = 4.0
+"""Pixels of blur from which on a quarter of the size shows all that is left."""
+
 REFERENCE_HEIGHT = 288
 """The short side at which the engine's radii were tuned; see `unit`."""
 
@@ -54,10 +57,11 @@ def box_mean(picture: NDArray[_Scalar], side: int) -> NDArray[_Scalar]:
 
 
 def smoothed(rgb: Rgb, sigma: float, tones: float) -> Rgb:
-    """A bilateral blur of `sigma` pixels, which keeps edges stronger than `tones` levels; computed at half size."""
+    """A bilateral blur of `sigma` pixels, which keeps edges stronger than `tones` levels; computed smaller."""
     height, width = rgb.shape[:2]
-    half = shrunk(rgb, (width + 1) // 2, (height + 1) // 2)
-    return stretched(cast(Rgb, cv2.bilateralFilter(half, 0, tones, sigma / 2)), width, height)
+    factor = 2 if sigma < _COARSE_SIGMA else 4
+    small = shrunk(rgb, -(-width // factor), -(-height // factor))
+    return stretched(cast(Rgb, cv2.bilateralFilter(small, 0, tones, sigma / factor)), width, height)
 
 
 def eroded(mask: Mask) -> Mask:
@@ -72,6 +76,18 @@ def sampled(picture: NDArray[_Scalar], at: Points, how: int = LINEAR) -> NDArray
         NDArray[_Scalar],
         cv2.remap(picture, at, None, how, borderMode=cv2.BORDER_REPLICATE),  # type: ignore[call-overload]
     )
+
+
+def doubled(rgb: Rgb) -> Rgb:
+    """The picture at twice its size, for `between`."""
+    height, width = rgb.shape[:2]
+    return stretched(rgb, width * 2, height * 2, LANCZOS)
+
+
+def between(twice: Rgb, at: Points) -> Rgb:
+    """A picture's values at the positions `at`, from the picture `doubled`: as sharp as bicubic, at half the time."""
+    # Pixel centres of the doubled picture lie a quarter pixel off.
+    return sampled(twice, cast(Points, cv2.addWeighted(at, 2, at, 0, 0.5)))
 
 
 def shrunk(picture: NDArray[_Scalar], width: int, height: int) -> NDArray[_Scalar]:

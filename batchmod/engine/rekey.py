@@ -46,9 +46,9 @@ def restyled(key: Rgb, style: Rgb, frame: Rgb) -> Rgb:
         start = on_grid(half.points).astype(np.int32) if coarse is None else coarse
         coarse = exemplar.search_coarse(half, start)
         field = exemplar.search_fine(guess, _doubled(coarse, points))
-        picture = exemplar.voted(field, on_grid(points))
+        picture = exemplar.voted(field, points)
     assert field is not None
-    seen = blurred(exemplar.matched(field, on_grid(points)), 2 * unit(frame))
+    seen = blurred(exemplar.matched(field, points), 2 * unit(frame))
     beyond = smoothed(frame, 3 * unit(frame), _KEPT_EDGE).astype(np.float32) - seen
     return to_bytes((picture + beyond @ _grade(key, style)).astype(np.float32, copy=False))
 

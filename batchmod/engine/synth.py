@@ -19,6 +19,7 @@ from batchmod.engine.raster import (
     Floats,
     Points,
     Rgb,
+    between,
     blurred,
     luma,
     own_positions,
@@ -102,7 +103,7 @@ class Synthesizer:
         rows, columns = points.shape[:2]
         height, width = frame.shape[:2]
         start = _field(points + stretched(self._offsets, columns, rows, NEAREST) * 2, width, height)
-        return self._exemplar.voted(self._exemplar.search_fine(guess, start), points)
+        return self._exemplar.voted(self._exemplar.search_fine(guess, start), guess.points)
 
     def _expected(self, frame: Rgb, motion: Motion) -> Rgb:
         """What the output probably looks like: the last output moved on, else the keyframe, else its colours."""
@@ -122,7 +123,7 @@ class Synthesizer:
 
     def _with_live_detail(self, picture: Rgb, frame: Rgb) -> Rgb:
         exemplar, state = self._exemplar, self._map
-        beyond = cv2.subtract(frame, sampled(exemplar.key, state.points, CUBIC), dtype=cv2.CV_32F)
+        beyond = cv2.subtract(frame, between(exemplar.key_doubled, state.points), dtype=cv2.CV_32F)
         slope, explained = state.pulled(exemplar.response.slope), state.pulled(exemplar.response.explained)
         return with_live_detail(picture, cast(Floats, beyond), slope, explained, state.geometric)
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from batchmod.engine.exemplar import Exemplar, Guess, Settings
 from batchmod.engine.modes import MODES
 from batchmod.engine.nearest import grid_positions, index_patches
-from batchmod.engine.patch import CHANNELS, NOTHING, STEP, Features, Weights, packed, vote
-from batchmod.engine.raster import LANCZOS, own_positions, stretched
+from batchmod.engine.patch import CHANNELS, NOTHING, STEP, Features, Field, Weights, packed, vote
+from batchmod.engine.raster import Points, Rgb, between, doubled, own_positions
 from tests.engine.pictures import noise
 
 EQUAL = Weights(style=1.0, guide=1.0, edge=1.0, guide_blur=0.0)
@@ -55,17 +55,38 @@ def test_similar_patches_are_similar_and_apart() -> None:
     assert closer > 36
 
 
+def _halfway(style: Rgb) -> NDArray[np.float64]:
+    """The picture half a pixel to the right and down, without its border."""
+    left, right = style[:, 4:-5] / 4.0, style[:, 5:-4] / 4.0
+    return left[4:-5] + right[4:-5] + left[5:-4] + right[5:-4]
+
+
+def _laid(style: Rgb, points: Points, field: Field) -> Rgb:
+    twice = doubled(style)
+    output = between(twice, points)
+    vote(style, twice, field, np.ascontiguousarray(points[::STEP, ::STEP]), np.ones(9, np.float32), 1.0, output)
+    return output
+
+
 def test_patches_that_follow_the_flow_are_sampled_between_pixels() -> None:
     style = noise(40, 30, sigma=3)
-    doubled = stretched(style, 80, 60, LANCZOS)
-    points = own_positions(30, 40)[::STEP, ::STEP] + np.float32(0.5)
-    field = np.rint(points).astype(np.int32)
-    falloff = np.ones(9, np.float32)
-    output = np.empty_like(style)
-    vote(style, doubled, field, points, falloff, 1.0, output)
-    halfway = (style[4:-5, 4:-5] / 4.0 + style[5:-4, 4:-5] / 4.0) + (style[4:-5, 5:-4] / 4.0 + style[5:-4, 5:-4] / 4.0)
+    points = own_positions(30, 40) + np.float32(0.5)
+    field = np.rint(points[::STEP, ::STEP]).astype(np.int32)
 
-    assert np.abs(output[4:-5, 4:-5] - halfway).mean() < 2
+    assert np.abs(_laid(style, points, field)[4:-5, 4:-5] - _halfway(style)).mean() < 2
+
+
+def test_beside_a_patch_that_does_not_follow_the_flow_patches_are_averaged() -> None:
+    style = noise(40, 30, sigma=3)
+    points = own_positions(30, 40) + np.float32(0.5)
+    field = np.rint(points[::STEP, ::STEP]).astype(np.int32)
+    field[7, 10] = (5, 5)
+    away = np.abs(_laid(style, points, field).astype(int) - between(doubled(style), points)).max(-1)
+    y, x = np.nonzero(away > 1)
+
+    assert away[14, 20] > 1
+    assert 12 <= y.min() <= y.max() <= 16
+    assert 18 <= x.min() <= x.max() <= 22
 
 
 def test_a_lost_patch_is_found_again() -> None:
