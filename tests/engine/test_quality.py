@@ -62,9 +62,9 @@ def test_an_added_object_stays_solid() -> None:
 
 
 def test_a_clip_that_comes_and_goes_keeps_its_style() -> None:
-    there = demo_frames(6, 160, 90)
+    there = demo_frames(9, 160, 90)
 
-    assert not _missed(judging.endurance_bars(there, hatched(there[0]), 61, least_db=14))
+    assert not _missed(judging.endurance_bars(there, hatched(there[0]), 97, least_db=14))
 
 
 def _made(name: str) -> Frames:
