@@ -6,9 +6,9 @@ from pathlib import Path
 
 from batchmod.app import folder as folders
 from batchmod.app import pointer
+from batchmod.app.deciding import make_plan
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
-from batchmod.app.running import make_plan
 from batchmod.planning import Plan
 
 

@@ -6,8 +6,8 @@ import signal
 import sys
 
 from batchmod import app, clock, files
+from batchmod.app.ending import SIGNALLED
 from batchmod.app.options import Options
-from batchmod.app.running import SIGNALLED
 from batchmod.cli import progress
 from batchmod.cli.loading import Environ, load_all, options_of
 from batchmod.cli.look import plan, say_warnings
