@@ -29,14 +29,14 @@ class Action(StrEnum):
 
     SEND = "send"  # a new request
     RESUME = "resume"  # go on with a request that was sent
-    ASK = "ask"  # may have been paid: look it up
+    ASK = "uncertain"  # may have been paid: look it up
     FETCH = "fetch"  # paid, but its file is not there: get it again
     REUSE = "reuse"  # another output folder has paid for this very output
     COPY = "copy"  # another id has, or will have, this very output
     KEEP = "keep"  # done
-    FAIL = "fail"  # cannot be sent: its clip or picture is unusable
+    FAIL = "will fail"  # cannot be sent: its clip or picture is unusable
     LEAVE = "leave"  # failed before; only --retry-failed tries again
-    HOLD = "hold"  # the row says so
+    HOLD = "held"  # the row says so
     INVALID = "invalid"  # the row is wrong, and --skip-invalid lets the others run
 
 
@@ -84,14 +84,19 @@ class Plan:
     @property
     def cost(self) -> Estimate:
         """What the new requests may cost together."""
-        estimates = [item.estimate for item in self.paid_sends if item.estimate]
-        return Estimate(
-            low=sum(e.low for e in estimates),
-            likely=sum(e.likely for e in estimates),
-            high=sum(e.high for e in estimates),
-            exact=all(e.exact for e in estimates),
-            unpriced=sum(e.unpriced for e in estimates),
-        )
+        return together(item.estimate for item in self.paid_sends if item.estimate)
+
+
+def together(estimates: Iterable[Estimate]) -> Estimate:
+    """What requests may cost together."""
+    every = tuple(estimates)
+    return Estimate(
+        low=sum(each.low for each in every),
+        likely=sum(each.likely for each in every),
+        high=sum(each.high for each in every),
+        exact=all(each.exact for each in every),
+        unpriced=sum(each.unpriced for each in every),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

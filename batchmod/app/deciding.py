@@ -1,6 +1,6 @@
 """What a run would do, and whether it may: the plan of the chosen rows, and what must hold before it begins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from batchmod import planning
@@ -9,6 +9,8 @@ from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import UsageError
+from batchmod.limits import Budget
+from batchmod.model import ProviderFacts
 from batchmod.planning import Action, Plan
 
 Confirm = Callable[[Plan, Loaded], bool]
@@ -38,25 +40,49 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
 
 def may_go(plan: Plan, loaded: Loaded, options: Options, confirm: Confirm) -> bool:
     """Everything that must hold before the first request: keys, the engine, and a word for the money."""
+    for objection in objections(plan, loaded, options):
+        raise objection
+    return not needs_a_word(plan, loaded, options) or confirm(plan, loaded)
+
+
+def objections(plan: Plan, loaded: Loaded, options: Options) -> Iterator[UsageError]:
+    """Why a run would be refused before it sends anything."""
     needed = {item.job.provider for item in plan.items if item.action in (Action.SEND, Action.FETCH)}
     for name in sorted(needed):
-        loaded.services.require(name)
-        if options.no_wait and not options.accept_expiry:
-            _refuse_expiry(loaded, name)
-    capped = loaded.limits.max_cost_usd is not None or loaded.limits.max_cost_per_run_usd is not None
-    if capped:
-        _refuse_unpriced(plan, loaded)
-    if not plan.paid_sends or options.yes or capped:
-        return True
-    return confirm(plan, loaded)
-
-
-def _refuse_unpriced(plan: Plan, loaded: Loaded) -> None:
-    """A cap over requests whose price nobody knows holds nothing back."""
-    names = planning.unpriced(plan, {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs})
-    if names:
+        try:
+            loaded.services.require(name)
+            if options.no_wait and not options.accept_expiry:
+                _refuse_expiry(loaded, name)
+        except UsageError as error:
+            yield error
+    if _is_capped(loaded) and (names := planning.unpriced(plan, _facts(loaded))):
         text = f"{' and '.join(names)} publishes no price, so that a cap cannot hold"
-        raise UsageError(f"{text}: say what a request costs with --price-usd X; nothing was sent")
+        yield UsageError(f"{text}: say what a request costs with --price-usd X; nothing was sent")
+
+
+def needs_a_word(plan: Plan, loaded: Loaded, options: Options) -> bool:
+    """Whether a run asks before it spends, or, where nobody can be asked, is refused."""
+    return bool(plan.paid_sends) and not options.yes and not _is_capped(loaded)
+
+
+def _is_capped(loaded: Loaded) -> bool:
+    return loaded.limits.max_cost_usd is not None or loaded.limits.max_cost_per_run_usd is not None
+
+
+def _facts(loaded: Loaded) -> dict[str, ProviderFacts]:
+    return {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs}
+
+
+def budgets(record: Checkpoint | None, loaded: Loaded) -> tuple[Budget, Budget]:
+    """The caps: one over the folder since its record began, one over this run since its first start."""
+    caps = loaded.limits.max_cost_usd, loaded.limits.max_cost_per_run_usd
+    if record is None:
+        return Budget(cap_usd=caps[0]), Budget(cap_usd=caps[1])
+    totals, (spent, reserved) = record.totals(), record.money_of_this_run()
+    return (
+        Budget(cap_usd=caps[0], done_usd=totals.spent_usd, reserved_usd=totals.reserved_usd),
+        Budget(cap_usd=caps[1], done_usd=spent, reserved_usd=reserved),
+    )
 
 
 def _refuse_expiry(loaded: Loaded, name: str) -> None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from batchmod import clock, executors, files, limits, work
+from batchmod import clock, executors, files, work
 from batchmod.app import folder as folders
 from batchmod.app import others, owning
-from batchmod.app.deciding import Confirm, make_plan, may_go
+from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
 from batchmod.app.ending import Summary, ended, exit_code, not_begun
 from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
@@ -177,12 +177,7 @@ def _runner(
 
 
 def _purse(record: Checkpoint, loaded: Loaded) -> Purse:
-    """The caps: one over the folder since its record began, one over this run since its first start."""
-    totals, (spent, reserved) = record.totals(), record.money_of_this_run()
-    folder = limits.Budget(
-        cap_usd=loaded.limits.max_cost_usd, done_usd=totals.spent_usd, reserved_usd=totals.reserved_usd
-    )
-    run_ = limits.Budget(cap_usd=loaded.limits.max_cost_per_run_usd, done_usd=spent, reserved_usd=reserved)
+    folder, run_ = budgets(record, loaded)
     return Purse((folder, record.reservations()), (run_, record.reservations(of_this_run=True)))
 
 
