@@ -1,17 +1,21 @@
 """How a run ended: its exit code, results.csv and the report, run.json, and the summary for who called."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from batchmod import clock, files
+from batchmod import clock, files, results
 from batchmod.app import folder as folders
 from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
 from batchmod.checkpoint import Checkpoint
+from batchmod.results import RowResult
 from batchmod.runner import Runner
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIGNALLED: Final = {"sigint": 130, "sigterm": 143}
 
@@ -33,6 +37,24 @@ class Summary:
     warnings: tuple[str, ...] = ()
     results: Path | None = None
     report: Path | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every selected row succeeded."""
+        return self.exit_code == 0
+
+    @property
+    def rows(self) -> Iterator[RowResult]:
+        """Each row of results.csv, typed: as it stands in the file when it is read."""
+        return results.rows(self._table)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """results.csv as a pandas table, numbers as numbers; pandas is imported here."""
+        return results.frame(self._table)
+
+    @property
+    def _table(self) -> Path:
+        return self.results or self.folder / results.FILE_NAME
 
 
 def ended(
