@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
 from batchmod.model import Job, Work
@@ -63,32 +64,38 @@ def between(
     *,
     folder: str,
     chosen: Callable[[Job], bool],
-    works: Mapping[str, Work],
+    work_of: Callable[[str], Work | None],
 ) -> Changes:
     """How the chosen rows differ from those of the last run. Ids are compared without regard to case.
 
-    `works`: job_key → its work, which knows what the files of a request were.
+    Both are gone through side by side: only rows that have moved are kept meanwhile.
+    `work_of`: job_key → its work, which knows what the files of a request were.
     """
-    there = {seen.id.casefold(): (seen, job) for seen, job in now}
     changed: list[Change] = []
-    gone: list[str] = []
-    known: set[str] = set()
-    for old in before:
-        folded = old.id.casefold()
-        known.add(folded)
-        if folded not in there:
-            gone.append(old.id)
-        elif chosen(there[folded][1]) and (change := _change(old, *there[folded], works)):
-            changed.append(change)
-    new = tuple(seen.id for folded, (seen, job) in there.items() if folded not in known and chosen(job))
-    return Changes(folder=folder, changed=tuple(changed), new=new, gone=tuple(gone))
+    gone: dict[str, Seen] = {}
+    new: dict[str, tuple[Seen, Job]] = {}
+    for old, here in zip_longest(before, now):
+        if old is not None:
+            gone[old.id.casefold()] = old
+        if here is not None:
+            new[here[0].id.casefold()] = here
+        for folded in {seen.id.casefold() for seen in (old, here and here[0]) if seen} & gone.keys() & new.keys():
+            was, (seen, job) = gone.pop(folded), new.pop(folded)
+            if chosen(job) and (change := _change(was, seen, job, work_of)):
+                changed.append(change)
+    return Changes(
+        folder=folder,
+        changed=tuple(changed),
+        new=tuple(seen.id for seen, job in new.values() if chosen(job)),
+        gone=tuple(old.id for old in gone.values()),
+    )
 
 
-def _change(old: Seen, new: Seen, job: Job, works: Mapping[str, Work]) -> Change | None:
+def _change(old: Seen, new: Seen, job: Job, work_of: Callable[[str], Work | None]) -> Change | None:
     same = old.job_key == job.key
     found = list(_written(old.fields, new.fields))
     if not same:
-        found += _unwritten(works.get(old.job_key or ""), job, known={each.field for each in found})
+        found += _unwritten(work_of(old.job_key or ""), job, known={each.field for each in found})
         found = found or [Difference(field="content", note="a file or an option is another one")]
     return Change(id=new.id, fields=tuple(found), same_request=same) if found else None
 

@@ -2,17 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from batchmod import limits
 from batchmod.limits import Budget
 from batchmod.model import Estimate, Limits, ProviderFacts, VideoFacts
-from batchmod.planning import Action, Item, Plan, together
+from batchmod.planning import Action, Item, Plan
 
 _FLIES: Final = frozenset({Action.SEND, Action.RESUME})
 """What a run waits for until it is made."""
+_A_CENTS_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,18 +81,24 @@ class Conditions:
     """By identity, as `plan` takes them."""
 
 
-def counts(items: Iterable[Item]) -> dict[Action, int]:
+def counts(plan: Plan) -> dict[Action, int]:
     """Action → how many rows have it, in the order of the actions."""
-    found = Counter(item.action for item in items)
-    return {action: found[action] for action in Action if found[action]}
+    found: Counter[Action] = Counter()
+    for item, number in plan.counted():
+        found[item.action] += number
+    return _in_order(found)
+
+
+def _in_order(found: Mapping[Action, int]) -> dict[Action, int]:
+    return {action: found[action] for action in Action if found.get(action)}
 
 
 def shares(plan: Plan, given: Conditions) -> tuple[Share, ...]:
     """Each provider's part, in the order in which the rows name them."""
-    by_provider: dict[str, list[Item]] = {}
-    for item in plan.items:
-        by_provider.setdefault(item.job.provider, []).append(item)
-    return tuple(_share(name, items, given) for name, items in by_provider.items())
+    parts: dict[str, _Sum] = {}
+    for item, number in plan.counted():
+        parts.setdefault(item.job.provider, _Sum()).add(item, number, given.clips)
+    return tuple(_share(name, part, given) for name, part in parts.items())
 
 
 def total(parts: Sequence[Share]) -> Span:
@@ -108,9 +115,9 @@ def reused(plan: Plan) -> tuple[Reused, ...]:
     """What comes from other output folders, folder by folder; a request that several rows share is paid once."""
     rows: Counter[str] = Counter()
     paid: dict[str, dict[str, float]] = {}
-    for item in plan.items:
+    for item, number in plan.counted():
         if item.action is Action.REUSE and item.claim is not None:
-            rows[item.claim.folder] += 1
+            rows[item.claim.folder] += number
             paid.setdefault(item.claim.folder, {})[item.job.key] = item.claim.cost_usd or 0.0
     return tuple(Reused(folder=name, rows=number, paid_usd=sum(paid[name].values())) for name, number in rows.items())
 
@@ -126,30 +133,83 @@ def caps(plan: Plan, of: Limits, *, folder: Budget, run: Budget) -> tuple[Cap, .
 
 
 def _fitting(plan: Plan, cap_usd: float, committed_usd: float) -> int:
-    budget, count = Budget(cap_usd=cap_usd, done_usd=committed_usd), 0
-    for item in plan.paid_sends:
-        high = item.estimate.high if item.estimate else 0.0
-        if not budget.allows(high):
-            return count
-        budget, count = budget.reserve(high), count + 1
-    return count
+    left, fitting = cap_usd - committed_usd + _A_CENTS_ROUNDING, 0
+    for item, number in plan.counted():
+        if item.action is not Action.SEND or item.estimate is None:
+            continue
+        high = item.estimate.high
+        fit = number if high <= 0 else min(number, max(0, math.floor(left / high)))
+        left, fitting = left - fit * high, fitting + fit
+        if fit < number:
+            break
+    return fitting
 
 
-def _share(name: str, items: Sequence[Item], given: Conditions) -> Share:
-    sends = [item for item in items if item.action is Action.SEND]
-    flying = [item for item in items if item.action in _FLIES]
+@dataclass(kw_only=True, slots=True)
+class _Sum:
+    """What a provider's lines come to."""
+
+    actions: Counter[Action] = field(default_factory=Counter)
+    requests: int = 0
+    flying: int = 0
+    low: float = 0.0
+    likely: float = 0.0
+    high: float = 0.0
+    exact: bool = True
+    unpriced: int = 0
+    megapixels: float | None = 0.0
+    """Of the clips that are waited for; None where one is not known."""
+
+    def add(self, item: Item, number: int, clips: Mapping[str, VideoFacts]) -> None:
+        """Count a line that stands for so many rows."""
+        self.actions[item.action] += number
+        if item.action not in _FLIES:
+            return
+        self.flying += number
+        clip = clips.get(item.job.video.identity)
+        if clip is None or clip.frames is None or self.megapixels is None:
+            self.megapixels = None
+        else:
+            self.megapixels += number * clip.width * clip.height * clip.frames / 1e6
+        if item.action is Action.SEND:
+            self.requests += number
+            self._pay(item.estimate, number)
+
+    def _pay(self, each: Estimate | None, number: int) -> None:
+        if each is None:
+            return
+        self.low += number * each.low
+        self.likely += number * each.likely
+        self.high += number * each.high
+        self.exact &= each.exact
+        self.unpriced += number * each.unpriced
+
+    @property
+    def cost(self) -> Estimate:
+        """What the new requests cost together."""
+        return Estimate(low=self.low, likely=self.likely, high=self.high, exact=self.exact, unpriced=self.unpriced)
+
+
+def _share(name: str, part: _Sum, given: Conditions) -> Share:
     facts = given.facts[name]
-    each = given.typical_s.get(name) or facts.typical_s or _on_this_machine(flying, facts, given.clips)
+    each = given.typical_s.get(name) or facts.typical_s or _on_this_machine(part, facts)
     return Share(
         provider=name,
-        counts=counts(items),
-        requests=len(sends),
-        cost=together(item.estimate for item in sends if item.estimate),
-        seconds=_span(len(sends), len(flying), each, facts, given),
-        each_s=each if flying else None,
+        counts=_in_order(part.actions),
+        requests=part.requests,
+        cost=part.cost,
+        seconds=_span(part.requests, part.flying, each, facts, given),
+        each_s=each if part.flying else None,
         per_minute=limits.pace(facts, given.limits.submits_per_minute).per_minute,
         side_by_side=_side_by_side(facts, given),
     )
+
+
+def _on_this_machine(part: _Sum, facts: ProviderFacts) -> float | None:
+    """A clip's time on one core by its size and length, where all of them are known."""
+    if facts.typical_s_per_megapixel is None or not part.flying or part.megapixels is None:
+        return None
+    return facts.typical_s_per_megapixel * part.megapixels / part.flying
 
 
 def _side_by_side(facts: ProviderFacts, given: Conditions) -> int:
@@ -167,12 +227,3 @@ def _span(sends: int, flying: int, each_s: float | None, facts: ProviderFacts, g
     waves = math.ceil(flying / _side_by_side(facts, given))
     sending = max(paced, (waves - 1) * each_s) if sends else 0.0
     return Span(sending=sending, all=max(paced + each_s, waves * each_s) if sends else waves * each_s)
-
-
-def _on_this_machine(items: Sequence[Item], facts: ProviderFacts, clips: Mapping[str, VideoFacts]) -> float | None:
-    """A clip's time on one core by its size and length, where all of them are known."""
-    if facts.typical_s_per_megapixel is None or not items:
-        return None
-    every = [clips.get(item.job.video.identity) for item in items]
-    sizes = [clip.width * clip.height * clip.frames / 1e6 for clip in every if clip and clip.frames]
-    return facts.typical_s_per_megapixel * sum(sizes) / len(sizes) if len(sizes) == len(items) else None

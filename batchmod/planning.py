@@ -1,6 +1,6 @@
 """Jobs + what the record knows → Plan: what to send, keep, copy, resume and leave, and why."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -84,19 +84,18 @@ class Plan:
     @property
     def cost(self) -> Estimate:
         """What the new requests may cost together."""
-        return together(item.estimate for item in self.paid_sends if item.estimate)
+        estimates = [item.estimate for item in self.paid_sends if item.estimate]
+        return Estimate(
+            low=sum(e.low for e in estimates),
+            likely=sum(e.likely for e in estimates),
+            high=sum(e.high for e in estimates),
+            exact=all(e.exact for e in estimates),
+            unpriced=sum(e.unpriced for e in estimates),
+        )
 
-
-def together(estimates: Iterable[Estimate]) -> Estimate:
-    """What requests may cost together."""
-    every = tuple(estimates)
-    return Estimate(
-        low=sum(each.low for each in every),
-        likely=sum(each.likely for each in every),
-        high=sum(each.high for each in every),
-        exact=all(each.exact for each in every),
-        unpriced=sum(each.unpriced for each in every),
-    )
+    def counted(self) -> Iterator[tuple[Item, int]]:
+        """A line for each kind of row at least, with how many rows it stands for."""
+        return ((item, 1) for item in self.items)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -47,7 +47,7 @@ def may_go(plan: Plan, loaded: Loaded, options: Options, confirm: Confirm) -> bo
 
 def objections(plan: Plan, loaded: Loaded, options: Options) -> Iterator[UsageError]:
     """Why a run would be refused before it sends anything."""
-    needed = {item.job.provider for item in plan.items if item.action in (Action.SEND, Action.FETCH)}
+    needed = {item.job.provider for item, _ in plan.counted() if item.action in (Action.SEND, Action.FETCH)}
     for name in sorted(needed):
         try:
             loaded.services.require(name)
@@ -55,7 +55,7 @@ def objections(plan: Plan, loaded: Loaded, options: Options) -> Iterator[UsageEr
                 _refuse_expiry(loaded, name)
         except UsageError as error:
             yield error
-    if _is_capped(loaded) and (names := planning.unpriced(plan, _facts(loaded))):
+    if _is_capped(loaded) and (names := planning.unpriced(plan, facts_of(loaded))):
         text = f"{' and '.join(names)} publishes no price, so that a cap cannot hold"
         yield UsageError(f"{text}: say what a request costs with --price-usd X; nothing was sent")
 
@@ -69,7 +69,8 @@ def _is_capped(loaded: Loaded) -> bool:
     return loaded.limits.max_cost_usd is not None or loaded.limits.max_cost_per_run_usd is not None
 
 
-def _facts(loaded: Loaded) -> dict[str, ProviderFacts]:
+def facts_of(loaded: Loaded) -> dict[str, ProviderFacts]:
+    """The facts of the providers that the rows name."""
     return {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs}
 
 

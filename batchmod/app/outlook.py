@@ -1,14 +1,14 @@
 """What a run would do, cost and take, and what has changed since the last one. No key, no lock, no network."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from batchmod import changes, executors, files, forecast
 from batchmod.app import folder as folders
-from batchmod.app.deciding import budgets, make_plan, needs_a_word, objections
+from batchmod.app.deciding import budgets, facts_of, make_plan, needs_a_word, objections
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.app.options import Options
 from batchmod.changes import Changes, Seen
@@ -16,7 +16,7 @@ from batchmod.checkpoint import Checkpoint
 from batchmod.errors import Problem, RecordRefused, UsageError
 from batchmod.forecast import Cap, Reused, Share, Span
 from batchmod.model import Estimate, Work
-from batchmod.planning import Action, Item, Plan, latest_by_key, public_files
+from batchmod.planning import Action, Item, Plan, public_files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,14 +45,14 @@ class Outlook:
     """Whether a run asks before it spends: it has no `yes` and no cap."""
 
     @property
-    def items(self) -> tuple[Item, ...]:
+    def items(self) -> Sequence[Item]:
         """Each row's line, in the manifest's order."""
         return self.plan.items
 
     @property
     def counts(self) -> dict[Action, int]:
         """Action → number of rows; what no row has is not in it."""
-        found = forecast.counts(self.plan.items)
+        found = forecast.counts(self.plan)
         return found | {Action.INVALID: len(self.invalid)} if self.invalid else found
 
     @property
@@ -82,7 +82,7 @@ def foresee(loaded: Loaded, options: Options) -> Outlook:
 
 def _outlook(record: Checkpoint | None, loaded: Loaded, options: Options) -> Outlook:
     plan = make_plan(record, loaded, options)
-    facts = {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs}
+    facts = facts_of(loaded)
     given = forecast.Conditions(
         facts=facts,
         limits=loaded.limits,
@@ -117,10 +117,10 @@ def _changes(record: Checkpoint | None, loaded: Loaded, plan: Plan) -> Changes |
     """Against what the last run saw; in a new folder, against the folder that has paid for most of the rows."""
     if record is not None and record.fact("manifest_name") is not None:
         return changes_since(record, loaded, folder=loaded.folder, manifest=folders.where(loaded))
-    paid = Counter(item.claim.folder for item in plan.items if item.action is Action.REUSE and item.claim is not None)
+    paid = forecast.reused(plan)
     if not paid:
         return None
-    folder = Path(paid.most_common(1)[0][0])
+    folder = Path(max(paid, key=lambda each: each.rows).folder)
     try:
         with folders.look_at(folder) as other:
             return changes_since(other, loaded, folder=folder, manifest=None)
@@ -130,29 +130,28 @@ def _changes(record: Checkpoint | None, loaded: Loaded, plan: Plan) -> Changes |
 
 def changes_since(record: Checkpoint, loaded: Loaded, *, folder: Path, manifest: str | None) -> Changes | None:
     """How the chosen rows differ from a record's; `manifest`: only from the rows of that one, by its file."""
-    stored = [row for row in record.stored_rows() if row.job_key is not None]  # one that was wrong said nothing
-    if manifest is not None:
-        mine = record.fact("manifest_name") == loaded.manifest.name
-        names = {manifest, record.fact(f"added_manifest {loaded.manifest.name}")}
-        names |= {record.fact("manifest_file"), ""} if mine else set()
-        stored = [row for row in stored if row.manifest in names]
-    if not stored:
+    before = _stored(record, loaded, manifest)
+    if (first := next(before, None)) is None:
         return None
-    invalid = {row.id.casefold() for row in loaded.invalid}
-    before = (Seen(id=row.id, job_key=row.job_key, fields=row.fields) for row in stored if _is_good(row.id, invalid))
+    invalid = {row.id.casefold() for row in loaded.invalid}  # one that is wrong now is neither changed nor gone
     now = (
         (Seen(id=row.id, job_key=job.key, fields=folders.fields_of(row, job)), job)
         for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
     )
     return changes.between(
-        before,
+        (seen for seen in chain([first], before) if seen.id.casefold() not in invalid),
         now,
         folder=files.shortest(folder),
         chosen=lambda job: job.number in loaded.chosen,
-        works=latest_by_key(record.works()),
+        work_of=record.latest_work,
     )
 
 
-def _is_good(row_id: str, invalid: set[str]) -> bool:
-    """A row that is wrong now is neither changed nor gone: it says nothing."""
-    return row_id.casefold() not in invalid
+def _stored(record: Checkpoint, loaded: Loaded, manifest: str | None) -> Iterator[Seen]:
+    """The rows as the last run saw them; one that was wrong then said nothing."""
+    names: set[str | None] = {manifest, record.fact(f"added_manifest {loaded.manifest.name}")}
+    if record.fact("manifest_name") == loaded.manifest.name:
+        names |= {record.fact("manifest_file"), ""}
+    for row in record.stored_rows():
+        if row.job_key is not None and (manifest is None or row.manifest in names):
+            yield Seen(id=row.id, job_key=row.job_key, fields=row.fields)

@@ -159,6 +159,12 @@ class Reader:
         query = f"SELECT {WORK_COLUMNS} FROM work WHERE work_id = ?"  # noqa: S608 - a constant
         return work_of(self._db.execute(query, (work_id,)).fetchone())
 
+    def latest_work(self, job_key: str) -> Work | None:
+        """The work made last for a key."""
+        query = f"SELECT {WORK_COLUMNS} FROM work WHERE job_key = ? ORDER BY work_id DESC LIMIT 1"  # noqa: S608
+        row = self._db.execute(query, (job_key,)).fetchone()
+        return None if row is None else work_of(row)
+
     def unfinished(self) -> tuple[Work, ...]:
         """Every work that is submitting, submitted or uncertain: paid, or perhaps paid."""
         query = f"SELECT {WORK_COLUMNS} FROM work WHERE status IN ('submitting', 'submitted', 'uncertain')"  # noqa: S608

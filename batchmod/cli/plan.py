@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any, Final
 
 from batchmod import app
@@ -14,7 +15,7 @@ from batchmod.cli.look import say_warnings
 from batchmod.cli.wording import counted, duration, estimate, table, usd
 from batchmod.forecast import Cap, Share, Span
 from batchmod.model import Estimate
-from batchmod.planning import Action, Item
+from batchmod.planning import Action, Item, Plan
 
 _SHOWN_ROWS: Final = 200
 _SHOWN_CHANGES: Final = 20
@@ -46,9 +47,10 @@ def plan(args: argparse.Namespace, environ: Environ) -> int:
 def _balances(loaded: Sequence[app.Loaded], outlooks: Sequence[app.Outlook]) -> Balances:
     """What is left on the accounts that would be charged."""
     asked = {
-        item.job.provider: each.services
+        share.provider: each.services
         for each, outlook in zip(loaded, outlooks, strict=True)
-        for item in outlook.plan.paid_sends
+        for share in outlook.shares
+        if share.requests and each.services.facts(share.provider).hosted
     }
     return {name: left for each, of in asked.items() for name, left in app.balances(of, [each]).items()}
 
@@ -65,7 +67,7 @@ def _lines(loaded: app.Loaded, outlook: app.Outlook, balances: Balances) -> Iter
     cost = f"; estimated cost {estimate(outlook.cost)}" if outlook.plan.paid_sends else "; costs nothing"
     yield f"{outlook.name}: {', '.join(parts) or 'no rows'}{cost}. Nothing was sent."
     yield from map(_time_words, (share for share in outlook.shares if share.each_s is not None))
-    yield from _same_lines(outlook.items)
+    yield from _same_lines(outlook.plan)
     yield from _money_lines(outlook, balances)
     yield from _further_lines(loaded, outlook)
 
@@ -92,20 +94,21 @@ def _further_lines(loaded: app.Loaded, outlook: app.Outlook) -> Iterator[str]:
 
 def _row_lines(outlook: app.Outlook) -> Iterator[str]:
     """Each row; of a long manifest those that are not simply kept."""
-    items: Sequence[Item] = outlook.items
-    if len(items) > _SHOWN_ROWS:
-        items = [item for item in items if item.action is not Action.KEEP]
-    if not items:
+    whole = len(outlook.items)
+    few = whole <= _SHOWN_ROWS
+    count = whole if few else whole - outlook.plan.count(Action.KEEP)
+    if not count:
         return
     changed = _changed(outlook.changes)
+    shown = (item for item in outlook.items if few or item.action is not Action.KEEP)
     rows = [("id", "action", "provider", "mode", "cost", "why")]
     rows += [
         (item.job.id, item.action.value, item.job.provider, item.job.mode, _cost(item), why_words(item, changed))
-        for item in items[:_SHOWN_ROWS]
+        for item in islice(shown, _SHOWN_ROWS)
     ]
     yield table(rows)
-    if len(items) > _SHOWN_ROWS:
-        yield f"… and {len(items) - _SHOWN_ROWS:,} more rows"
+    if count > _SHOWN_ROWS:
+        yield f"… and {count - _SHOWN_ROWS:,} more rows"
     yield ""
 
 
@@ -165,13 +168,14 @@ def _time_words(share: Share) -> str:
     return f"{share.provider}: about {span_words(share.seconds)} at the current limits ({made_of}{last})."
 
 
-def _same_lines(items: Sequence[Item]) -> Iterator[str]:
+def _same_lines(plan: Plan) -> Iterator[str]:
     """Rows that are one request: paid once, delivered to each."""
     twins: dict[str, list[str]] = {}
-    sent = {item.job.id for item in items if item.action is Action.SEND}
-    for item in items:
-        if item.action is Action.COPY and item.twin_of in sent:
+    for item, _ in plan.counted():
+        if item.action is Action.COPY and item.twin_of is not None:
             twins.setdefault(item.twin_of, []).append(item.job.id)
+    sent = {item.job.id for item, _ in plan.counted() if item.action is Action.SEND and item.job.id in twins}
+    twins = {first: others for first, others in twins.items() if first in sent}
     for first, others in list(twins.items())[:_SHOWN_CHANGES]:
         names = ", ".join([first, *others[:_SHOWN_TWINS]]) + (", …" if len(others) > _SHOWN_TWINS else "")
         copies = "1 copy" if len(others) == 1 else f"{len(others):,} copies"

@@ -23,7 +23,7 @@ def work_of(job: Job) -> Mapping[str, Work]:
 
 
 def between(before: Seen, now: Seen, job: Job, works: Mapping[str, Work] | None = None) -> Changes:
-    return changes.between([before], [(now, job)], folder="out", chosen=lambda _: True, works=works or {})
+    return changes.between([before], [(now, job)], folder="out", chosen=lambda _: True, work_of=(works or {}).get)
 
 
 def fields(found: Changes) -> list[tuple[str, str | None]]:
@@ -88,11 +88,11 @@ def test_the_query_of_a_url_is_named_and_not_shown() -> None:
 def test_rows_that_are_not_chosen_are_neither_new_nor_changed() -> None:
     job = given.job()
     found = changes.between(
-        [seen(job, prompt="old")], [(seen(job), job)], folder="out", chosen=lambda _: False, works={}
+        [seen(job, prompt="old")], [(seen(job), job)], folder="out", chosen=lambda _: False, work_of=lambda _: None
     )
 
     assert found == Changes(folder="out")
-    fresh = changes.between([], [(seen(job), job)], folder="out", chosen=lambda _: True, works={})
+    fresh = changes.between([], [(seen(job), job)], folder="out", chosen=lambda _: True, work_of=lambda _: None)
     assert fresh.new == ("shot",)
 
 
@@ -100,3 +100,15 @@ def test_an_empty_cell_and_no_column_are_the_same() -> None:
     job = given.job()
 
     assert between(seen(job, own={}), seen(job, own={"notes": ""}), job) == Changes(folder="out")
+
+
+def test_rows_that_have_moved_are_no_change() -> None:
+    jobs = [given.job(f"j{number}", number=number) for number in range(6)]
+    rows = [seen(job) for job in jobs]
+    now = [*zip(rows, jobs, strict=True)]
+    moved = [now[5], *now[:5]]
+    found = changes.between(rows, moved, folder="out", chosen=lambda _: True, work_of=lambda _: None)
+
+    assert found == Changes(folder="out")
+    grown = changes.between(rows[1:5], now, folder="out", chosen=lambda _: True, work_of=lambda _: None)
+    assert (grown.new, grown.gone) == (("j0", "j5"), ())
