@@ -6,9 +6,10 @@ Nothing here prints, exits, or touches a signal handler; what goes wrong is rais
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from batchmod.app import Outlook, Summary
 from batchmod.app.loading import Invalid, limits_of
 from batchmod.app.options import Options
 from batchmod.app.services import Services
-from batchmod.errors import Problem, SpendingNeedsAWord, UsageError
+from batchmod.errors import Problem, SpendingNeedsAWord, StoppedEarly, UsageError
 from batchmod.model import Event, Row
 from batchmod.planning import Plan
 
@@ -114,7 +115,8 @@ def load_manifest(
     """
     options = _with(Options(), wishes, ReadingWishes.__annotations__)
     services = Services(environ=executors.environment() if environ is None else dict(environ))
-    loaded = app.load(name, options, services)
+    with _typed():
+        loaded = app.load(name, options, services)
     if loaded.homeless:
         raise UsageError(f"{loaded.manifest.file} has no folder of its own: say output=…")
     return LoadedManifest(
@@ -138,7 +140,8 @@ def plan(manifest: Manifest, **wishes: Unpack[PlanWishes]) -> Outlook:
     Raises RecordRefused and OtherManifest where `run` would.
     """
     loaded, options = _ready(_read(manifest), wishes, PlanWishes.__annotations__)
-    return app.foresee(loaded, options)
+    with _typed():
+        return app.foresee(loaded, options)
 
 
 async def run(
@@ -160,7 +163,8 @@ async def run(
     control = app.Control()
     watch = _Watch(observe, control)
     running = asyncio.ensure_future(app.run(loaded, options, observe=watch, confirm=_refuse, control=control))
-    summary = await _drained(running, control)
+    with _typed():
+        summary = await _drained(running, control)
     if watch.raised is not None:
         watch.raised.add_note(f"raised by `observe`; the run into {loaded.folder} was stopped, and can be gone on with")
         raise watch.raised
@@ -253,6 +257,15 @@ def _ready(
     options = _with(manifest._options, wishes, known)  # noqa: SLF001 - made here
     loaded = manifest._loaded  # noqa: SLF001 - made here
     return replace(loaded, limits=limits_of(loaded.manifest.limits, options)), options
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    """What the system refuses, as the end of a run: what was sent is in the record."""
+    try:
+        yield
+    except OSError as error:
+        raise StoppedEarly.of(error) from error
 
 
 # --- a run that may be stopped ------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from batchmod import (
     MissingKey,
     SpendingNeedsAWord,
     Status,
+    StoppedEarly,
     Summary,
     UsageError,
     load_manifest,
@@ -155,6 +156,21 @@ def test_a_missing_key_is_raised(tmp_path: Path, environ: dict[str, str]) -> Non
         run_sync(shots(tmp_path / "m.yaml", environ, "a"), yes=True)
 
 
+def test_what_the_system_refuses_is_raised_as_the_end_of_a_run(tmp_path: Path, environ: dict[str, str]) -> None:
+    loaded = shots(tmp_path / "m.yaml", environ, "a")
+    loaded.folder.mkdir(parents=True)
+    (loaded.folder / ".work").write_text("where the run wants a folder", "utf-8")
+    with pytest.raises(StoppedEarly, match=r"\.work: File exists; run again to go on") as raised:
+        run_sync(loaded, **_PAID)
+
+    assert (raised.value.slug, raised.value.exit_code) == ("system", 3)
+
+
+def test_a_manifest_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.yaml"):
+        load_manifest(tmp_path / "nowhere.yaml")
+
+
 def test_a_stop_is_in_the_summary(tmp_path: Path, environ: dict[str, str]) -> None:
     done = run_sync(shots(tmp_path / "m.yaml", environ, "a", "b"), max_cost_usd=4, max_in_flight=1, **_PACE)
 
@@ -196,6 +212,7 @@ def test_two_runs_go_on_in_one_loop_into_two_folders(
 
     async def both() -> list[Summary]:
         made = [shots(tmp_path / f"{name}.yaml", environ, f"{name}-a", f"{name}-b") for name in seen]
+        assert [plan(each).counts for each in made] == [{Action.SEND: 2}] * 2
         return await asyncio.gather(*(run(each, observe=watch(seen[each.name]), **_PAID) for each in made))
 
     def watch(heard: list[float]) -> Callable[[Event], None]:
