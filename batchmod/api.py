@@ -6,7 +6,7 @@ Nothing here prints, exits, or touches a signal handler; what goes wrong is rais
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
@@ -85,9 +85,9 @@ class LoadedManifest:
     name: str
     folder: Path
     """The output folder."""
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     """Every good row, with its defaults filled in."""
-    chosen: frozenset[int]
+    chosen: Collection[int]
     """The numbers of the rows that `only`, `where` and `first` have left."""
     warnings: tuple[Problem, ...]
     problems: tuple[Problem, ...]
