@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from batchmod import changes, executors, files, forecast
+from batchmod import changes, executors, forecast
 from batchmod.app import folder as folders
 from batchmod.app.deciding import budgets, facts_of, make_plan, needs_a_word, objections
 from batchmod.app.loading import Invalid, Loaded
@@ -141,7 +141,7 @@ def changes_since(record: Checkpoint, loaded: Loaded, *, folder: Path, manifest:
     return changes.between(
         (seen for seen in chain([first], before) if seen.id.casefold() not in invalid),
         now,
-        folder=files.shortest(folder),
+        folder=str(folder),
         chosen=lambda job: job.number in loaded.chosen,
         work_of=record.latest_work,
     )

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
-from batchmod import app
+from batchmod import app, files
 from batchmod.changes import Change, Changes, Difference
 from batchmod.cli.loading import Environ, load_all, options_of
 from batchmod.cli.look import say_warnings
@@ -74,7 +75,8 @@ def _lines(loaded: app.Loaded, outlook: app.Outlook, balances: Balances) -> Iter
 
 def _money_lines(outlook: app.Outlook, balances: Balances) -> Iterator[str]:
     for each in outlook.reused:
-        yield f"{counted(each.rows, 'row')} already paid ({usd(each.paid_usd)}), reused from {each.folder}."
+        folder = files.shortest(Path(each.folder))
+        yield f"{counted(each.rows, 'row')} already paid ({usd(each.paid_usd)}), reused from {folder}."
     yield from map(_cap_words, outlook.caps)
     for name in (share.provider for share in outlook.shares):
         if name in balances:
@@ -191,16 +193,17 @@ def _change_lines(changes: Changes | None) -> Iterator[str]:
     """What is not as the last run saw it: first what makes another request, and so costs."""
     if changes is None:
         return
+    folder = files.shortest(Path(changes.folder))
     dear = [change for change in changes.changed if not change.same_request]
     cheap = [change for change in changes.changed if change.same_request]
     if not (dear or cheap or changes.new or changes.gone):
-        yield f"Nothing has changed since the last run into {changes.folder}."
+        yield f"Nothing has changed since the last run into {folder}."
         yield ""
         return
     numbers = {"changed": len(dear), "changed where nothing is paid for": len(cheap)}
     numbers |= {"new": len(changes.new), "gone": len(changes.gone)}
     words = ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number)
-    yield f"Since the last run into {changes.folder}: {words}."
+    yield f"Since the last run into {folder}: {words}."
     for change in [*dear, *cheap][:_SHOWN_CHANGES]:
         yield f"  {change.id}: {'; '.join(map(difference, change.fields))}"
     if (more := len(dear) + len(cheap) - _SHOWN_CHANGES) > 0:

@@ -323,5 +323,19 @@ def test_a_renamed_manifest_is_compared_with_the_folder_that_has_paid_for_it(
     assert [(each["folder"], each["rows"]) for each in plan["reused"]] == [(str(work.folder), 2)]
     assert plan["reused"][0]["paid_usd"] == pytest.approx(1.2)
     assert changes(plan) == {"c": [("prompt", "as wool, c", "as clay", None)]}
-    assert f"2 rows already paid ($1.20), reused from {work.folder}." in text
+    assert "2 rows already paid ($1.20), reused from outputs/shots." in text
     assert server.ledger.accepted == 4
+
+
+def test_a_row_that_is_left_out_is_counted_and_neither_changed_nor_gone(tmp_path: Path, server: SegmindStandIn) -> None:
+    rows = remote_rows("a", "b")
+    work = shoot(tmp_path, server, rows)
+    work.run()
+    rows[1]["mode"] = "flex_9"
+    work.rows(rows)
+    plan = planned(work, "--skip-invalid")
+
+    assert plan["counts"] == {"keep": 1, "invalid": 1}
+    assert [each["id"] for each in plan["invalid"]] == ["b"]
+    assert plan["changes"] == {"folder": str(work.folder), "changed": [], "new": [], "gone": []}
+    assert work.run("--skip-invalid").code == 1
