@@ -4,12 +4,14 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from types import ModuleType
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -45,7 +47,7 @@ class Processes:
                 self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop,)
             )
         pool = self._pool
-        with _without(self._drop), _deaf():  # the workers start here, and keep what they start with
+        with _without(self._drop), _deaf(), _nameless():  # the workers start here, and keep what they start with
             running = asyncio.get_running_loop().run_in_executor(pool, function, *values)
         try:
             return await running
@@ -65,14 +67,38 @@ class Processes:
         self._pool = None
 
 
+_environment = threading.RLock()
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, whole: not as it is while workers of another thread's start without our keys."""
+    with _environment:
+        return dict(os.environ)
+
+
 @contextmanager
 def _without(names: Sequence[str]) -> Iterator[None]:
     """The environment without these variables, for as long as the block lasts."""
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    with _environment:
+        kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+        try:
+            yield
+        finally:
+            os.environ.update(kept)
+
+
+@contextmanager
+def _nameless() -> Iterator[None]:
+    """The program that runs us is not run again in the workers, which need nothing of it.
+
+    A script that calls `run` without `if __name__ == "__main__":` would start itself in each of them.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
-        os.environ.update(kept)
+        sys.modules["__main__"] = program
 
 
 @contextmanager

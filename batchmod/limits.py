@@ -1,6 +1,23 @@
 """When the next request may start and whether the money reaches: pure values, the time is an argument."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from batchmod.model import ProviderFacts
+
+
+class Pace(NamedTuple):
+    """How requests may leave for a provider: so many at once, then so many a minute (None: as they come)."""
+
+    per_minute: float | None
+    burst: int
+
+
+def pace(facts: ProviderFacts, submits_per_minute: float | None) -> Pace:
+    """The pace that was asked for, else the one that the provider publishes; work on this machine has none."""
+    rate = submits_per_minute or facts.submits_per_minute
+    burst = facts.burst if rate is None else min(facts.burst, max(1, int(rate * facts.burst)))
+    return Pace(rate if facts.hosted else None, burst)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

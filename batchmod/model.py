@@ -439,6 +439,10 @@ class ProviderFacts:
     """The shortest and the longest prompt that is taken, in characters."""
     submits_per_minute: float | None = None
     burst: int = 1
+    typical_s: float | None = None
+    """How long a request takes on average, as far as it is published or was measured."""
+    typical_s_per_megapixel: float | None = None
+    """The same for work on this machine: per million pixels of the clip's frames, on one core."""
     price: Price | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
     """By a model, or by the value of an option, that has a price of its own."""
@@ -569,5 +573,8 @@ class Attempt:
     request_id: str | None = None
     account: str | None = None
     """A salted hash of the key it was sent with; None where that is not known."""
+    outcome: str = "open"
+    """open, accepted, refused, never_sent, unknown or never_accepted."""
+    note: str | None = None
     booked: bool = False
     """Its request id was taken from a history or named by hand: it vouches for no history."""

@@ -1,6 +1,6 @@
 """Jobs + what the record knows → Plan: what to send, keep, copy, resume and leave, and why."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -29,14 +29,14 @@ class Action(StrEnum):
 
     SEND = "send"  # a new request
     RESUME = "resume"  # go on with a request that was sent
-    ASK = "ask"  # may have been paid: look it up
+    ASK = "uncertain"  # may have been paid: look it up
     FETCH = "fetch"  # paid, but its file is not there: get it again
     REUSE = "reuse"  # another output folder has paid for this very output
     COPY = "copy"  # another id has, or will have, this very output
     KEEP = "keep"  # done
-    FAIL = "fail"  # cannot be sent: its clip or picture is unusable
+    FAIL = "will fail"  # cannot be sent: its clip or picture is unusable
     LEAVE = "leave"  # failed before; only --retry-failed tries again
-    HOLD = "hold"  # the row says so
+    HOLD = "held"  # the row says so
     INVALID = "invalid"  # the row is wrong, and --skip-invalid lets the others run
 
 
@@ -92,6 +92,10 @@ class Plan:
             exact=all(e.exact for e in estimates),
             unpriced=sum(e.unpriced for e in estimates),
         )
+
+    def counted(self) -> Iterator[tuple[Item, int]]:
+        """A line for each kind of row at least, with how many rows it stands for."""
+        return ((item, 1) for item in self.items)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

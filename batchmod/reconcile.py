@@ -187,8 +187,8 @@ def resolve(
     open_ = [row for row in free if row.request_id not in disputed]
     pairs = _pair([attempt for attempt in attempts if exact(attempt.body)], open_, view)
     pairs |= _pair_by_what_is_known(attempts, open_, pairs, view)
-    claimed = {row.request_id for row in pairs.values()}
-    unclaimed = [row for row in free if row.request_id not in claimed]
+    owned = {*held, *taken, *(row.request_id for row in pairs.values())}
+    unclaimed = [row for row in _as_listed(walk.rows) if row.request_id not in owned]
     doubt = _doubt(view, held)
     return [
         Found(attempt=attempt, row=pairs[attempt.attempt_id])
@@ -353,6 +353,15 @@ def deduplicated(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
         if row.request_id not in found or found[row.request_id].inputs is None:
             found[row.request_id] = row
     return list(found.values())
+
+
+def _as_listed(rows: Sequence[HistoryRow]) -> list[HistoryRow]:
+    """Every row, but for unreadable ones of a request that another row makes readable.
+
+    A list that shows one id with two inputs hides neither of them from who asks what was never accepted.
+    """
+    legible = {row.request_id for row in rows if row.inputs is not None}
+    return [row for row in rows if row.inputs is not None or row.request_id not in legible]
 
 
 def _plain(value: Any) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -137,11 +138,55 @@ def read(path: Path) -> Iterator[dict[str, str]]:
             yield {unguarded(name): unguarded(value or "") for name, value in line.items() if name is not None}
 
 
-def frame(folder: Path) -> "pd.DataFrame":
-    """The results as a table; texts everywhere but in the columns whose schema says number or integer."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowResult:
+    """What became of a row: the columns of results.csv that programs ask for most, and all of them as text."""
+
+    id: str
+    status: Status
+    output: Path | None
+    """The video; absolute."""
+    version: int | None
+    provider: str | None
+    request_id: str | None
+    cost_usd: float | None
+    error_code: str | None
+    error: str | None
+    flagged: bool
+    cells: Mapping[str, str]
+    """Every column, the user's own among them; empty where nothing is known."""
+
+
+def rows(table: Path) -> Iterator[RowResult]:
+    """The lines of a results.csv, typed; none where there is no such file."""
+    if not table.exists():
+        return
+    for cells in read(table):
+        yield RowResult(
+            id=cells["id"],
+            status=Status(cells["status"]),
+            output=table.parent / cells["output"] if cells["output"] else None,
+            version=int(cells["version"]) if cells["version"] else None,
+            provider=cells["provider"] or None,
+            request_id=cells["request_id"] or None,
+            cost_usd=float(cells["cost_usd"]) if cells["cost_usd"] else None,
+            error_code=cells["error_code"] or None,
+            error=cells["error"] or None,
+            flagged=cells["flagged"] == "true",
+            cells=cells,
+        )
+
+
+def frame(place: Path) -> "pd.DataFrame":
+    """The results as a table; texts everywhere but in the columns whose schema says number or integer.
+
+    `place`: a results.csv, or the folder it is in; a table without lines where there is none.
+    """
     import pandas as pd
 
-    table = pd.DataFrame(list(read(folder / FILE_NAME)))
+    path = place / FILE_NAME if place.is_dir() else place
+    lines = list(read(path)) if path.exists() else []
+    table = pd.DataFrame(lines, columns=None if lines else list(columns()))
     for name, about in files.schema("results")["properties"].items():
         kinds = about.get("type", [])
         if name in table and {"number", "integer"} & set(kinds if isinstance(kinds, list) else [kinds]):

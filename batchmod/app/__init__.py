@@ -2,33 +2,39 @@
 
 from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
+from batchmod.app.ending import Summary
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
+from batchmod.app.outlook import Outlook, foresee
 from batchmod.app.rebuilding import Rebuilt, rebuild
 from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, cancel, resolve
-from batchmod.app.running import Control, Summary, run
-from batchmod.app.showing import Standing, planned, rewrite, standing
+from batchmod.app.running import Control, run
+from batchmod.app.showing import Standing, rewrite, standing
+from batchmod.app.story import Story, tell
 
 __all__ = [
     "Control",
     "Doubt",
     "Loaded",
     "Options",
+    "Outlook",
     "Rebuilt",
     "Rescued",
     "Standing",
+    "Story",
     "Summary",
     "annotate",
     "balances",
     "cancel",
+    "foresee",
     "load",
-    "planned",
     "rebuild",
     "rescue",
     "resolve",
     "rewrite",
     "run",
     "standing",
+    "tell",
     "where",
 ]

@@ -32,6 +32,12 @@ def look_at(folder: Path, *, state: Path | None = None) -> Checkpoint:
     return _checked(folder, Checkpoint.look_at(_record_file(folder, state, create=False)))
 
 
+def look_if_there(folder: Path, *, state: Path | None = None) -> Checkpoint | None:
+    """The same; None for a folder in which there was no run yet. Raises RecordRefused where one should be there."""
+    path = _record_file(folder, state, create=True)
+    return _checked(folder, Checkpoint.look_at(path)) if path.exists() else None
+
+
 def _record_file(folder: Path, state: Path | None, *, create: bool) -> Path:
     path = pointer.record_file(folder, state)
     traces = [name for name in _TRACES if (folder / name).exists()]
@@ -75,20 +81,31 @@ def standing_facts(record: Checkpoint) -> dict[str, str]:
 
 def claim(record: Checkpoint, loaded: Loaded, *, add: bool = False) -> None:
     """Bind the folder to its manifest by name. Raises OtherManifest for another one, unless it is to be added."""
+    refuse_other(record, loaded, add=add)
+    name, place = loaded.manifest.name, where(loaded)
+    first = record.fact("manifest_name")
+    if first not in (None, name):
+        record.set_facts({f"added_manifest {name}": place})
+    elif first is None or record.fact("manifest_file") != place:
+        record.set_facts({"manifest_name": name, "manifest_file": place})
+
+
+def refuse_other(record: Checkpoint, loaded: Loaded, *, add: bool) -> None:
+    """Raise OtherManifest where the folder belongs to a manifest of another name, and this one is not to be added.
+
+    Raises ManifestError where it may be added, and has ids that the other one has.
+    """
     name, place = loaded.manifest.name, where(loaded)
     first = record.fact("manifest_name")
     added = record.fact(f"added_manifest {name}")
-    if first is None or first == name:
-        if first is None or record.fact("manifest_file") != place:
-            record.set_facts({"manifest_name": name, "manifest_file": place})
-    elif add or added is not None:
-        _refuse_same_ids(record, loaded, own={place, added or place})
-        record.set_facts({f"added_manifest {name}": place})
-    else:
+    if first in (None, name):
+        return
+    if not add and added is None:
         raise OtherManifest(
             f"{loaded.folder} belongs to the manifest '{first}', not '{name}': choose another --output, "
             "or say --add to keep both manifests' rows there"
         )
+    _refuse_same_ids(record, loaded, own={place, added or place})
 
 
 def where(loaded: Loaded) -> str:
@@ -167,7 +184,7 @@ def store_rows(record: Checkpoint, loaded: Loaded, plan: Plan) -> bool:
             row.id,
             job.key,
             "held" if row.number in loaded.held or row.number in held else None,
-            {**_fields(row, job), "why": held.get(row.number)},
+            {**fields_of(row, job), "why": held.get(row.number)},
             where(loaded),
         )
         for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
@@ -188,7 +205,8 @@ def _fields_of_invalid(row: Invalid) -> dict[str, Any]:
     return {"id": row.id, "own": dict(row.own), "why": row.why, "source": "", "frame": None}
 
 
-def _fields(row: Row, job: Job) -> dict[str, Any]:
+def fields_of(row: Row, job: Job) -> dict[str, Any]:
+    """A row as the record keeps it."""
     return {
         "id": row.id,
         "provider": job.provider,

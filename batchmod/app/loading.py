@@ -121,7 +121,7 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         path=path,
         manifest=parsed,
         folder=output_folder(path, parsed, options),
-        limits=_limits(parsed.limits, options),
+        limits=limits_of(parsed.limits, options),
         jobs=made,
         chosen=chosen,
         flaws=_flaws(made, looked, services),
@@ -354,7 +354,7 @@ def _cell(row: Row, column: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _limits(given: Limits, options: Options) -> Limits:
+def limits_of(given: Limits, options: Options) -> Limits:
     """Command line before manifest before default."""
     return Limits(
         max_in_flight=options.max_in_flight or given.max_in_flight,

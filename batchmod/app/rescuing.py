@@ -9,10 +9,12 @@ from typing import Final
 from batchmod import clock, files, planning, reconcile
 from batchmod.app import folder as folders
 from batchmod.app import matching, others, owning
+from batchmod.app.deciding import make_plan
 from batchmod.app.loading import Loaded
+from batchmod.app.log import Log
 from batchmod.app.matching import Choice, Pair
 from batchmod.app.options import Options
-from batchmod.app.running import Log, make_plan, opener, verifier
+from batchmod.app.running import opener, verifier
 from batchmod.checkpoint import Checkpoint
 from batchmod.checkpoint.values import BOOKED
 from batchmod.errors import StoppedEarly, UsageError

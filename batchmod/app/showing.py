@@ -1,15 +1,10 @@
-"""Looking without touching: a plan, a folder's standing, and its pages anew. No key, no lock, no network."""
+"""Looking without touching: a folder's standing, and its pages anew. No key, no lock, no network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchmod.app import folder as folders
-from batchmod.app import pointer
-from batchmod.app.loading import Loaded
-from batchmod.app.options import Options
-from batchmod.app.running import make_plan
-from batchmod.planning import Plan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,14 +20,6 @@ class Standing:
     """Unfinished works no row shows any more."""
     troubles: tuple[tuple[str, str, str], ...]
     """(id, status, message) of each row that failed or is uncertain."""
-
-
-def planned(loaded: Loaded, options: Options) -> Plan:
-    """What `run` would do now."""
-    if not pointer.record_file(loaded.folder, options.state).exists():
-        return make_plan(None, loaded, options)
-    with folders.look_at(loaded.folder, state=options.state) as record:
-        return make_plan(record, loaded, options)
 
 
 def standing(folder: Path, *, state: Path | None = None) -> Standing:

@@ -1,7 +1,7 @@
 """The event log, read back: whole, or only its end, to see whether the record is behind it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,22 +16,33 @@ _TAIL_BYTES: Final = 1 << 18
 Line = Mapping[str, Any]
 
 
-def read(folder: Path, *, start: int = 0) -> Iterator[Line]:
-    """Each event from this byte on; a line that was cut off by a crash is passed over."""
+def read(folder: Path, *, start: int = 0, having: Iterable[str] | None = None) -> Iterator[Line]:
+    """Each event from this byte on; a line that was cut off by a crash is passed over.
+
+    `having`: only lines in which one of these texts may stand; the others are not looked into.
+    """
     path = folder / FILE_NAME
+    marks = None if having is None else [json.dumps(each, ensure_ascii=False)[1:-1].casefold() for each in having]
     if not path.exists():
         return
     with path.open("rb") as file:
         file.seek(max(0, start - 1))
         if start:
             file.readline()
-        for text in file:
+        for line in file:
+            if marks is not None and not _holds(line, marks):
+                continue
             try:
-                event = json.loads(text)
+                event = json.loads(line)
             except ValueError:
                 continue
             if isinstance(event, dict) and isinstance(event.get("event"), str):
                 yield event
+
+
+def _holds(line: bytes, marks: Collection[str]) -> bool:
+    text = line.decode("utf-8", "replace").casefold()
+    return any(mark in text for mark in marks)
 
 
 def length(folder: Path) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Final, Self
 
 from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
@@ -129,6 +130,15 @@ class Reader:
         """The number of each key's newest work."""
         return frozenset(row[0] for row in self._db.execute("SELECT max(work_id) FROM work GROUP BY job_key"))
 
+    def works_for(self, row_id: str, *job_keys: str | None) -> tuple[Work, ...]:
+        """Every work whose output is, or would be, this id's, or that one of these keys names; oldest first."""
+        marks = ", ".join("?" for _ in job_keys) or "NULL"
+        query = (
+            f"SELECT {WORK_COLUMNS} FROM work WHERE job_key IN ({marks}) "  # noqa: S608 - question marks
+            "OR work_id IN (SELECT work_id FROM delivery WHERE id_folded = ?) ORDER BY work_id"
+        )
+        return tuple(work_of(row) for row in self._db.execute(query, (*job_keys, row_id.casefold())))
+
     def rows_of(self, job_key: str) -> tuple[str, ...]:
         """The ids of the rows that ask for this, of every manifest of the folder."""
         query = "SELECT id FROM manifest_row WHERE job_key = ? ORDER BY manifest, number"
@@ -148,6 +158,12 @@ class Reader:
         """One work."""
         query = f"SELECT {WORK_COLUMNS} FROM work WHERE work_id = ?"  # noqa: S608 - a constant
         return work_of(self._db.execute(query, (work_id,)).fetchone())
+
+    def latest_work(self, job_key: str) -> Work | None:
+        """The work made last for a key."""
+        query = f"SELECT {WORK_COLUMNS} FROM work WHERE job_key = ? ORDER BY work_id DESC LIMIT 1"  # noqa: S608
+        row = self._db.execute(query, (job_key,)).fetchone()
+        return None if row is None else work_of(row)
 
     def unfinished(self) -> tuple[Work, ...]:
         """Every work that is submitting, submitted or uncertain: paid, or perhaps paid."""
@@ -187,6 +203,17 @@ class Reader:
             if cost > floors.get(provider, 0.0) + 1e-9:
                 found[provider, origin] = max(found.get((provider, origin), 0.0), cost / seconds)
         return found
+
+    def typical_seconds(self) -> dict[str, float]:
+        """Provider → how long its requests took from submit to output, in the middle of the latest thousand."""
+        query = (
+            "SELECT provider, finished_at - submitted_at FROM work WHERE status = 'succeeded' "
+            "AND cost_source IS NOT 'reused' AND finished_at > submitted_at ORDER BY work_id DESC LIMIT 1000"
+        )
+        found: dict[str, list[float]] = {}
+        for provider, seconds in self._db.execute(query):
+            found.setdefault(provider, []).append(seconds)
+        return {provider: median(taken) for provider, taken in found.items()}
 
     def deliveries(self) -> dict[int, tuple[Delivery, ...]]:
         """work_id → its deliveries."""
@@ -255,6 +282,15 @@ class Reader:
         )
         row = self._db.execute(query, (work_id,)).fetchone()
         return None if row is None else attempt_of(row)
+
+    def attempts_of(self, work_id: int) -> tuple[Attempt, ...]:
+        """The attempts of a work, oldest first, with what came of each."""
+        query = (
+            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account, outcome, "
+            "note FROM attempt WHERE work_id = ? ORDER BY attempt_id"
+        )
+        found = self._db.execute(query, (work_id,))
+        return tuple(replace(attempt_of(row), outcome=row[9], note=row[10], booked=row[10] == BOOKED) for row in found)
 
     def unanswered_attempts(self, provider: str, origin: str, *, in_the_air: bool = False) -> tuple[Attempt, ...]:
         """The last attempt, while it has no request id, of every work that is in the air, or else uncertain too."""

@@ -10,6 +10,8 @@ from batchmod.model import DELIMITERS
 _EPILOG = """exit codes: 0 all succeeded; 1 some failed, invalid or uncertain; 2 bad usage or manifest,
 nothing was sent; 3 stopped early, run again to go on; 4 the folder is in use; 130/143 stopped by a signal; 70 a bug."""
 
+_ADD = "add this manifest's rows to another one's output folder"
+
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
@@ -22,20 +24,16 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"batchmod {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
-    _add(
-        commands,
-        "plan",
-        "show what run would do and cost; sends nothing",
-        _manifests,
-        _selection,
-        _sheets,
-        _pace,
-        _json,
-    )
+    text = "show what run would do, cost and take, and what has changed; sends nothing"
+    plan = _add(commands, "plan", text, _manifests, _selection, _sheets, _pace, _json)
+    plan.add_argument("--add", action="store_true", help=_ADD)
     text = "find every mistake in a manifest; sends nothing"
     check = _add(commands, "check", text, _manifests, _selection, _sheets, _json)
     check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
     _add(commands, "status", "counts and money of an output folder", _path, _json)
+    text = "one row's whole story: as it was read, its requests, and what run would do with it now"
+    why = _add(commands, "why", text, _one_row, _wishes, _sheets, _pace, _json)
+    why.set_defaults(only=[], where=[], first=None)
     resolve = _add(commands, "resolve", "uncertain jobs: list them, look them up, or decide about them", _path, _json)
     resolve.add_argument("--ask", action="store_true", help="look them up in the provider's history")
     resolve.add_argument(
@@ -74,7 +72,7 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--until", type=_moment, metavar="TIME", help="send nothing new after 06:00, or after 2h30m")
     run.add_argument("--no-wait", action="store_true", help="send and leave; a later run collects")
     run.add_argument("--accept-expiry", action="store_true", help="--no-wait although outputs expire within a day")
-    run.add_argument("--add", action="store_true", help="add this manifest's rows to another one's output folder")
+    run.add_argument("--add", action="store_true", help=_ADD)
     run.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
     run.add_argument(
         "--drain-seconds", type=_money, default=60.0, metavar="N", help="how long Ctrl-C waits for answers"
@@ -120,15 +118,25 @@ def _path(command: argparse.ArgumentParser) -> None:
     _state(command)
 
 
+def _one_row(command: argparse.ArgumentParser) -> None:
+    command.add_argument("path", metavar="PATH", help="a manifest or an output folder")
+    command.add_argument("id", metavar="ID", help="the row's id")
+
+
 def _selection(command: argparse.ArgumentParser) -> None:
+    _wishes(command)
+    group = command.add_argument_group("which rows")
+    group.add_argument("--only", action="append", default=[], metavar="ID-GLOB", help="only these rows")
+    group.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that say so")
+    group.add_argument("--first", type=_positive, metavar="N", help="only the first N rows")
+
+
+def _wishes(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to take")
     group.add_argument("--provider", metavar="NAME", help="this provider for every row")
     group.add_argument("--output", metavar="DIR", help="where outputs go")
     group.add_argument("--column", action="append", default=[], metavar="FIELD=HEADER", help="a header of your own")
     group.add_argument("--extra-column", action="append", default=[], metavar="NAME", help="a column that is yours")
-    group.add_argument("--only", action="append", default=[], metavar="ID-GLOB", help="only these rows")
-    group.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that say so")
-    group.add_argument("--first", type=_positive, metavar="N", help="only the first N rows")
     group.add_argument("--rehearse", action="store_true", help="everything on the embedded engine, for free")
     group.add_argument(
         "--key-env", action="append", default=[], metavar="NAME", help="the manifest may read its key there"

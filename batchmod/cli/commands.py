@@ -4,14 +4,15 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from batchmod.cli import about, look, rescue, run, serving
+from batchmod.cli import about, look, plan, rescue, run, serving, why
 from batchmod.cli.loading import Environ
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "run": run.run,
-    "plan": look.plan,
+    "plan": plan.plan,
     "check": look.check,
     "status": look.status,
+    "why": why.why,
     "resolve": look.resolve,
     "rescue": rescue.rescue,
     "report": look.report,

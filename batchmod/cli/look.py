@@ -1,107 +1,27 @@
-"""`plan`, `check`, `status`, `resolve`, `report`: what would be, what is wrong, where it stands."""
+"""`check`, `status`, `resolve`, `report`: what is wrong, where it stands."""
 
 import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from batchmod import app
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli import progress
-from batchmod.cli.loading import Environ, load_all, options_of, state_of
+from batchmod.cli.loading import Environ, load_all, state_of
 from batchmod.cli.problems import shown
-from batchmod.cli.wording import counted, counts, estimate, table, usd
+from batchmod.cli.wording import counted, counts, usd
 from batchmod.errors import ManifestError, Problem, UsageError
-from batchmod.planning import Action, Item, Plan, public_files
-
-_SHOWN_ROWS: Final = 200
-
-
-def plan(args: argparse.Namespace, environ: Environ) -> int:
-    """What run would send, keep, resume and leave, and why."""
-    options = options_of(args)
-    shown = [(item, app.planned(item, options)) for item in load_all(args, environ)]
-    asked = {item.job.provider: loaded.services for loaded, made in shown for item in made.paid_sends}
-    balances = {name: left for each, of in asked.items() for name, left in app.balances(of, [each]).items()}
-    if args.json:
-        print(json.dumps([_plan_json(loaded, made, balances) for loaded, made in shown], ensure_ascii=False, indent=2))
-        return 0
-    for loaded, made in shown:
-        say_warnings(loaded)
-        _say_plan(loaded, made)
-    for name, balance in balances.items():
-        print(f"The balance at {name} is {usd(balance)}.")
-    return 0
 
 
 def say_warnings(loaded: app.Loaded) -> None:
     """What is worth knowing before a run, and stops none."""
     for problem in loaded.warnings:
         print(f"warning: {problem}", file=sys.stderr)
-
-
-def _say_plan(loaded: app.Loaded, made: Plan) -> None:
-    rows = [("id", "action", "provider", "mode", "cost", "why")]
-    rows += [
-        (item.job.id, item.action.value, item.job.provider, item.job.mode, _cost(item), item.why)
-        for item in made.items[:_SHOWN_ROWS]
-    ]
-    print(table(rows))
-    if len(made.items) > _SHOWN_ROWS:
-        print(f"… and {len(made.items) - _SHOWN_ROWS:,} more rows")
-    parts = [f"{made.count(action):,} {action.value}" for action in Action if made.count(action)]
-    parts += [f"{len(loaded.invalid):,} invalid"] if loaded.invalid else []
-    cost = f"; estimated cost {estimate(made.cost)}" if made.paid_sends else "; costs nothing"
-    print(f"{loaded.manifest.name}: {', '.join(parts)}{cost}. Nothing was sent.")
-    for name, count in _public_files(loaded, made).items():
-        facts = loaded.services.facts(name)
-        kind = "public URLs" if facts.uploads_public else "URLs that may be public"
-        print(f"{counted(count, 'local file')} would go to {kind} at {name} (kept: {facts.uploads_kept}).")
-    if made.orphans:
-        print(f"{counted(len(made.orphans), 'unfinished request')} of other rows or versions will be collected too.")
-
-
-def _cost(item: Item) -> str:
-    """What a row may cost; empty where it costs nothing."""
-    if item.estimate is None:
-        return ""
-    return "unknown" if item.estimate.unpriced else usd(item.estimate.likely)
-
-
-def _public_files(loaded: app.Loaded, made: Plan) -> dict[str, int]:
-    return public_files(made, {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs})
-
-
-def _plan_json(loaded: app.Loaded, made: Plan, balances: Mapping[str, float]) -> dict[str, Any]:
-    return {
-        "manifest": str(loaded.path),
-        "output": str(loaded.folder),
-        "counts": {action.value: made.count(action) for action in Action if made.count(action)},
-        "cost_usd": asdict(made.cost),
-        "balances_usd": dict(balances),
-        "public_files": _public_files(loaded, made),
-        "warnings": [str(problem) for problem in loaded.warnings],
-        "items": [
-            {
-                "id": item.job.id,
-                "action": item.action.value,
-                "why": item.why,
-                "provider": item.job.provider,
-                "mode": item.job.mode,
-                "job_key": item.job.key,
-                "cost_usd": asdict(item.estimate) if item.estimate else None,
-                "same_as": item.twin_of,
-            }
-            for item in made.items
-        ],
-        "orphans": [work.request_id for work in made.orphans],
-        "invalid": [{"row": row.number, "id": row.id, "why": row.why} for row in loaded.invalid],
-    }
 
 
 def check(args: argparse.Namespace, environ: Environ) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from tqdm import tqdm
 
 from batchmod import clock
-from batchmod.app.running import as_json
+from batchmod.app.log import as_json
 from batchmod.cli.wording import usd
 from batchmod.model import Event
 

@@ -6,11 +6,12 @@ import signal
 import sys
 
 from batchmod import app, clock, files
+from batchmod.app.ending import SIGNALLED
 from batchmod.app.options import Options
-from batchmod.app.running import SIGNALLED
 from batchmod.cli import progress
 from batchmod.cli.loading import Environ, load_all, options_of
-from batchmod.cli.look import plan, say_warnings
+from batchmod.cli.look import say_warnings
+from batchmod.cli.plan import plan
 from batchmod.cli.wording import counted, counts, duration, estimate, usd
 from batchmod.errors import SpendingNeedsAWord, StoppedEarly
 from batchmod.planning import Plan

@@ -37,11 +37,15 @@ def estimate(cost: Estimate) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`12.3 s`, `4 min 5 s`."""
+    """`12.3 s`, `4 min 5 s`, `2 h 40 min`, `3 days 4 h`."""
     if seconds < _MINUTE_S:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _MINUTE_S)
-    return f"{minutes} min {rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min {rest} s"
+    days, hours_left = divmod(hours, 24)
+    return f"{counted(days, 'day')} {hours_left} h" if days else f"{hours} h {minutes_left} min"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -51,6 +51,7 @@ def _raw_row(tree: Tree, node: Mapped, headers: Sequence[str], found: Roles, def
             excused.add(name)
         elif not cell.is_null:
             texts[name] = cell.text
+    places |= {name: tree.at(node.entries[headers[index]].node.spot) for name, index in found.own.items()}
     return RawRow(
         place=tree.at(node.spot),
         texts=texts,

@@ -60,7 +60,7 @@ def _combined(raw: RawRow, values: Sequence[Value]) -> RawRow:
     return replace(
         raw,
         texts={**raw.texts, **{value.name: value.text for value in ours}},
-        places={**raw.places, **{value.name: value.place for value in ours}},
+        places={**raw.places, **{value.name: value.place for value in values}},
         own={**raw.own, **{value.name: value.text for value in values if value.own}},
         suffix=raw.suffix + "".join(f"-{value.label}" for value in values),
     )

@@ -27,6 +27,7 @@ FACTS: Final = ProviderFacts(
     title="the embedded engine: example-based synthesis on the CPU",
     hosted=False,
     fields=frozenset({"video_url", "first_frame_url", "mode", "prompt", "keyframes"}),
+    typical_s_per_megapixel=0.65,
     cancel="yes",
     contract="none: it is part of batchmod",
     last_run_live="always",

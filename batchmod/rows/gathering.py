@@ -108,7 +108,8 @@ def _sheet_row(
             texts = {name: text for name, text in texts.items() if name not in faulted}
         there = tuple(texts)
         if there not in lettered:
-            lettered[there] = {name: letters(index) for name, index in ours if name in there or name == "video_url"}
+            named = [each for each in ours if each[0] in there or each[0] == "video_url"]
+            lettered[there] = {name: letters(index) for name, index in (*named, *own)}
         return RawRow(
             place=Place(file=table.file, line=line),
             texts=texts,

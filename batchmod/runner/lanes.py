@@ -85,12 +85,10 @@ class Task:
 def new_lane(provider: Provider, settings: Settings) -> Lane:
     """A lane at the provider's published pace, or at the one that was asked for."""
     now, facts = clock.ticks(), provider.facts
-    rate = settings.submits_per_minute or facts.submits_per_minute
-    burst = facts.burst if rate is None else min(facts.burst, max(1, int(rate * facts.burst)))
-    paced = facts.hosted and rate is not None
+    rate, burst = limits.pace(facts, settings.submits_per_minute)
     return Lane(
         provider=provider,
-        submits=limits.TokenBucket.full(per_minute=rate or 1.0, burst=burst, at=now) if paced else None,
+        submits=None if rate is None else limits.TokenBucket.full(per_minute=rate, burst=burst, at=now),
         polls=limits.TokenBucket.full(per_minute=settings.polls_per_minute, burst=_POLL_BURST, at=now),
         answered=not facts.hosted,
     )

@@ -81,11 +81,11 @@ def test_a_plan_says_for_each_row_what_and_why(server: SegmindStandIn, tmp_path:
     assert {item["id"]: item["action"] for item in shown["items"]} == {
         "done": "keep",
         "new": "send",
-        "held": "hold",
+        "held": "held",
         "twin": "copy",
     }
     assert shown["items"][3]["same_as"] == "new"
-    assert shown["counts"] == {"send": 1, "copy": 1, "keep": 1, "hold": 1}
+    assert shown["counts"] == {"send": 1, "copy": 1, "keep": 1, "held": 1}
     assert shown["cost_usd"]["high"] == pytest.approx(3.6)
     assert server.ledger.submits_seen == 1
 

@@ -42,5 +42,5 @@ def test_the_wheel_brings_a_demo_that_checks_without_a_problem(unpacked: Path) -
 
 
 def test_the_wheel_brings_the_page_and_the_record(unpacked: Path) -> None:
-    for name in ("report/page.css", "report/page.js", "checkpoint/schema.sql", "py.typed"):
+    for name in ("report/page.css", "report/page.js", "checkpoint/schema.sql", "py.typed", "__init__.pyi"):
         assert (unpacked / "batchmod" / name).exists()

@@ -348,6 +348,12 @@ def test_a_walk_was_readable_if_it_simply_did_not_show_the_request(found: Verdic
     assert reconcile.readable(found) == readable
 
 
+def test_an_id_that_is_listed_with_two_inputs_hides_neither() -> None:
+    found = verdict(row("odd", "clay", at=SENT - 5000), row("odd", "wool", at=SENT - 5000))
+
+    assert isinstance(found, StillOpen)
+
+
 # --- whatever the history holds ---
 
 

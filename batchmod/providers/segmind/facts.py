@@ -19,6 +19,7 @@ FACTS: Final = ProviderFacts(
     max_clip_bytes=100_000_000,
     submits_per_minute=5.0,
     burst=8,
+    typical_s=164.0,
     price=Price(
         per_second_usd=0.12,
         per_call_usd=0.60,

@@ -1,0 +1,146 @@
+"""How a run ended: its exit code, results.csv and the report, run.json, and the summary for who called."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from batchmod import clock, files, results
+from batchmod.app import folder as folders
+from batchmod.app.loading import Loaded
+from batchmod.app.log import Log
+from batchmod.checkpoint import Checkpoint
+from batchmod.results import RowResult
+from batchmod.runner import Runner
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNALLED: Final = {"sigint": 130, "sigterm": 143}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """How a run ended."""
+
+    folder: Path
+    exit_code: int
+    counts: Mapping[str, int]
+    """Status → number of selected rows."""
+    made: int
+    copied: int
+    spent_usd: float
+    seconds: float
+    stop_reason: str | None = None
+    message: str | None = None
+    warnings: tuple[str, ...] = ()
+    results: Path | None = None
+    report: Path | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every selected row succeeded."""
+        return self.exit_code == 0
+
+    @property
+    def rows(self) -> Iterator[RowResult]:
+        """Each row of results.csv, typed: as it stands in the file when it is read."""
+        return results.rows(self._table)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """results.csv as a pandas table, numbers as numbers; pandas is imported here."""
+        return results.frame(self._table)
+
+    @property
+    def _table(self) -> Path:
+        return self.results or self.folder / results.FILE_NAME
+
+
+def ended(
+    record: Checkpoint,
+    loaded: Loaded,
+    runner: Runner,
+    log: Log,
+    *,
+    run_id: str,
+    began: float,
+    new_rows: bool,
+    declined: bool,
+) -> Summary:
+    """Show and write down how a run ended."""
+    lines = list(folders.lines(record))
+    counts: dict[str, int] = {}
+    for line in lines:
+        if line["row"] in loaded.chosen and line["manifest"] == folders.where(loaded):
+            counts[line["status"]] = counts.get(line["status"], 0) + 1
+    stop = "declined" if declined else runner.desk.stop_slug or _unfinished_slug(runner)
+    waiting = counts.get("planned", 0) + record.wishes_of(run_id)
+    code = exit_code({**counts, "planned": waiting}, stop=stop, warned=runner.desk.uncollected > 0)
+    table, page = loaded.folder / "results.csv", loaded.folder / "report.html"
+    if new_rows or log.changes or record.not_shown() or not (table.exists() and page.exists()):
+        table, page = folders.write_results(record, loaded.folder)
+    record.shown()
+    if not declined:
+        log.tell("run_ended", run_id=run_id, exit_code=code, stop_reason=stop, counts=counts)
+        record.end_run(run_id, at=clock.now(), exit_code=code, stop_reason=stop)
+    summary = Summary(
+        folder=loaded.folder,
+        exit_code=code,
+        counts=counts,
+        made=log.made,
+        copied=log.copied,
+        spent_usd=log.spent_usd,
+        seconds=clock.now() - began,
+        stop_reason=stop,
+        message=runner.desk.stop_message,
+        warnings=tuple(runner.desk.warnings),
+        results=table,
+        report=page,
+    )
+    _write_run_json(summary, run_id=run_id, began=began)
+    return summary
+
+
+def _unfinished_slug(runner: Runner) -> str | None:
+    """Why a run that stopped by itself has not ended: paid outputs wait to be fetched, or were left on purpose."""
+    if runner.desk.unfetched:
+        return "download_failed"
+    return "not_waited_for" if runner.desk.left else None
+
+
+def exit_code(counts: Mapping[str, int], *, stop: str | None, warned: bool = False) -> int:
+    """0 all succeeded (held rows are not selected); 3 something has not ended; 1 something failed; signals first."""
+    if stop in SIGNALLED:
+        return SIGNALLED[stop]
+    if stop is not None or any(counts.get(name) for name in ("planned", "submitting", "submitted")):
+        return 3
+    if warned or any(counts.get(name) for name in ("failed", "invalid", "uncertain")):
+        return 1
+    return 0
+
+
+def _write_run_json(summary: Summary, *, run_id: str, began: float) -> None:
+    about = {
+        "run_id": run_id,
+        "started_at": clock.iso(began),
+        "seconds": round(summary.seconds, 3),
+        "exit_code": summary.exit_code,
+        "stop_reason": summary.stop_reason,
+        "message": summary.message,
+        "counts": dict(summary.counts),
+        "made": summary.made,
+        "copied": summary.copied,
+        "spent_usd": round(summary.spent_usd, 6),
+        "warnings": list(summary.warnings),
+    }
+    text = json.dumps(about, indent=2, ensure_ascii=False).encode()
+    files.write_whole(summary.folder / "run.json", lambda file: file.write(text))
+
+
+def not_begun(loaded: Loaded, exit_code: int, *, message: str | None = None, stop_reason: str | None = None) -> Summary:
+    """The summary of a run that was not begun."""
+    return Summary(
+        folder=loaded.folder, exit_code=exit_code, counts={}, made=0, copied=0, spent_usd=0.0, seconds=0.0,
+        message=message, stop_reason=stop_reason,
+    )  # fmt: skip
