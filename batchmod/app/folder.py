@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +11,10 @@ from batchmod.app import pointer, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
+from batchmod.jobs import keys_of
 from batchmod.model import Claim, Delivery, Job, ProviderFacts, Row, Status, Work
 from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts, wishes_by_key
+from batchmod.rows import saying
 
 _TRACES: Final = ("results.csv", "events.jsonl", "videos")
 
@@ -142,7 +144,7 @@ def redo_asked(record: Checkpoint | None, loaded: Loaded) -> dict[int, int]:
                 shown[folded] = max(shown.get(folded, 0), delivery.version)
     reviews = record.reviews()
     asked = {}
-    for row in loaded.manifest.rows:
+    for row in saying(loaded.manifest.rows, "review"):
         folded = row.id.casefold()
         version = shown.get(folded)
         if row.review == "redo" and redo_counts(said_of=row.review_of, shown=version, review=reviews.get(folded)):
@@ -150,9 +152,9 @@ def redo_asked(record: Checkpoint | None, loaded: Loaded) -> dict[int, int]:
     return asked
 
 
-def reusable(elsewhere: Mapping[str, Claim], jobs: Iterable[Job]) -> frozenset[str]:
+def reusable(elsewhere: Mapping[str, Claim], jobs: Sequence[Job]) -> frozenset[str]:
     """The keys of jobs that another folder has paid for and whose file is there."""
-    claimed = ((job.key, elsewhere[job.key]) for job in jobs if job.key in elsewhere)
+    claimed = ((key, elsewhere[key]) for key in (keys_of(jobs) if elsewhere else ()) if key in elsewhere)
     return frozenset(
         key for key, claim in claimed if claim.output and claim.sha256 and (Path(claim.folder) / claim.output).is_file()
     )

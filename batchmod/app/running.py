@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Self
 
-from batchmod import clock, executors, files, limits, planning, work
+from batchmod import clock, executors, files, jobs, limits, planning, work
 from batchmod.app import folder as folders
 from batchmod.app import others, owning
 from batchmod.app.loading import Loaded
@@ -24,6 +24,7 @@ from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
 from batchmod.planning import Action, Plan
 from batchmod.providers.base import Provider
+from batchmod.rows import saying, those
 from batchmod.runner import Runner, Settings, Tools, recover
 from batchmod.runner.money import Purse
 
@@ -145,8 +146,10 @@ async def _run_owned(
 
 def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Plan:
     """What a run would do with the chosen rows; with no record yet, everything is new."""
-    chosen = [job for job in loaded.jobs if job.number in loaded.chosen]
-    facts = {job.provider: loaded.services.facts(job.provider) for job in chosen}
+    chosen = loaded.jobs
+    if not loaded.is_whole:
+        chosen = [job for job in loaded.jobs if job.number in loaded.chosen]
+    facts = {name: loaded.services.facts(name) for name in jobs.providers_of(chosen)}
     known = folders.known(record, loaded.folder, facts) if record is not None else planning.Known()
     if options.reuse and any(of.hosted for of in facts.values()):
         elsewhere = loaded.services.elsewhere(record)
@@ -156,7 +159,7 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
         max_attempts=loaded.limits.max_attempts,
         pay_again=loaded.matching(options.pay_again),
         redo=frozenset(folders.redo_asked(record, loaded)),
-        locked=frozenset(row.number for row in loaded.manifest.rows if row.review == "keep"),
+        locked=frozenset(row.number for row in saying(loaded.manifest.rows, "review") if row.review == "keep"),
         price_usd=loaded.limits.price_usd,
     )
     return planning.plan(
@@ -166,7 +169,7 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
 
 def _may_go(plan: Plan, loaded: Loaded, options: Options, confirm: Confirm) -> bool:
     """Everything that must hold before the first request: keys, the engine, and a word for the money."""
-    needed = {item.job.provider for item in plan.items if item.action in (Action.SEND, Action.FETCH)}
+    needed = {item.job.provider for item in plan.of(Action.SEND, Action.FETCH).samples()}
     for name in sorted(needed):
         loaded.services.require(name)
         if options.no_wait and not options.accept_expiry:
@@ -181,7 +184,7 @@ def _may_go(plan: Plan, loaded: Loaded, options: Options, confirm: Confirm) -> b
 
 def _refuse_unpriced(plan: Plan, loaded: Loaded) -> None:
     """A cap over requests whose price nobody knows holds nothing back."""
-    names = planning.unpriced(plan, {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs})
+    names = planning.unpriced(plan, {name: loaded.services.facts(name) for name in jobs.providers_of(loaded.jobs)})
     if names:
         text = f"{' and '.join(names)} publishes no price, so that a cap cannot hold"
         raise UsageError(f"{text}: say what a request costs with --price-usd X; nothing was sent")
@@ -190,7 +193,7 @@ def _refuse_unpriced(plan: Plan, loaded: Loaded) -> None:
 def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
     """Id in casefold → the version its review asks to redo now."""
     asked = folders.redo_asked(record, loaded)
-    return {row.id.casefold(): asked[row.number] for row in loaded.manifest.rows if row.number in asked}
+    return {row.id.casefold(): asked[row.number] for row in those(loaded.manifest.rows, asked)}
 
 
 def _refuse_expiry(loaded: Loaded, name: str) -> None:
@@ -208,7 +211,7 @@ def _refuse_expiry(loaded: Loaded, name: str) -> None:
 
 def _claims(record: Checkpoint, loaded: Loaded) -> Index | NoIndex:
     """The index of paid work, and room kept for receipts, where anything is or was paid."""
-    names = {job.provider for job in loaded.jobs} | {work.provider for work in record.unfinished()}
+    names = jobs.providers_of(loaded.jobs) | {work.provider for work in record.unfinished()}
     if not any(loaded.services.facts(name).hosted for name in names):
         return NoIndex()
     load_ballast(record.path)

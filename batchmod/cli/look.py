@@ -17,7 +17,9 @@ from batchmod.cli.loading import Environ, load_all, options_of, state_of
 from batchmod.cli.problems import shown
 from batchmod.cli.wording import counted, counts, estimate, table, usd
 from batchmod.errors import ManifestError, Problem, UsageError
+from batchmod.jobs import providers_of
 from batchmod.planning import Action, Item, Plan, public_files
+from batchmod.rows import those
 
 _SHOWN_ROWS: Final = 200
 
@@ -26,7 +28,7 @@ def plan(args: argparse.Namespace, environ: Environ) -> int:
     """What run would send, keep, resume and leave, and why."""
     options = options_of(args)
     shown = [(item, app.planned(item, options)) for item in load_all(args, environ)]
-    asked = {item.job.provider: loaded.services for loaded, made in shown for item in made.paid_sends}
+    asked = {item.job.provider: loaded.services for loaded, made in shown for item in made.paid_sends.samples()}
     balances = {name: left for each, of in asked.items() for name, left in app.balances(of, [each]).items()}
     if args.json:
         print(json.dumps([_plan_json(loaded, made, balances) for loaded, made in shown], ensure_ascii=False, indent=2))
@@ -74,7 +76,7 @@ def _cost(item: Item) -> str:
 
 
 def _public_files(loaded: app.Loaded, made: Plan) -> dict[str, int]:
-    return public_files(made, {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs})
+    return public_files(made, {name: loaded.services.facts(name) for name in providers_of(loaded.jobs)})
 
 
 def _plan_json(loaded: app.Loaded, made: Plan, balances: Mapping[str, float]) -> dict[str, Any]:
@@ -148,7 +150,7 @@ def _annotate(error: ManifestError) -> None:
 
 
 def _flaws_as_problems(loaded: app.Loaded) -> list[Problem]:
-    rows = {row.number: row for row in loaded.manifest.rows}
+    rows = {row.number: row for row in those(loaded.manifest.rows, loaded.flaws)}
     found = []
     for number, flaw in sorted(loaded.flaws.items()):
         if number in loaded.chosen:

@@ -3,10 +3,11 @@
 from batchmod.rows.checking import Checker
 from batchmod.rows.completing import Completed, Draft, complete
 from batchmod.rows.gathering import from_table, is_header
-from batchmod.rows.kept import Rows, Stretch, parts_of, saying, without
+from batchmod.rows.kept import Rows, Stretch, numbers_of, parts_of, saying, those, without
 from batchmod.rows.named import files_of, source_fault
 from batchmod.rows.plain import Plain, glance
 from batchmod.rows.raw import Default, Gathered, RawRow
+from batchmod.rows.repeats import Repeats
 from batchmod.rows.sheet_rows import SheetRows
 from batchmod.rows.sheets import Ways
 
@@ -18,6 +19,7 @@ __all__ = [
     "Gathered",
     "Plain",
     "RawRow",
+    "Repeats",
     "Rows",
     "SheetRows",
     "Stretch",
@@ -27,8 +29,10 @@ __all__ = [
     "from_table",
     "glance",
     "is_header",
+    "numbers_of",
     "parts_of",
     "saying",
     "source_fault",
+    "those",
     "without",
 ]

@@ -1,6 +1,5 @@
 """Raw rows → complete Rows, and every problem of theirs with its place."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from batchmod.rows.kept import Stretch, few_or_made_anew, row_of
 from batchmod.rows.named import named_files
 from batchmod.rows.plain import Plain
 from batchmod.rows.raw import RawRow
+from batchmod.rows.repeats import Repeats
 from batchmod.schema import Schemas, shown
 
 
@@ -144,19 +144,13 @@ def _label(parts: Sequence[Stretch | list[Draft]]) -> list[Problem]:
 
 
 def _likely_twice(parts: Sequence[Stretch | list[Draft]]) -> Iterator[Draft]:
-    """The rows whose ids are there twice, in their order, and hardly any other: only hashes of them are kept."""
-    seen: set[int] = set()
-    twice: set[int] = set()
+    """The rows whose ids are there twice, in their order, and hardly any other."""
+    repeats = Repeats()
     for part in parts:
-        counts = Counter(map(hash, _folded(part)))
-        twice.update(each for each, count in counts.items() if count > 1)
-        twice.update(seen & counts.keys())
-        seen.update(counts)
-    for part in parts if twice else ():
-        if not twice.isdisjoint(map(hash, _folded(part))):
-            yield from (
-                each for each in _drafts(part) if "id" in each.raw.texts and hash(ids.folded(each.label)) in twice
-            )
+        repeats.add(_folded(part))
+    for part in parts if repeats else ():
+        if repeats.any_of(_folded(part)):
+            yield from (each for each in _drafts(part) if "id" in each.raw.texts and ids.folded(each.label) in repeats)
 
 
 def _folded(part: Stretch | list[Draft]) -> list[str]:

@@ -111,6 +111,19 @@ def without(rows: Sequence[Row], numbers: Collection[int]) -> Sequence[Row]:
     )
 
 
+def those(rows: Sequence[Row], numbers: Collection[int]) -> Iterator[Row]:
+    """The rows of these numbers, in their order."""
+    for part in parts_of(rows) if numbers else ():
+        if not isinstance(part, Stretch) or any(number in numbers for number in part.numbers):
+            yield from (row for row in part if row.number in numbers)
+
+
+def numbers_of(rows: Sequence[Row]) -> Iterator[int]:
+    """The rows' numbers."""
+    for part in parts_of(rows):
+        yield from part.numbers if isinstance(part, Stretch) else (row.number for row in part)
+
+
 def saying(rows: Sequence[Row], *names: str) -> Iterator[Row]:
     """The rows of which some may set one of these fields, or have it from a document's defaults."""
     for part in parts_of(rows):
