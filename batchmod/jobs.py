@@ -231,8 +231,7 @@ class PlainJobs:
 
     def providers(self) -> frozenset[str]:
         """The names of the providers that are asked."""
-        named = self.rows.columns()["provider"] if self.rows.could_say(("provider",)) else [None]
-        return frozenset(self.how(name).facts.name for name in set(named))
+        return frozenset(self.how(named).facts.name for named, _ in self.rows.kinds())
 
     def keyed(self) -> Keyed:
         """The jobs' ids and keys, each key as `make` gives it."""
@@ -320,12 +319,6 @@ def providers_of(jobs: Sequence[Job]) -> set[str]:
     for part in parts_of(jobs):
         found |= part.providers() if isinstance(part, PlainJobs) else {job.provider for job in part}
     return found
-
-
-def keys_of(jobs: Sequence[Job]) -> Iterator[str]:
-    """The jobs' keys."""
-    for part in parts_of(jobs):
-        yield from part.keyed().keys if isinstance(part, PlainJobs) else (job.key for job in part)
 
 
 def remote(url: str) -> Source:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain, islice, repeat
@@ -188,7 +188,7 @@ class Known:
     """The outputs that are there, relative to the output folder."""
     elsewhere: Mapping[str, Claim] = field(default_factory=dict)
     """job_key → what another output folder of this user holds."""
-    reusable: frozenset[str] = frozenset()
+    reusable: Container[str] = frozenset()
     """The keys among those whose file is there."""
     dearest: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """(provider, origin) → the highest price per second that was truly charged."""
@@ -288,17 +288,26 @@ def _decided(parts: Sequence[Sequence[Job] | PlainJobs], decider: _Decider) -> I
     looked_at = any(identity.startswith("url:") for identity in decider.clips)
     for number, part in enumerate(parts if any(isinstance(part, PlainJobs) for part in parts) else ()):
         if not isinstance(part, PlainJobs):
-            repeats.add(job.key for job in part)
+            repeats.add(hash(job.key) for job in part)
             continue
         jobs = part.keyed()
-        repeats.add(jobs.keys)
+        repeats.add(map(hash, jobs.keys))
         if len(jobs.kinds) == 1 and decider.are_new(jobs.keys) and not (looked_at or decider.are_special(part.numbers)):
             new.add(number)
     for number, part in enumerate(parts):
-        if number in new and isinstance(part, PlainJobs) and not (repeats and repeats.any_of(part.keyed().keys)):
+        if (
+            number in new
+            and isinstance(part, PlainJobs)
+            and not (repeats and repeats.any_of(map(hash, part.keyed().keys)))
+        ):
             yield Alike(jobs=part, first=decider.item(next(iter(part))))
         else:
             yield [decider.item(job) for job in part]
+
+
+def _has_twins(part: PlainJobs, repeats: Repeats) -> bool:
+    """Whether one of its jobs may be the same request as another one of the plan."""
+    return bool(repeats) and repeats.any_of(map(hash, part.keyed().keys))
 
 
 _SHARED = frozenset({Action.SEND, Action.RESUME, Action.ASK, Action.FETCH, Action.REUSE})

@@ -1,7 +1,7 @@
 """Rows against what their provider takes: fields it has not got, what it needs, models, prompts, local files."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -39,21 +39,14 @@ def _doubtful(
     """The rows that have to be looked at: not those of a long sheet that fit their provider at a glance."""
     for part in parts_of(parsed.rows):
         if isinstance(part, Stretch):
-            columns = part.columns()
-            kinds = set(zip(columns["provider"], columns["model"], strict=True))
-            facts = [(services.facts(provider_of(named)), model) for named, model in kinds]
-            if all(_fits(part, columns["prompt"], of, model, services, warned) for of, model in facts):
+            kinds = [(services.facts(provider_of(named)), model) for named, model in part.kinds()]
+            if all(_fits(part, facts, model, services, warned) for facts, model in kinds):
                 continue
         yield from part
 
 
 def _fits(
-    part: Stretch,
-    prompts: Sequence[str | None],
-    facts: ProviderFacts,
-    model: str | None,
-    services: Services,
-    warned: set[tuple[str, str]],
+    part: Stretch, facts: ProviderFacts, model: str | None, services: Services, warned: set[tuple[str, str]]
 ) -> bool:
     """Whether nothing is to be said of plain rows that ask this provider for this model, or was said already."""
     if facts.hosted:
@@ -66,7 +59,7 @@ def _fits(
     if "prompt" not in facts.required and facts.prompt_chars is None:
         return True
     shortest, longest = facts.prompt_chars or (1, math.inf)
-    words = (normalised_prompt(prompt) for prompt in set(prompts))
+    words = (normalised_prompt(prompt) for prompt in set(part.columns()["prompt"]))
     return all(shortest <= len(each) <= longest if each else "prompt" not in facts.required for each in words)
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,6 @@ from batchmod.app import pointer, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
-from batchmod.jobs import keys_of
 from batchmod.model import Claim, Delivery, Job, ProviderFacts, Row, Status, Work
 from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts, wishes_by_key
 from batchmod.rows import saying
@@ -152,12 +152,15 @@ def redo_asked(record: Checkpoint | None, loaded: Loaded) -> dict[int, int]:
     return asked
 
 
-def reusable(elsewhere: Mapping[str, Claim], jobs: Sequence[Job]) -> frozenset[str]:
-    """The keys of jobs that another folder has paid for and whose file is there."""
-    claimed = ((key, elsewhere[key]) for key in (keys_of(jobs) if elsewhere else ()) if key in elsewhere)
-    return frozenset(
-        key for key, claim in claimed if claim.output and claim.sha256 and (Path(claim.folder) / claim.output).is_file()
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reusable:
+    """The keys that another folder has paid for and whose file is there: looked at when it is asked about one."""
+
+    elsewhere: Mapping[str, Claim]
+
+    def __contains__(self, key: object) -> bool:
+        claim = self.elsewhere.get(str(key))
+        return bool(claim and claim.output and claim.sha256 and (Path(claim.folder) / claim.output).is_file())
 
 
 def store_rows(record: Checkpoint, loaded: Loaded, plan: Plan) -> bool:

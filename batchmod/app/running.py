@@ -153,7 +153,7 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
     known = folders.known(record, loaded.folder, facts) if record is not None else planning.Known()
     if options.reuse and any(of.hosted for of in facts.values()):
         elsewhere = loaded.services.elsewhere(record)
-        known = replace(known, elsewhere=elsewhere, reusable=folders.reusable(elsewhere, chosen))
+        known = replace(known, elsewhere=elsewhere, reusable=folders.Reusable(elsewhere=elsewhere))
     wishes = planning.Wishes(
         retry_failed=options.retry_failed,
         max_attempts=loaded.limits.max_attempts,

@@ -1,6 +1,6 @@
 """Raw rows → complete Rows, and every problem of theirs with its place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +137,8 @@ def _label(parts: Sequence[Stretch | list[Draft]]) -> list[Problem]:
             faults.setdefault(draft.number, []).append(taken)
     if nameless := [draft for draft in drafts if "id" not in draft.raw.texts]:
         stems = (ids.stem(draft.values.get("video_url", "")) + draft.raw.suffix for draft in nameless)
-        made = ids.assign(stems, taken=(label for part in parts for label in _folded(part)))
+        named = (draft.label for part in parts for draft in _drafts(part) if "id" in draft.raw.texts)
+        made = ids.assign(stems, taken=named)
         for draft, label in zip(nameless, made, strict=True):
             draft.values["id"] = label
     return [fault for number in sorted(faults) for fault in faults[number]]
@@ -147,17 +148,17 @@ def _likely_twice(parts: Sequence[Stretch | list[Draft]]) -> Iterator[Draft]:
     """The rows whose ids are there twice, in their order, and hardly any other."""
     repeats = Repeats()
     for part in parts:
-        repeats.add(_folded(part))
+        repeats.add(_named(part))
     for part in parts if repeats else ():
-        if repeats.any_of(_folded(part)):
+        if repeats.any_of(_named(part)):
             yield from (each for each in _drafts(part) if "id" in each.raw.texts and ids.folded(each.label) in repeats)
 
 
-def _folded(part: Stretch | list[Draft]) -> list[str]:
-    """The ids that a part's rows give themselves, as they are compared."""
+def _named(part: Stretch | list[Draft]) -> Iterable[int]:
+    """The hashes of the ids that a part's rows give themselves, as they are compared."""
     if isinstance(part, Stretch):
-        return list(map(ids.folded, part.plain.ids()))
-    return [ids.folded(draft.label) for draft in part if "id" in draft.raw.texts]
+        return part.plain.named
+    return [hash(ids.folded(draft.label)) for draft in part if "id" in draft.raw.texts]
 
 
 def _suffixed(raw: RawRow, number: int, values: dict[str, Any]) -> list[Problem]:

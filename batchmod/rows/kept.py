@@ -45,6 +45,13 @@ class Stretch:
         kept = [number - self.first for number in self.numbers]
         return {name: [column[at] for at in kept] for name, column in columns.items()}
 
+    def kinds(self) -> set[tuple[str | None, str | None]]:
+        """The provider and the model that its rows name, as they occur together."""
+        if self.could_say(("provider", "model")):
+            columns = self.columns()
+            return set(zip(columns["provider"], columns["model"], strict=True))
+        return {(None, None)}
+
     def without(self, numbers: Collection[int]) -> "Stretch":
         """All of it but the rows of these numbers."""
         left_out = self.left_out.union(number for number in self.numbers if number in numbers)

@@ -1,5 +1,6 @@
 """Rows of a long sheet that are good at a glance: looked at column by column, and not kept."""
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,8 @@ class Plain:
     span: Span
     says: frozenset[str]
     """The fields that some row of it sets."""
+    named: Sequence[int]
+    """The hash of each row's id, as ids are compared: so much of it is kept."""
 
     def __len__(self) -> int:
         return self.span.records
@@ -36,13 +39,10 @@ class Plain:
         """Its rows one by one."""
         return self.sheet.of(self.span)
 
-    def ids(self) -> list[str]:
-        """The ids of its rows."""
-        return self._texts()["id"]
-
     def columns(self, checker: Checker) -> dict[str, Sequence[Any]]:
         """Field → its value in each row, as `Row` has it; None in all of them for one that is nowhere set."""
-        texts, base = self._texts(), checker.defaults(self.sheet.defaults)
+        texts, base = self.sheet.texts(self.span), checker.defaults(self.sheet.defaults)
+        assert texts is not None
         columns: dict[str, Sequence[Any]] = {name: [base.get(name)] * len(self) for name in _READ}
         for name in self.says:
             nothing = base.get(name)
@@ -53,11 +53,6 @@ class Plain:
                 columns[name] = [text or nothing for text in texts[name]]
         return columns
 
-    def _texts(self) -> dict[str, list[str]]:
-        texts = self.sheet.texts(self.span)
-        assert texts is not None
-        return texts
-
 
 def glance(sheet: SheetRows, span: Span, checker: Checker) -> Plain | None:
     """The block, where one glance at each of its columns shows that it is plain; else its rows are looked at singly."""
@@ -66,7 +61,12 @@ def glance(sheet: SheetRows, span: Span, checker: Checker) -> Plain | None:
     texts = sheet.texts(span)
     if texts is None or not all(_is_good(name, column, checker) for name, column in texts.items()):
         return None
-    return Plain(sheet=sheet, span=span, says=frozenset(name for name, column in texts.items() if any(column)))
+    return Plain(
+        sheet=sheet,
+        span=span,
+        says=frozenset(name for name, column in texts.items() if any(column)),
+        named=array("q", map(hash, map(ids.folded, texts["id"]))),
+    )
 
 
 def _could_be(sheet: SheetRows) -> bool:

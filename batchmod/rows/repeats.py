@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class Repeats:
-    """Told texts group by group, it knows which of them may be there twice: all that are, and hardly any other."""
+    """Told the hashes of texts, it knows which may be there twice: all that are, and hardly any other."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
@@ -14,9 +14,9 @@ class Repeats:
     def __bool__(self) -> bool:
         return bool(self._twice)
 
-    def add(self, texts: Iterable[str]) -> None:
+    def add(self, hashes: Iterable[int]) -> None:
         """Take note of a group of texts."""
-        counts = Counter(map(hash, texts))
+        counts = Counter(hashes)
         self._twice.update(each for each, count in counts.items() if count > 1)
         self._twice.update(self._seen & counts.keys())
         self._seen.update(counts)
@@ -24,6 +24,6 @@ class Repeats:
     def __contains__(self, text: str) -> bool:
         return hash(text) in self._twice
 
-    def any_of(self, texts: Iterable[str]) -> bool:
+    def any_of(self, hashes: Iterable[int]) -> bool:
         """Whether one of these may be there twice."""
-        return bool(self._twice) and not self._twice.isdisjoint(map(hash, texts))
+        return bool(self._twice) and not self._twice.isdisjoint(hashes)
