@@ -212,17 +212,24 @@ class PlainJobs:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Job]:
-        for row in self.rows:
-            how = self.how(row.provider)
-            yield make(
-                row,
-                video=remote(row.video_url),
-                first_frame=remote(row.first_frame_url) if row.first_frame_url else None,
-                facts=how.facts,
-                origin=how.origin,
-                options=how.options,
-                naming=self.naming,
-            )
+        return map(self._job, self.rows)
+
+    def _job(self, row: Row) -> Job:
+        how = self.how(row.provider)
+        return make(
+            row,
+            video=remote(row.video_url),
+            first_frame=remote(row.first_frame_url) if row.first_frame_url else None,
+            facts=how.facts,
+            origin=how.origin,
+            options=how.options,
+            naming=self.naming,
+        )
+
+    @property
+    def head(self) -> Job:
+        """Its first job."""
+        return self._job(self.rows.head)
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -232,6 +239,10 @@ class PlainJobs:
     def providers(self) -> frozenset[str]:
         """The names of the providers that are asked."""
         return frozenset(self.how(named).facts.name for named, _ in self.rows.kinds())
+
+    def providers_as_text(self) -> str:
+        """All that the providers and their options have to do with the jobs' keys, as a text."""
+        return "\n".join(sorted(_form(self.how(named), model)[0] for named, model in self.rows.kinds()))
 
     def keyed(self) -> Keyed:
         """The jobs' ids and keys, each key as `make` gives it."""

@@ -1,6 +1,7 @@
 """Jobs + what the record knows → Plan: what to send, keep, copy, resume and leave, and why."""
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +9,7 @@ from enum import StrEnum
 from itertools import chain, islice, repeat
 from typing import Final, overload
 
-from batchmod.jobs import PlainJobs, parts_of
+from batchmod.jobs import Keyed, PlainJobs, parts_of
 from batchmod.model import (
     WISHED,
     Claim,
@@ -76,12 +77,15 @@ class Alike:
 
     jobs: PlainJobs
     first: Item
+    work_ids: Sequence[int] = ()
+    """The work of each, where they have some."""
 
     def __len__(self) -> int:
         return len(self.jobs)
 
     def __iter__(self) -> Iterator[Item]:
-        return (replace(self.first, job=job) for job in self.jobs)
+        for job, work_id in zip(self.jobs, self.work_ids or repeat(None), strict=False):
+            yield replace(self.first, job=job, work_id=work_id)
 
 
 class Items(Sequence[Item]):
@@ -190,6 +194,9 @@ class Known:
     """job_key → what another output folder of this user holds."""
     reusable: Container[str] = frozenset()
     """The keys among those whose file is there."""
+    at_once: Callable[[Sequence[str], Sequence[str]], Sequence[int] | None] | None = None
+    """Keys and ids of many jobs → nothing where all are new; each one's work where all are done, delivered to just
+    these ids, and there; None where they have to be looked at one by one."""
     dearest: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """(provider, origin) → the highest price per second that was truly charged."""
 
@@ -250,6 +257,8 @@ class _Decider:
     wishes: Wishes
     further: Mapping[int, Further]
     owner: dict[str, str] = field(default_factory=dict)
+    repeats: Repeats = field(default_factory=Repeats)
+    """Of the keys of jobs that may be sent."""
 
     def item(self, job: Job) -> Item:
         """The job's line."""
@@ -276,31 +285,38 @@ class _Decider:
         said = (self.held, self.flaws, self.further, self.wishes.locked)
         return any(number in each for each in said if each for number in numbers)
 
-    def are_new(self, keys: Iterable[str]) -> bool:
-        """Whether nobody knows anything of these keys."""
+    def works_of(self, jobs: Keyed, numbers: Sequence[int]) -> Sequence[int] | None:
+        """The works of jobs that are all done; nothing where all are new and of one kind; None where neither is so."""
         known = self.known
-        return all(each.keys().isdisjoint(keys) for each in (known.works, known.wishes, known.elsewhere))
+        if self.are_special(numbers):
+            return None
+        if known.at_once is not None:
+            found = known.at_once(jobs.keys, jobs.ids)
+        else:
+            found = () if known.works.keys().isdisjoint(jobs.keys) else None
+        if found is None or found:
+            return found and array("q", found)
+        unknown = known.wishes.keys().isdisjoint(jobs.keys) and known.elsewhere.keys().isdisjoint(jobs.keys)
+        looked_at = any(identity.startswith("url:") for identity in self.clips)
+        return () if unknown and not looked_at and len(jobs.kinds) == 1 else None
 
 
 def _decided(parts: Sequence[Sequence[Job] | PlainJobs], decider: _Decider) -> Iterator[Sequence[Item] | Alike]:
-    """The lines part by part; plain jobs that are new, of one kind, and no twins are decided by their first."""
-    repeats, new = Repeats(), set()
-    looked_at = any(identity.startswith("url:") for identity in decider.clips)
+    """The lines part by part; of plain jobs that are all done, or all new and no twins, the first decides for all."""
+    of_many: dict[int, Sequence[int]] = {}
     for number, part in enumerate(parts if any(isinstance(part, PlainJobs) for part in parts) else ()):
         if not isinstance(part, PlainJobs):
-            repeats.add(hash(job.key) for job in part)
+            decider.repeats.add(hash(job.key) for job in part)
             continue
         jobs = part.keyed()
-        repeats.add(map(hash, jobs.keys))
-        if len(jobs.kinds) == 1 and decider.are_new(jobs.keys) and not (looked_at or decider.are_special(part.numbers)):
-            new.add(number)
+        if (works := decider.works_of(jobs, part.numbers)) is not None:
+            of_many[number] = works
+        if not works:
+            decider.repeats.add(map(hash, jobs.keys))
     for number, part in enumerate(parts):
-        if (
-            number in new
-            and isinstance(part, PlainJobs)
-            and not (repeats and repeats.any_of(map(hash, part.keyed().keys)))
-        ):
-            yield Alike(jobs=part, first=decider.item(next(iter(part))))
+        works = of_many.get(number)
+        if isinstance(part, PlainJobs) and works is not None and (works or not _has_twins(part, decider.repeats)):
+            yield Alike(jobs=part, first=decider.item(part.head), work_ids=works)
         else:
             yield [decider.item(job) for job in part]
 

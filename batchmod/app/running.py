@@ -130,17 +130,20 @@ async def _run_owned(
             new_rows = folders.store_rows(record, loaded, plan)
             if not declined:
                 record.begin_run(run_id, at=began)
-                record.arm_reviews(row.id for row in loaded.manifest.rows if row.review != "redo")
+                folders.arm_reviews(record, loaded)
                 log.tell("run_started", run_id=run_id, rows=len(plan.items), **folders.standing_facts(record))
                 counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
                 log.tell("planned", run_id=run_id, counts=counts)
                 await runner.run(plan)
         finally:
             await runner.close()
+            indexed = claims.standing() if claims.told_all else ""
             claims.close()
             with suppress(StoppedEarly):
                 owner.check()  # what lies there may be another run's by now
                 files.clear(scratch, keep=".part")
+        if indexed:
+            record.indexed(indexed)
         return _ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
 
 
@@ -351,11 +354,7 @@ def _ended(
     new_rows: bool,
     declined: bool,
 ) -> Summary:
-    lines = list(folders.lines(record))
-    counts: dict[str, int] = {}
-    for line in lines:
-        if line["row"] in loaded.chosen and line["manifest"] == folders.where(loaded):
-            counts[line["status"]] = counts.get(line["status"], 0) + 1
+    counts = folders.counts(record, loaded)
     stop = "declined" if declined else runner.desk.stop_slug or _unfinished_slug(runner)
     waiting = counts.get("planned", 0) + record.wishes_of(run_id)
     code = exit_code({**counts, "planned": waiting}, stop=stop, warned=runner.desk.uncollected > 0)

@@ -29,7 +29,17 @@ class Stretch:
     def __iter__(self) -> Iterator[Row]:
         for number, raw in enumerate(self.plain.raw(), self.first):
             if number not in self.left_out:
-                yield row_of(raw, number, self.checker.values(raw, number)[0], self.checker.places(raw))
+                yield self._row(raw, number)
+
+    def _row(self, raw: RawRow, number: int) -> Row:
+        return row_of(raw, number, self.checker.values(raw, number)[0], self.checker.places(raw))
+
+    @property
+    def head(self) -> Row:
+        """Its first row."""
+        if self.first in self.left_out:
+            return next(iter(self))
+        return self._row(self.plain.sheet.head(self.plain.span), self.first)
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -44,6 +54,10 @@ class Stretch:
             return columns
         kept = [number - self.first for number in self.numbers]
         return {name: [column[at] for at in kept] for name, column in columns.items()}
+
+    def digest(self) -> str:
+        """Of all that its rows are made from: another one where one of them would be another."""
+        return f"{self.first} {sorted(self.left_out)} {self.plain.digest()}"
 
     def kinds(self) -> set[tuple[str | None, str | None]]:
         """The provider and the model that its rows name, as they occur together."""

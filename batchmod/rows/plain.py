@@ -1,5 +1,6 @@
 """Rows of a long sheet that are good at a glance: looked at column by column, and not kept."""
 
+import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,13 @@ class Plain:
     def raw(self) -> Iterator[RawRow]:
         """Its rows one by one."""
         return self.sheet.of(self.span)
+
+    def digest(self) -> str:
+        """Of the bytes its rows stand in, and of how these are read."""
+        sheet, table = self.sheet, self.sheet.table
+        said = {name: default.text for name, default in sheet.defaults.items()}
+        how = repr((table.headers, table.delimiter, sorted(sheet.roles.ours.items()), [*sheet.roles.own.items()], said))
+        return hashlib.sha256(sheet.written(self.span) + how.encode("utf-8", "surrogatepass")).hexdigest()
 
     def columns(self, checker: Checker) -> dict[str, Sequence[Any]]:
         """Field → its value in each row, as `Row` has it; None in all of them for one that is nowhere set."""

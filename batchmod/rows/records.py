@@ -86,6 +86,16 @@ class Text:
         """The records of one of its spans."""
         return self._read(span.start, span.line, end=span.end).block
 
+    def head(self, span: Span) -> Record:
+        """The first record of one of its spans."""
+        reader = self._reader(self._lines(span.start, span.end))
+        line = span.line
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                return Record(line, tuple(cells))
+            line = span.line + reader.line_num
+        raise ValueError(span)
+
     def records(self) -> Iterator[Record]:
         """Its records one by one. Raises NotCsv behind the last good one."""
         for _, block in self.spans():

@@ -71,6 +71,16 @@ class SheetRows(Sequence[RawRow]):
         assert isinstance(self.table.records, Records)
         return map(self._row, self.table.records.of(span))
 
+    def head(self, span: Span) -> RawRow:
+        """The first row of a block."""
+        assert isinstance(self.table.records, Records)
+        return self._row(self.table.records.head(span))
+
+    def written(self, span: Span) -> bytes:
+        """The bytes of a block."""
+        assert isinstance(self.table.records, Records)
+        return self.table.records.text.data[span.start : span.end]
+
     def texts(self, span: Span) -> dict[str, list[str]] | None:
         """Field → its text in each row of a block; None where a row has more cells than there are headers."""
         assert isinstance(self.table.records, Records)

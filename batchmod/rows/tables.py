@@ -70,6 +70,10 @@ class Records(Sequence[Record]):
         lines, rows = self.text.block(span)
         return (_squared(Record(line, tuple(row)), self._width) for line, row in zip(lines, rows, strict=True))
 
+    def head(self, span: Span) -> Record:
+        """The first of one span."""
+        return _squared(self.text.head(span), self._width)
+
     def columns(self, span: Span, wanted: Mapping[str, int]) -> dict[str, list[str]] | None:
         """Name → its stripped cells in a block, by index; None where a record has more cells than the header has."""
         cells, width = self.text.block(span).cells, self._width
