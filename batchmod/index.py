@@ -146,6 +146,8 @@ class Index:
         self._db = connection
         self._path = path
         self._folder_id = folder_id
+        self.told_all = True
+        """Whether nothing was kept from it."""
 
     @classmethod
     def open(cls, path: Path, *, folder: Path, folder_id: str) -> Self:
@@ -195,6 +197,13 @@ class Index:
                 self._db.execute("ROLLBACK")
             raise
 
+    def standing(self) -> str:
+        """What it holds of this folder, in so many words: another one where anything of it was changed or lost."""
+        sums = "count(*), total(at), total(cost_usd), count(sha256), sum(status = 'succeeded')"
+        with self._usable():
+            found = self._db.execute(f"SELECT {sums} FROM claim WHERE folder_id = ?", (self._folder_id,)).fetchone()  # noqa: S608
+        return " ".join((self._folder_id, *map(repr, found)))
+
     def rebuild(self, works: Iterable[tuple[Work, str | None]]) -> None:
         """Take over what this folder's record says: (its latest work of a key, the output's path) each."""
         with self._usable(), self._transaction() as db:
@@ -220,8 +229,11 @@ class Index:
 
         A failure to write is passed over: the next run that opens the folder tells the index again.
         """
-        with suppress(sqlite3.Error), self._transaction() as db:
-            self._put(db, work, output, force=True)
+        try:
+            with self._transaction() as db:
+                self._put(db, work, output, force=True)
+        except sqlite3.Error:
+            self.told_all = False
 
     def _put(self, db: sqlite3.Connection, work: Work, output: str | None, *, force: bool) -> None:
         if not hold(work):
@@ -239,12 +251,18 @@ class Index:
 class NoIndex:
     """For runs that cost nothing: there is nothing to claim."""
 
+    told_all = False
+
     def claim(self, job_key: str, *, at: float, force: bool = False) -> bool:  # noqa: ARG002 - the index's own face
         """Everything may be made."""
         return True
 
     def keep(self, work: Work, output: str | None = None) -> None:
         """Free work is not kept."""
+
+    def standing(self) -> str:
+        """Nothing."""
+        return ""
 
     def close(self) -> None:
         """Nothing is open."""

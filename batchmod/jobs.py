@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from json.encoder import encode_basestring
+from typing import Any, Final, NamedTuple, overload
 
 from batchmod.model import Job, ProviderFacts, Row, Source
-from batchmod.rows import ids, templates
-from batchmod.urls import origin_of
+from batchmod.rows import Stretch, ids, templates
+from batchmod.urls import identity_of_url, origin_of
 
 KEY_FORM: Final = 1
 """The canonical form's version; it stands in front of every key, so that a newer form knows an older key."""
@@ -22,7 +24,8 @@ _ROOM_FOR_A_COLUMN: Final = (200, 100, 50, 25, 12)
 
 def normalised_prompt(prompt: str | None) -> str | None:
     """The prompt as it is compared *and* sent: white space collapsed, typographic quotes made plain."""
-    words = " ".join((prompt or "").translate(_QUOTES).split())
+    text = prompt or ""
+    words = " ".join((text if text.isascii() else text.translate(_QUOTES)).split())
     return words or None
 
 
@@ -34,7 +37,14 @@ def result_options(options: Mapping[str, Any], schema: Mapping[str, Any]) -> dic
 
 def key_of(canonical: Mapping[str, Any]) -> str:
     """`1-` and 40 hex digits of SHA-256 over the canonical form as sorted, compact JSON."""
-    text = json.dumps(canonical, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _hashed(_canonical_text(canonical))
+
+
+def _canonical_text(canonical: Mapping[str, Any]) -> str:
+    return json.dumps(canonical, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _hashed(text: str) -> str:
     return f"{KEY_FORM}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
 
@@ -55,24 +65,21 @@ def make(
     """
     first_frame = first_frame if "first_frame_url" in facts.fields else None
     prompt = normalised_prompt(row.prompt)
-    default_origin = origin_of(facts.base_urls["api"][1]) if facts.hosted else ""
     model = row.model or next(iter(facts.models), None)
-    canonical = {
-        "provider": facts.name,
-        "model": model,
-        "mode": row.mode if "mode" in facts.fields else None,
-        "prompt": prompt,
-        "options": result_options(options, facts.options_schema),
-        "variant": row.variant,
-        "video": video.identity,
-        "first_frame": first_frame.identity if first_frame else None,
-    }
-    if keyframes is not None:
-        canonical["keyframes"] = keyframes.identity
-    if origin != default_origin:
-        canonical["origin"] = origin
+    key = canonical(
+        facts=facts,
+        origin=origin,
+        options=options,
+        model=model,
+        mode=row.mode,
+        prompt=prompt,
+        variant=row.variant,
+        video=video.identity,
+        first_frame=first_frame.identity if first_frame else None,
+        keyframes=keyframes.identity if keyframes else None,
+    )
     return Job(
-        key=key_of(canonical),
+        key=key_of(key),
         id=row.id,
         number=row.number,
         provider=facts.name,
@@ -89,6 +96,19 @@ def make(
     )
 
 
+def canonical(
+    *, facts: ProviderFacts, origin: str, options: Mapping[str, Any], keyframes: str | None = None, **said: Any
+) -> dict[str, Any]:
+    """What a job_key is the hash of: `said` are model, mode, prompt, variant, and the identities of the files."""
+    form = {**said, "provider": facts.name, "options": result_options(options, facts.options_schema)}
+    form["mode"] = said["mode"] if "mode" in facts.fields else None
+    if keyframes is not None:
+        form["keyframes"] = keyframes
+    if origin != (origin_of(facts.base_urls["api"][1]) if facts.hosted else ""):
+        form["origin"] = origin
+    return form
+
+
 def stem_of(naming: str, row: Row, *, provider: str) -> str:
     """The naming template with the row's columns put in, cleaned like ids; `{version…}` stays for later.
 
@@ -102,6 +122,12 @@ def stem_of(naming: str, row: Row, *, provider: str) -> str:
         if all(len(part.encode()) <= _LONGEST_PART for part in stem.split("/")):
             break
     return stem
+
+
+def tells_ids_apart(naming: str) -> bool:
+    """Whether outputs of different ids have different names whatever else their rows say."""
+    holes = templates.holes(templates.parse(naming))
+    return "id" in holes and all(hole == "id" or _VERSION.fullmatch(f"{{{hole}}}") for hole in holes)
 
 
 def output_path(stem: str, version: int) -> str:
@@ -150,3 +176,162 @@ def _clean(value: str, room: int) -> str:
     if not value.strip():
         return _NOTHING
     return ids.clean(ids.clean(value).encode()[:room].decode("utf-8", "ignore"))
+
+
+# --- jobs of long sheets --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class How:
+    """What the jobs of one provider have in common."""
+
+    facts: ProviderFacts
+    origin: str
+    options: Mapping[str, Any]
+
+
+class Keyed(NamedTuple):
+    """Jobs side by side, as far as most of what is decided about them needs to know."""
+
+    ids: Sequence[str]
+    keys: Sequence[str]
+    kinds: frozenset[tuple[str | None, str | None]]
+    """The (provider, model) that rows of theirs name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlainJobs:
+    """The jobs of plain rows, made anew whenever they are asked for: their clips and pictures are URLs."""
+
+    rows: Stretch
+    how: Callable[[str | None], How]
+    """The provider a row names → how its job is made."""
+    naming: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Job]:
+        return map(self._job, self.rows)
+
+    def _job(self, row: Row) -> Job:
+        how = self.how(row.provider)
+        return make(
+            row,
+            video=remote(row.video_url),
+            first_frame=remote(row.first_frame_url) if row.first_frame_url else None,
+            facts=how.facts,
+            origin=how.origin,
+            options=how.options,
+            naming=self.naming,
+        )
+
+    @property
+    def head(self) -> Job:
+        """Its first job."""
+        return self._job(self.rows.head)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of its rows."""
+        return self.rows.numbers
+
+    def providers(self) -> frozenset[str]:
+        """The names of the providers that are asked."""
+        return frozenset(self.how(named).facts.name for named, _ in self.rows.kinds())
+
+    def providers_as_text(self) -> str:
+        """All that the providers and their options have to do with the jobs' keys, as a text."""
+        return "\n".join(sorted(_form(self.how(named), model)[0] for named, model in self.rows.kinds()))
+
+    def keyed(self) -> Keyed:
+        """The jobs' ids and keys, each key as `make` gives it."""
+        columns = self.rows.columns()
+        kinds = list(zip(columns["provider"], columns["model"], strict=True))
+        forms = {kind: _form(self.how(kind[0]), kind[1]) for kind in set(kinds)}
+        written = {name: [write(value) for value in columns[column]] for name, (column, write) in _WRITTEN.items()}
+        if len(forms) == 1:
+            text, names = forms[kinds[0]]
+            columns_of_it = zip(*(written[name] for name in names), strict=True)
+            keys = [_hashed(text % values) for values in columns_of_it]
+        else:
+            keys = [
+                _hashed(forms[kind][0] % tuple(written[name][at] for name in forms[kind][1]))
+                for at, kind in enumerate(kinds)
+            ]
+        return Keyed(columns["id"], keys, frozenset(forms))
+
+
+def _form(how: How, model: str | None) -> tuple[str, list[str]]:
+    """The canonical form of a provider's jobs with `%s` for what differs from row to row, and the names of these."""
+    holes = {name: f"\ue000{name}\ue001" for name in _WRITTEN}
+    text = _canonical_text(
+        canonical(
+            facts=how.facts,
+            origin=how.origin,
+            options=how.options,
+            model=model or next(iter(how.facts.models), None),
+            **{**holes, "first_frame": holes["first_frame"] if "first_frame_url" in how.facts.fields else None},
+        )
+    ).replace("%", "%%")
+    quoted = {f'"{hole}"': name for name, hole in holes.items() if hole in text}
+    names = [quoted[match[0]] for match in re.finditer("|".join(quoted), text)]
+    return re.sub("|".join(quoted), "%s", text), names
+
+
+def _url(value: str | None) -> str:
+    return "null" if value is None else encode_basestring(f"url:{value}")
+
+
+def _prompt(value: str | None) -> str:
+    prompt = normalised_prompt(value)
+    return "null" if prompt is None else encode_basestring(prompt)
+
+
+_WRITTEN: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
+    "mode": ("mode", encode_basestring),
+    "prompt": ("prompt", _prompt),
+    "variant": ("variant", str),
+    "video": ("video_url", _url),
+    "first_frame": ("first_frame_url", _url),
+}
+"""What differs between the jobs of one provider and model → the row's field, and how the canonical form writes it."""
+
+
+class Jobs(Sequence[Job]):
+    """The jobs of a manifest's rows, in their order."""
+
+    def __init__(self, parts: Iterable[Sequence[Job] | PlainJobs]) -> None:
+        self.parts = tuple(part for part in parts if len(part))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __iter__(self) -> Iterator[Job]:
+        for part in self.parts:
+            yield from part
+
+    @overload
+    def __getitem__(self, index: int) -> Job: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Job]: ...
+    def __getitem__(self, index: int | slice) -> Job | Sequence[Job]:
+        return tuple(self)[index]
+
+
+def parts_of(jobs: Sequence[Job]) -> Sequence[Sequence[Job] | PlainJobs]:
+    """The jobs in parts: those that are kept, and those that are best looked at together."""
+    return jobs.parts if isinstance(jobs, Jobs) else (jobs,)
+
+
+def providers_of(jobs: Sequence[Job]) -> set[str]:
+    """The names of the providers that the jobs ask."""
+    found: set[str] = set()
+    for part in parts_of(jobs):
+        found |= part.providers() if isinstance(part, PlainJobs) else {job.provider for job in part}
+    return found
+
+
+def remote(url: str) -> Source:
+    """A clip or picture that the provider fetches itself. Raises ValueError where this is no URL."""
+    return Source(location=url, local=False, identity=f"url:{identity_of_url(url)}")

@@ -1,7 +1,7 @@
 """The words everything else is said in: frozen values without behaviour."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -83,7 +83,8 @@ class Manifest:
     output: str | None = None
     naming: str = "{id}_v{version:03d}"
     limits: Limits = field(default_factory=Limits)
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
+    """A long sheet's are made anew whenever they are asked for: go through them as seldom as can be."""
     own_columns: tuple[str, ...] = ()
     """Every user's column of any row, in first-seen order."""
 

@@ -1,10 +1,15 @@
 """Jobs + what the record knows → Plan: what to send, keep, copy, resume and leave, and why."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from itertools import chain, islice, repeat
+from typing import Final, overload
 
+from batchmod.jobs import Keyed, PlainJobs, parts_of
 from batchmod.model import (
     WISHED,
     Claim,
@@ -19,6 +24,7 @@ from batchmod.model import (
     VideoFacts,
     Work,
 )
+from batchmod.rows import Repeats
 
 _A_DAY_S: Final = 86400.0
 _FORGIVEN_S: Final = 0.05
@@ -66,36 +72,110 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Alike:
+    """The lines of plain jobs of which the same is to be said: made anew whenever they are asked for."""
+
+    jobs: PlainJobs
+    first: Item
+    work_ids: Sequence[int] = ()
+    """The work of each, where they have some."""
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __iter__(self) -> Iterator[Item]:
+        for job, work_id in zip(self.jobs, self.work_ids or repeat(None), strict=False):
+            yield replace(self.first, job=job, work_id=work_id)
+
+
+class Items(Sequence[Item]):
+    """Lines of a plan in the manifest's order."""
+
+    def __init__(self, parts: Iterable[Sequence[Item] | Alike]) -> None:
+        self.parts = tuple(part for part in parts if len(part))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __iter__(self) -> Iterator[Item]:
+        for part in self.parts:
+            yield from part
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        if isinstance(index, slice) and min(index.start or 0, index.stop or 0) >= 0 and index.stop is not None:
+            return tuple(islice(self, index.start, index.stop, index.step))
+        return tuple(self)[index]
+
+    def of(self, *actions: Action) -> "Items":
+        """Those with one of these actions."""
+        return Items(_with(part, actions) for part in self.parts)
+
+    def samples(self) -> Iterator[Item]:
+        """One of each kind at least: the first of those that are alike, and every other."""
+        for part in self.parts:
+            yield from (part.first,) if isinstance(part, Alike) else part
+
+    def counted(self) -> Iterator[tuple[Item, int]]:
+        """As `samples`, each with how many it stands for."""
+        for part in self.parts:
+            yield from ((part.first, len(part)),) if isinstance(part, Alike) else ((item, 1) for item in part)
+
+
+def _with(part: Sequence[Item] | Alike, actions: Collection[Action]) -> Sequence[Item] | Alike:
+    if isinstance(part, Alike):
+        return part if part.first.action in actions else ()
+    return [item for item in part if item.action in actions]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """All rows' lines in the manifest's order, and the record's unfinished works that none of them carries."""
 
-    items: tuple[Item, ...]
+    items: Items
     orphans: tuple[Work, ...] = ()
+
+    def of(self, *actions: Action) -> Items:
+        """The lines with one of these actions."""
+        return self.items.of(*actions)
 
     def count(self, action: Action) -> int:
         """How many rows have this action."""
-        return sum(item.action is action for item in self.items)
+        return sum(count for item, count in self.items.counted() if item.action is action)
 
     @property
-    def paid_sends(self) -> tuple[Item, ...]:
+    def paid_sends(self) -> Items:
         """The items that would create a new paid request."""
-        return tuple(item for item in self.items if item.action is Action.SEND and item.estimate)
+        return Items(
+            part if isinstance(part, Alike) else [item for item in part if item.estimate]
+            for part in self.of(Action.SEND).parts
+            if not isinstance(part, Alike) or part.first.estimate
+        )
 
     @property
     def cost(self) -> Estimate:
         """What the new requests may cost together."""
-        estimates = [item.estimate for item in self.paid_sends if item.estimate]
+        counts: Counter[Estimate] = Counter()
+        for item, count in self.paid_sends.counted():
+            counts[item.estimate or Estimate(low=0.0, likely=0.0, high=0.0)] += count
+
+        def total(amount: Callable[[Estimate], float]) -> float:
+            return math.fsum(chain.from_iterable(repeat(amount(each), count) for each, count in counts.items()))
+
         return Estimate(
-            low=sum(e.low for e in estimates),
-            likely=sum(e.likely for e in estimates),
-            high=sum(e.high for e in estimates),
-            exact=all(e.exact for e in estimates),
-            unpriced=sum(e.unpriced for e in estimates),
+            low=total(lambda each: each.low),
+            likely=total(lambda each: each.likely),
+            high=total(lambda each: each.high),
+            exact=all(each.exact for each in counts),
+            unpriced=sum(each.unpriced * count for each, count in counts.items()),
         )
 
     def counted(self) -> Iterator[tuple[Item, int]]:
         """A line for each kind of row at least, with how many rows it stands for."""
-        return ((item, 1) for item in self.items)
+        return self.items.counted()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,8 +196,11 @@ class Known:
     """The outputs that are there, relative to the output folder."""
     elsewhere: Mapping[str, Claim] = field(default_factory=dict)
     """job_key → what another output folder of this user holds."""
-    reusable: frozenset[str] = frozenset()
+    reusable: Container[str] = frozenset()
     """The keys among those whose file is there."""
+    at_once: Callable[[Sequence[str], Sequence[str]], Sequence[int] | None] | None = None
+    """Keys and ids of many jobs → nothing where all are new; each one's work where all are done, delivered to just
+    these ids, and there; None where they have to be looked at one by one."""
     dearest: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """(provider, origin) → the highest price per second that was truly charged."""
 
@@ -150,29 +233,101 @@ def plan(
 ) -> Plan:
     """Decide each job's action; `clips` by identity, `flaws` and `held` by row number. Sends nothing."""
     wishes = wishes or Wishes()
-    owner: dict[str, str] = {}
-    further = _further(jobs, known, wishes)
-    items = []
-    for job in jobs:
+    decider = _Decider(
+        known=known,
+        facts=facts,
+        clips=clips,
+        flaws=flaws,
+        held=held,
+        wishes=wishes,
+        further=_further(jobs, known, wishes) if wishes.pay_again or wishes.redo else {},
+    )
+    items = Items(_decided(parts_of(jobs), decider))
+    # Not by its key: an older version of a row may be unfinished too, and is paid all the same.
+    carried = {item.work_id for item in items.samples()}
+    orphans = tuple(work for work in known.unfinished if work.work_id not in carried)
+    return Plan(items=items, orphans=orphans)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Decider:
+    """Decides job by job, in the manifest's order."""
+
+    known: Known
+    facts: Mapping[str, ProviderFacts]
+    clips: Mapping[str, VideoFacts]
+    flaws: Mapping[int, Flaw]
+    held: Collection[int]
+    wishes: Wishes
+    further: Mapping[int, Further]
+    owner: dict[str, str] = field(default_factory=dict)
+    repeats: Repeats = field(default_factory=Repeats)
+    """Of the keys of jobs that may be sent."""
+
+    def item(self, job: Job) -> Item:
+        """The job's line."""
+        known, wishes, flaws = self.known, self.wishes, self.flaws
         work = known.works.get(job.key)
-        asked = further.get(job.number) if job.number not in flaws else None
+        asked = self.further.get(job.number) if job.number not in flaws else None
         item = _once_more(job, work, known.wishes.get(job.key), again=asked) if asked else None
-        item = item or _item(job, work, known=known, facts=facts, flaw=flaws.get(job.number), wishes=wishes)
-        if job.number in held and item.action in _BEGINS:
+        item = item or _item(job, work, known=known, facts=self.facts, flaw=flaws.get(job.number), wishes=wishes)
+        if job.number in self.held and item.action in _BEGINS:
             item = Item(job=job, action=Action.HOLD, why="the row says hold", work_id=item.work_id)
         if job.number in wishes.locked and item.action in _PAYS:
             item = Item(job=job, action=Action.HOLD, why="its review says keep", work_id=item.work_id)
         if item.action in _SHARED:
-            first = owner.setdefault(job.key, job.id)
+            first = self.owner.setdefault(job.key, job.id)
             item = item if first == job.id else _twin(item, first)
         if item.action is Action.SEND:
             dearest = known.dearest.get((job.provider, job.origin))
-            item = _priced(item, facts[job.provider], clips.get(job.video.identity), dearest, wishes.price_usd)
-        items.append(item)
-    # Not by its key: an older version of a row may be unfinished too, and is paid all the same.
-    carried = {item.work_id for item in items}
-    orphans = tuple(work for work in known.unfinished if work.work_id not in carried)
-    return Plan(items=tuple(items), orphans=orphans)
+            clip = self.clips.get(job.video.identity)
+            item = _priced(item, self.facts[job.provider], clip, dearest, wishes.price_usd)
+        return item
+
+    def are_special(self, numbers: Iterable[int]) -> bool:
+        """Whether anything is said of one of these rows in particular."""
+        said = (self.held, self.flaws, self.further, self.wishes.locked)
+        return any(number in each for each in said if each for number in numbers)
+
+    def works_of(self, jobs: Keyed, numbers: Sequence[int]) -> Sequence[int] | None:
+        """The works of jobs that are all done; nothing where all are new and of one kind; None where neither is so."""
+        known = self.known
+        if self.are_special(numbers):
+            return None
+        if known.at_once is not None:
+            found = known.at_once(jobs.keys, jobs.ids)
+        else:
+            found = () if known.works.keys().isdisjoint(jobs.keys) else None
+        if found is None or found:
+            return found and array("q", found)
+        unknown = known.wishes.keys().isdisjoint(jobs.keys) and known.elsewhere.keys().isdisjoint(jobs.keys)
+        looked_at = any(identity.startswith("url:") for identity in self.clips)
+        return () if unknown and not looked_at and len(jobs.kinds) == 1 else None
+
+
+def _decided(parts: Sequence[Sequence[Job] | PlainJobs], decider: _Decider) -> Iterator[Sequence[Item] | Alike]:
+    """The lines part by part; of plain jobs that are all done, or all new and no twins, the first decides for all."""
+    of_many: dict[int, Sequence[int]] = {}
+    for number, part in enumerate(parts if any(isinstance(part, PlainJobs) for part in parts) else ()):
+        if not isinstance(part, PlainJobs):
+            decider.repeats.add(hash(job.key) for job in part)
+            continue
+        jobs = part.keyed()
+        if (works := decider.works_of(jobs, part.numbers)) is not None:
+            of_many[number] = works
+        if not works:
+            decider.repeats.add(map(hash, jobs.keys))
+    for number, part in enumerate(parts):
+        works = of_many.get(number)
+        if isinstance(part, PlainJobs) and works is not None and (works or not _has_twins(part, decider.repeats)):
+            yield Alike(jobs=part, first=decider.item(part.head), work_ids=works)
+        else:
+            yield [decider.item(job) for job in part]
+
+
+def _has_twins(part: PlainJobs, repeats: Repeats) -> bool:
+    """Whether one of its jobs may be the same request as another one of the plan."""
+    return bool(repeats) and repeats.any_of(map(hash, part.keyed().keys))
 
 
 _SHARED = frozenset({Action.SEND, Action.RESUME, Action.ASK, Action.FETCH, Action.REUSE})
@@ -331,7 +486,7 @@ def _priced(
 
 def unpriced(plan_: Plan, facts: Mapping[str, ProviderFacts]) -> tuple[str, ...]:
     """The providers of a plan that would be paid and whose price nobody knows: a cap cannot hold there."""
-    names = (item.job.provider for item in plan_.paid_sends if not _is_priced(item, facts[item.job.provider]))
+    names = (item.job.provider for item in plan_.paid_sends.samples() if not _is_priced(item, facts[item.job.provider]))
     return tuple(dict.fromkeys(names))
 
 
@@ -343,9 +498,9 @@ def _is_priced(item: Item, facts: ProviderFacts) -> bool:
 def public_files(plan_: Plan, facts: Mapping[str, ProviderFacts]) -> dict[str, int]:
     """Provider → how many local files a run would put under a public URL there, or one that may be public."""
     found: dict[str, set[str]] = {}
-    for item in plan_.items:
+    for item in plan_.of(Action.SEND).samples():  # plain jobs have no local file
         of = facts[item.job.provider]
-        if item.action is not Action.SEND or not of.uploads or of.uploads_public is False:
+        if not of.uploads or of.uploads_public is False:
             continue
         for source in (item.job.video, item.job.first_frame):
             if source is not None and source.local:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,6 +20,10 @@ _AZURE_SAS: Final = frozenset(
     | {"skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid"}
 )
 
+_PLAIN: Final = re.compile(
+    r"https?://[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
+    r"(?::(?!80/|443/)[1-9][0-9]{0,3}|:[1-5][0-9]{4})?/[A-Za-z0-9_/.~%+=,@-]*"
+)
 _UNFIT: Final = re.compile(r"[\x00-\x20\\\x7f]")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _SPECIAL: Final = (
@@ -71,6 +76,11 @@ def identity_of_url(url: str) -> str:
         field for field in fields if _name(field) not in signed and not _name(field).startswith(_SIGNING_PREFIXES)
     )
     return f"{origin_of(url)}{parts.path or '/'}{'?' if kept else ''}{kept}"
+
+
+def are_plain(urls: Iterable[str]) -> bool:
+    """Whether all of these may be asked (`check_request_url`) and are their own identity, as one sees at a glance."""
+    return all(map(_PLAIN.fullmatch, urls))
 
 
 def _name(field: str) -> str:

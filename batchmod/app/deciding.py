@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from batchmod import planning
+from batchmod import jobs, planning
 from batchmod.app import folder as folders
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
@@ -12,6 +12,7 @@ from batchmod.errors import UsageError
 from batchmod.limits import Budget
 from batchmod.model import ProviderFacts
 from batchmod.planning import Action, Plan
+from batchmod.rows import saying
 
 Confirm = Callable[[Plan, Loaded], bool]
 """Shows a paid plan and asks; raises SpendingNeedsAWord where nobody can be asked."""
@@ -19,18 +20,20 @@ Confirm = Callable[[Plan, Loaded], bool]
 
 def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Plan:
     """What a run would do with the chosen rows; with no record yet, everything is new."""
-    chosen = [job for job in loaded.jobs if job.number in loaded.chosen]
-    facts = {job.provider: loaded.services.facts(job.provider) for job in chosen}
+    chosen = loaded.jobs
+    if not loaded.is_whole:
+        chosen = [job for job in loaded.jobs if job.number in loaded.chosen]
+    facts = {name: loaded.services.facts(name) for name in jobs.providers_of(chosen)}
     known = folders.known(record, loaded.folder, facts) if record is not None else planning.Known()
     if options.reuse and any(of.hosted for of in facts.values()):
         elsewhere = loaded.services.elsewhere(record)
-        known = replace(known, elsewhere=elsewhere, reusable=folders.reusable(elsewhere, chosen))
+        known = replace(known, elsewhere=elsewhere, reusable=folders.Reusable(elsewhere=elsewhere))
     wishes = planning.Wishes(
         retry_failed=options.retry_failed,
         max_attempts=loaded.limits.max_attempts,
         pay_again=loaded.matching(options.pay_again),
         redo=frozenset(folders.redo_asked(record, loaded)),
-        locked=frozenset(row.number for row in loaded.manifest.rows if row.review == "keep"),
+        locked=frozenset(row.number for row in saying(loaded.manifest.rows, "review") if row.review == "keep"),
         price_usd=loaded.limits.price_usd,
     )
     return planning.plan(
@@ -71,7 +74,7 @@ def _is_capped(loaded: Loaded) -> bool:
 
 def facts_of(loaded: Loaded) -> dict[str, ProviderFacts]:
     """The facts of the providers that the rows name."""
-    return {job.provider: loaded.services.facts(job.provider) for job in loaded.jobs}
+    return {name: loaded.services.facts(name) for name in jobs.providers_of(loaded.jobs)}
 
 
 def budgets(record: Checkpoint | None, loaded: Loaded) -> tuple[Budget, Budget]:

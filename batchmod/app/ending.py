@@ -69,11 +69,7 @@ def ended(
     declined: bool,
 ) -> Summary:
     """Show and write down how a run ended."""
-    lines = list(folders.lines(record))
-    counts: dict[str, int] = {}
-    for line in lines:
-        if line["row"] in loaded.chosen and line["manifest"] == folders.where(loaded):
-            counts[line["status"]] = counts.get(line["status"], 0) + 1
+    counts = folders.counts(record, loaded)
     stop = "declined" if declined else runner.desk.stop_slug or _unfinished_slug(runner)
     waiting = counts.get("planned", 0) + record.wishes_of(run_id)
     code = exit_code({**counts, "planned": waiting}, stop=stop, warned=runner.desk.uncollected > 0)

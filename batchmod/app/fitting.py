@@ -1,5 +1,6 @@
 """Rows against what their provider takes: fields it has not got, what it needs, models, prompts, local files."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -10,16 +11,19 @@ from batchmod.app.services import Services
 from batchmod.errors import ManifestError, Place, Problem
 from batchmod.jobs import normalised_prompt
 from batchmod.model import Manifest, ProviderFacts, Row
-from batchmod.rows import files_of
+from batchmod.rows import Stretch, files_of, parts_of
 
 _WORDS: Final = {"mode": "mode", "first_frame_url": "first frame", "prompt": "prompt", "keyframes": "keyframes"}
 
 
-def unfit(parsed: Manifest, services: Services, provider_of: Callable[[Row], str]) -> Iterator[Problem]:
-    """What rows ask of their provider that it has not got; warnings where only a default asks for it."""
+def unfit(parsed: Manifest, services: Services, provider_of: Callable[[str | None], str]) -> Iterator[Problem]:
+    """What rows ask of their provider that it has not got; warnings where only a default asks for it.
+
+    `provider_of`: the provider a row names → the one that is asked.
+    """
     warned: set[tuple[str, str]] = set()
-    for row in parsed.rows:
-        facts = services.facts(provider_of(row))
+    for row in _doubtful(parsed, services, provider_of, warned):
+        facts = services.facts(provider_of(row.provider))
         options = parsed.provider_options if facts.name == parsed.provider else {}
         for problem in (*_lacking(row, facts, options), *_needs(row, facts), *_files(row, facts, services)):
             mark = (facts.name, problem.field or "")
@@ -27,6 +31,36 @@ def unfit(parsed: Manifest, services: Services, provider_of: Callable[[Row], str
                 yield problem
             if problem.warning:
                 warned.add(mark)
+
+
+def _doubtful(
+    parsed: Manifest, services: Services, provider_of: Callable[[str | None], str], warned: set[tuple[str, str]]
+) -> Iterator[Row]:
+    """The rows that have to be looked at: not those of a long sheet that fit their provider at a glance."""
+    for part in parts_of(parsed.rows):
+        if isinstance(part, Stretch):
+            kinds = [(services.facts(provider_of(named)), model) for named, model in part.kinds()]
+            if all(_fits(part, facts, model, services, warned) for facts, model in kinds):
+                continue
+        yield from part
+
+
+def _fits(
+    part: Stretch, facts: ProviderFacts, model: str | None, services: Services, warned: set[tuple[str, str]]
+) -> bool:
+    """Whether nothing is to be said of plain rows that ask this provider for this model, or was said already."""
+    if facts.hosted:
+        services.endpoints(facts.name)  # raises where a base URL must not be used
+    if not (model is None or not facts.models or model in facts.models):
+        return False
+    lacking = {field for field in _WORDS if field not in facts.fields and part.could_say((field,))}
+    if lacking or ("mode" not in facts.fields and (facts.name, "mode") not in warned):
+        return False
+    if "prompt" not in facts.required and facts.prompt_chars is None:
+        return True
+    shortest, longest = facts.prompt_chars or (1, math.inf)
+    words = (normalised_prompt(prompt) for prompt in set(part.columns()["prompt"]))
+    return all(shortest <= len(each) <= longest if each else "prompt" not in facts.required for each in words)
 
 
 def with_its_key(parsed: Manifest, options: Options, services: Services) -> tuple[Manifest, Services]:

@@ -2,18 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
-from batchmod.app import pointer, trail
+from batchmod.app import past, pointer, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
+from batchmod.jobs import PlainJobs
+from batchmod.jobs import parts_of as jobs_in_parts
 from batchmod.model import Claim, Delivery, Job, ProviderFacts, Row, Status, Work
-from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts, wishes_by_key
+from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts
+from batchmod.rows import Stretch, parts_of, saying
 
+_AT_A_TIME: Final = 1_000
 _TRACES: Final = ("results.csv", "events.jsonl", "videos")
 
 
@@ -134,71 +141,105 @@ def _refuse_same_ids(record: Checkpoint, loaded: Loaded, *, own: set[str]) -> No
 def known(record: Checkpoint, folder: Path, facts: Mapping[str, ProviderFacts]) -> Known:
     """The record as planning needs it; `facts` of the providers that are planned for."""
     floors = {name: of.price.per_call_usd or 0.0 for name, of in facts.items() if of.price is not None}
-    every = tuple(record.works())
-    shown = latest_by_key(every)
+    works, there = past.Latest(record), files.listing(folder, "videos")
     return Known(
-        works=shown,
-        wishes=wishes_by_key(every, shown),
+        works=works,
+        wishes={work.job_key: work for work in record.wishes() if works[work.job_key].work_id != work.work_id},
         paid_again=record.paid_again(),
-        deliveries=record.deliveries(),
+        deliveries=past.Delivered(record),
         unfinished=record.unfinished(),
-        files=files.listing(folder, "videos"),
-        dearest=record.dearest(floors),
+        files=there,
+        at_once=past.at_once(record, there),
+        dearest=past.Later(lambda: record.dearest(floors)),
     )
 
 
 def redo_asked(record: Checkpoint | None, loaded: Loaded) -> dict[int, int]:
     """Row number → the version its review asks to redo, where that counts now."""
-    if record is None:
+    redo = [row for row in saying(loaded.manifest.rows, "review") if row.review == "redo"]
+    if record is None or not redo:
         return {}
-    shown: dict[str, int] = {}
-    for deliveries in record.deliveries().values():
-        for delivery in deliveries:
-            if delivery.delivered:
-                folded = delivery.id.casefold()
-                shown[folded] = max(shown.get(folded, 0), delivery.version)
     reviews = record.reviews()
     asked = {}
-    for row in loaded.manifest.rows:
-        folded = row.id.casefold()
-        version = shown.get(folded)
-        if row.review == "redo" and redo_counts(said_of=row.review_of, shown=version, review=reviews.get(folded)):
+    for row in redo:
+        version = record.version_shown(row.id)
+        if redo_counts(said_of=row.review_of, shown=version, review=reviews.get(row.id.casefold())):
             asked[row.number] = row.review_of or version or 0
     return asked
 
 
-def reusable(elsewhere: Mapping[str, Claim], jobs: Iterable[Job]) -> frozenset[str]:
-    """The keys of jobs that another folder has paid for and whose file is there."""
-    claimed = ((job.key, elsewhere[job.key]) for job in jobs if job.key in elsewhere)
-    return frozenset(
-        key for key, claim in claimed if claim.output and claim.sha256 and (Path(claim.folder) / claim.output).is_file()
-    )
+def arm_reviews(record: Checkpoint, loaded: Loaded) -> None:
+    """Take note of the rows that were seen without `redo`, since the next one counts anew."""
+    if not any(not review.armed for review in record.reviews().values()):
+        return
+    record.arm_reviews(row.id for row in loaded.manifest.rows if row.review != "redo")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reusable:
+    """The keys that another folder has paid for and whose file is there: looked at when it is asked about one."""
+
+    elsewhere: Mapping[str, Claim]
+
+    def __contains__(self, key: object) -> bool:
+        claim = self.elsewhere.get(str(key))
+        return bool(claim and claim.output and claim.sha256 and (Path(claim.folder) / claim.output).is_file())
 
 
 def store_rows(record: Checkpoint, loaded: Loaded, plan: Plan) -> bool:
     """Keep the manifest's rows for results.csv and the report; whether they are new."""
-    held = {item.job.number: item.why for item in plan.items if item.action is Action.HOLD}
-    rows = [
-        StoredRow(
-            row.number,
-            row.id,
-            job.key,
-            "held" if row.number in loaded.held or row.number in held else None,
-            {**fields_of(row, job), "why": held.get(row.number)},
-            where(loaded),
-        )
-        for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
-    ]
-    rows += [
-        StoredRow(row.number, row.id, None, "invalid", _fields_of_invalid(row), where(loaded)) for row in loaded.invalid
-    ]
-    digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
-    before = record.fact("rows_of " + loaded.manifest.name)
-    record.store_rows(rows, digest=digest, replacing=[] if before is None else before.split("\n")[:1])
-    mark = f"{where(loaded)}\n{digest}"
+    manifest, name = where(loaded), "rows_of " + loaded.manifest.name
+    held = {item.job.number: item.why for item in plan.of(Action.HOLD)}
+    stored = _Stored(manifest=manifest, held=held, says_hold=loaded.held)
+    digest = stored.digest(loaded)
+    before, mark = record.fact(name), f"{manifest}\n{digest}"
+    replacing = [] if before is None else before.split("\n")[:1]
+    record.store_rows(stored.rows(loaded), digest=digest, replacing=replacing)
     if before != mark:
-        record.set_facts({"rows_of " + loaded.manifest.name: mark})
+        record.set_facts({name: mark})
     return before != mark
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stored:
+    """A manifest's rows as the record keeps them."""
+
+    manifest: str
+    held: Mapping[int, str]
+    """The number of a row that is held → why."""
+    says_hold: frozenset[int]
+
+    def rows(self, loaded: Loaded) -> Iterator[StoredRow]:
+        """One by one."""
+        yield from map(self._row, loaded.manifest.rows, loaded.jobs)
+        yield from self._invalid(loaded)
+
+    def digest(self, loaded: Loaded) -> str:
+        """Another one wherever one of them would be another: of plain rows it is that of what they are made from."""
+        digest = hashlib.sha256()
+        for rows, jobs in zip(parts_of(loaded.manifest.rows), jobs_in_parts(loaded.jobs), strict=True):
+            if isinstance(rows, Stretch) and isinstance(jobs, PlainJobs):
+                digest.update(rows.digest().encode())
+                _add(digest, [jobs.providers_as_text(), self._row(rows.head, jobs.head)])
+            else:
+                _add(digest, list(map(self._row, rows, jobs)))
+        _add(digest, [sorted(self.held.items()), sorted(self.says_hold), *self._invalid(loaded)])
+        return digest.hexdigest()
+
+    def _row(self, row: Row, job: Job) -> StoredRow:
+        is_held = row.number in self.says_hold or row.number in self.held
+        fields = {**fields_of(row, job), "why": self.held.get(row.number)}
+        return StoredRow(row.number, row.id, job.key, "held" if is_held else None, fields, self.manifest)
+
+    def _invalid(self, loaded: Loaded) -> Iterator[StoredRow]:
+        return (
+            StoredRow(row.number, row.id, None, "invalid", _fields_of_invalid(row), self.manifest)
+            for row in loaded.invalid
+        )
+
+
+def _add(digest: "hashlib._Hash", values: Sequence[object]) -> None:
+    digest.update(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def _fields_of_invalid(row: Invalid) -> dict[str, Any]:
@@ -226,19 +267,29 @@ def fields_of(row: Row, job: Job) -> dict[str, Any]:
 
 def lines(record: Checkpoint) -> Iterator[dict[str, Any]]:
     """The lines of results.csv, one per manifest row, in the manifest's order."""
-    works = latest_by_key(record.works())
-    deliveries = record.deliveries()
     first = record.fact("manifest_file") or ""
-    for row in sorted(record.stored_rows(), key=lambda row: row.manifest not in ("", first)):
-        work = works.get(row.job_key or "")
-        yield results.record(
-            row.fields,
-            number=row.number,
-            status=_status(row, work),
-            work=work,
-            delivery=_delivery(row, work, deliveries),
-            manifest=row.manifest or first,
-        )
+    rows = record.stored_rows(first=first)
+    while some := tuple(islice(rows, _AT_A_TIME)):
+        works = latest_by_key(record.works_of(row.job_key for row in some if row.job_key))
+        for row in some:
+            work = works.get(row.job_key or "")
+            yield results.record(
+                row.fields,
+                number=row.number,
+                status=_status(row, work),
+                work=work,
+                delivery=None if work is None else _delivery(row, record.deliveries_of(work.work_id)),
+                manifest=row.manifest or first,
+            )
+
+
+def counts(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
+    """Status → how many of the chosen rows have it."""
+    found: Counter[str] = Counter()
+    names = {where(loaded)} | ({""} if record.fact("manifest_file") == where(loaded) else set())
+    for name in names:
+        found.update(status for number, status in record.statuses(name) if number in loaded.chosen)
+    return dict(found)
 
 
 def _status(row: StoredRow, work: Work | None) -> Status:
@@ -247,11 +298,9 @@ def _status(row: StoredRow, work: Work | None) -> Status:
     return work.status
 
 
-def _delivery(row: StoredRow, work: Work | None, deliveries: Mapping[int, tuple[Delivery, ...]]) -> Delivery | None:
-    if work is None:
-        return None
+def _delivery(row: StoredRow, deliveries: Iterable[Delivery]) -> Delivery | None:
     folded = row.id.casefold()
-    return next((d for d in deliveries.get(work.work_id, ()) if d.id.casefold() == folded), None)
+    return next((delivery for delivery in deliveries if delivery.id.casefold() == folded), None)
 
 
 def orphans(record: Checkpoint) -> tuple[Work, ...]:

@@ -3,13 +3,15 @@
 import fnmatch
 import functools
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import heapq
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from batchmod import files, jobs, manifest, planning, schema, sources
+from batchmod import files, jobs, manifest, planning, providers, rows, schema, sources
 from batchmod.app import fitting
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities
@@ -41,8 +43,9 @@ class Loaded:
     manifest: Manifest
     folder: Path
     limits: Limits
-    jobs: tuple[Job, ...]
-    chosen: frozenset[int]
+    jobs: Sequence[Job]
+    """A long sheet's are made anew whenever they are asked for."""
+    chosen: Collection[int]
     """The numbers of the rows that this command is about."""
     flaws: Mapping[int, Flaw]
     clips: Mapping[str, VideoFacts]
@@ -64,13 +67,18 @@ class Loaded:
     @property
     def held(self) -> frozenset[int]:
         """The numbers of the rows that say hold."""
-        return frozenset(row.number for row in self.manifest.rows if row.hold or row.review == "hold")
+        said = rows.saying(self.manifest.rows, "hold", "review")
+        return frozenset(row.number for row in said if row.hold or row.review == "hold")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this command is about every row."""
+        return all(number in self.chosen for number in rows.numbers_of(self.manifest.rows))
 
     def matching(self, globs: Sequence[str]) -> frozenset[int]:
         """The numbers of the chosen rows whose ids match one of these."""
-        return frozenset(
-            row.number for row in self.manifest.rows if row.number in self.chosen and _matches(row.id, globs)
-        )
+        named = self.manifest.rows if globs else ()
+        return frozenset(row.number for row in named if row.number in self.chosen and _matches(row.id, globs))
 
 
 def load(name: Path | str, options: Options, services: Services) -> Loaded:
@@ -110,10 +118,9 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
     sieve = Sieve(reading=reading, skip=options.skip_invalid)
     parsed = sieve.sift(parsed, problems)
     made = _jobs(parsed, options, services, gathered)
-    rows = {row.number: row for row in parsed.rows}
-    collisions = [_collision(rows[second.number], first, second) for first, second in jobs.colliding_stems(made)]
-    parsed = sieve.sift(parsed, collisions)
-    made = tuple(job for job in made if any(row.number == job.number for row in parsed.rows)) if collisions else made
+    if collisions := _collisions(parsed, made):
+        parsed = sieve.sift(parsed, collisions)
+        made = _jobs(parsed, options, services, gathered)
     looked = sources.look_at(gathered)
     chosen = _chosen(parsed, reading.rejected, sieve, options)
     warnings = [problem for problem in unfit if problem.warning]
@@ -149,12 +156,13 @@ class Sieve:
     def sift(self, parsed: Manifest, problems: Sequence[Problem]) -> Manifest:
         """The manifest without the rows that have problems. Raises ManifestError where that will not do."""
         bad = {problem.row for problem in problems}
-        rows = tuple(row for row in parsed.rows if row.number not in bad)
-        if problems and (not self._skip or None in bad or not rows):
+        numbers = frozenset(number for number in bad if number is not None)
+        good = rows.without(parsed.rows, numbers)
+        if problems and (not self._skip or None in bad or not good):
             raise _refusal([*self.problems, *problems], self._reading)
         self.problems += problems
-        self._rows.update({row.number: row for row in parsed.rows if row.number in bad})
-        return parsed if len(rows) == len(parsed.rows) else replace(parsed, rows=rows)
+        self._rows.update({row.number: row for row in rows.those(parsed.rows, numbers)})
+        return parsed if len(good) == len(parsed.rows) else replace(parsed, rows=good)
 
     def invalid(self) -> tuple[Invalid, ...]:
         """The rows that were left out, in their order."""
@@ -240,28 +248,43 @@ def output_folder(path: Path, parsed: Manifest, options: Options) -> Path:
 
 def provider_of(row: Row, parsed: Manifest, options: Options) -> str:
     """The provider of a row: the command line, else the row, else the manifest, else the embedded engine."""
+    return _provider(row.provider, parsed, options)
+
+
+def _provider(named: str | None, parsed: Manifest, options: Options) -> str:
     if options.rehearse:
         return "local"
-    return options.provider or row.provider or parsed.provider or "local"
+    return options.provider or named or parsed.provider or "local"
 
 
-def _jobs(parsed: Manifest, options: Options, services: Services, gathered: sources.Gathered) -> tuple[Job, ...]:
-    made = []
-    for row in parsed.rows:
-        name = provider_of(row, parsed, options)
-        made.append(
-            jobs.make(
-                row,
-                video=gathered.videos[row.number],
-                first_frame=gathered.first_frames.get(row.number),
-                keyframes=gathered.keyframes.get(row.number),
-                facts=services.facts(name),
-                origin=services.origin(name),
-                options=parsed.provider_options if name == parsed.provider else {},
-                naming=parsed.naming,
-            )
+def _jobs(parsed: Manifest, options: Options, services: Services, gathered: sources.Gathered) -> Sequence[Job]:
+    @functools.cache
+    def how(named: str | None) -> jobs.How:
+        name = _provider(named, parsed, options)
+        its_options = parsed.provider_options if name == parsed.provider else {}
+        return jobs.How(facts=services.facts(name), origin=services.origin(name), options=its_options)
+
+    def made(row: Row) -> Job:
+        its = how(row.provider)
+        return jobs.make(
+            row,
+            video=gathered.videos[row.number],
+            first_frame=gathered.first_frames.get(row.number),
+            keyframes=gathered.keyframes.get(row.number),
+            facts=its.facts,
+            origin=its.origin,
+            options=its.options,
+            naming=parsed.naming,
         )
-    return tuple(made)
+
+    if not isinstance(parsed.rows, rows.Rows):
+        return tuple(map(made, parsed.rows))
+    return jobs.Jobs(
+        jobs.PlainJobs(rows=part, how=how, naming=parsed.naming)
+        if isinstance(part, rows.Stretch)
+        else tuple(map(made, part))
+        for part in parsed.rows.parts
+    )
 
 
 def _provider_problems(parsed: Manifest, options: Options, services: Services) -> list[Problem]:
@@ -269,7 +292,8 @@ def _provider_problems(parsed: Manifest, options: Options, services: Services) -
     if options.provider is not None:
         services.facts(options.provider)
     problems = []
-    for row in parsed.rows:
+    usual = _provider(None, parsed, options)
+    for row in rows.saying(parsed.rows, "provider") if usual in providers.NAMES else parsed.rows:
         try:
             services.facts(provider_of(row, parsed, options))
         except UsageError as error:
@@ -291,8 +315,16 @@ def _option_problems(parsed: Manifest, options: Options, services: Services) -> 
 def _unfit(parsed: Manifest, misnamed: Sequence[Problem], options: Options, services: Services) -> tuple[Problem, ...]:
     """What rows ask of their providers that these have not got; of a provider that there is not, nobody can say."""
     unknown = {problem.row for problem in misnamed}
-    known = replace(parsed, rows=tuple(row for row in parsed.rows if row.number not in unknown))
-    return tuple(fitting.unfit(known, services, lambda row: provider_of(row, parsed, options)))
+    known = replace(parsed, rows=rows.without(parsed.rows, {number for number in unknown if number is not None}))
+    return tuple(fitting.unfit(known, services, lambda named: _provider(named, parsed, options)))
+
+
+def _collisions(parsed: Manifest, made: Sequence[Job]) -> list[Problem]:
+    if jobs.tells_ids_apart(parsed.naming):
+        return []
+    pairs = jobs.colliding_stems(made)
+    known = {row.number: row for row in rows.those(parsed.rows, {second.number for _, second in pairs})}
+    return [_collision(known[second.number], first, second) for first, second in pairs]
 
 
 def _collision(row: Row, first: Job, second: Job) -> Problem:
@@ -300,10 +332,11 @@ def _collision(row: Row, first: Job, second: Job) -> Problem:
     return Problem(place=row.place, field="id", message=message, row=row.number)
 
 
-def _flaws(made: tuple[Job, ...], looked: sources.Looked, services: Services) -> dict[int, Flaw]:
+def _flaws(made: Sequence[Job], looked: sources.Looked, services: Services) -> dict[int, Flaw]:
     """Why jobs cannot be sent: an unusable clip or picture, or a clip beyond the provider's limits."""
     flaws: dict[int, Flaw] = {}
-    for job in made:
+    # those of plain rows have no file that could be looked at
+    for job in (job for part in jobs.parts_of(made) if not isinstance(part, jobs.PlainJobs) for job in part):
         for source in (job.first_frame, job.video):
             refusal = looked.refused.get(source.location) if source else None
             if refusal is not None and source is not None:
@@ -315,21 +348,32 @@ def _flaws(made: tuple[Job, ...], looked: sources.Looked, services: Services) ->
     return flaws
 
 
-def _chosen(parsed: Manifest, rejected: Sequence[manifest.Rejected], sieve: Sieve, options: Options) -> frozenset[int]:
+def _chosen(parsed: Manifest, rejected: Sequence[manifest.Rejected], sieve: Sieve, options: Options) -> Collection[int]:
     """The rows that this command is about, the invalid ones among them."""
     for column, _ in options.where:
         there = (*parsed.own_columns, *(name for name in Row.__slots__ if name not in _INNER))
         if column not in there and not any(column in each.cells for each in rejected):
             hint = did_you_mean(column, there) or f"there are {', '.join(there)}"
             raise UsageError(f"--where: {parsed.file} has no column {schema.shown(column)}; {hint}")
-    cells: dict[int, tuple[str, Callable[[str], str | None]]] = {
-        row.number: (row.id, functools.partial(_cell, row)) for row in parsed.rows
-    }
+    wanted: Iterable[int] = rows.numbers_of(parsed.rows)
+    if options.only or options.where:
+        wanted = (row.number for row in parsed.rows if _wanted(row.id, functools.partial(_cell, row), options))
     if options.skip_invalid:
-        cells |= {number: (row.id, functools.partial(_cell, row)) for number, row in sieve.rejected()}
-        cells |= {each.number: (each.id, each.cells.get) for each in rejected}
-    wanted = [number for number, (row_id, cell) in sorted(cells.items()) if _wanted(row_id, cell, options)]
-    return frozenset(wanted if options.first is None else wanted[: options.first])
+        left: dict[int, tuple[str, Callable[[str], str | None]]] = {
+            number: (row.id, functools.partial(_cell, row)) for number, row in sieve.rejected()
+        }
+        left |= {each.number: (each.id, each.cells.get) for each in rejected}
+        wanted = heapq.merge(
+            wanted, sorted(number for number, (of, cell) in left.items() if _wanted(of, cell, options))
+        )
+    return _together(list(itertools.islice(wanted, options.first)))
+
+
+def _together(numbers: Sequence[int]) -> Collection[int]:
+    """Rising numbers as a collection: all of a million rows take no room."""
+    if numbers and numbers[-1] - numbers[0] + 1 == len(numbers):
+        return range(numbers[0], numbers[-1] + 1)
+    return frozenset(numbers)
 
 
 def _nothing_chosen(parsed: Manifest, options: Options) -> Problem:

@@ -19,7 +19,7 @@ from batchmod.checkpoint import Checkpoint
 from batchmod.checkpoint.values import BOOKED
 from batchmod.errors import StoppedEarly, UsageError
 from batchmod.model import Attempt, Event, HistoryRow, Job, Price, Status
-from batchmod.planning import Action, Item, Plan
+from batchmod.planning import Action, Item, Items, Plan
 from batchmod.providers.base import Provider
 from batchmod.runner import Runner, Settings, Tools, recover
 from batchmod.runner.money import Purse
@@ -321,4 +321,4 @@ def _collecting(plan: Plan, record: Checkpoint, booked: Iterable[Pair]) -> Plan:
             first = all(item.job.key != other.job.key for other in items)
             action = Action.RESUME if first else Action.COPY
             items.append(Item(job=item.job, action=action, why="paid for elsewhere", work_id=work.work_id))
-    return Plan(items=tuple(items))
+    return Plan(items=Items([items]))

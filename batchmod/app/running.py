@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from batchmod import clock, executors, files, work
+from batchmod import clock, executors, files, jobs, work
 from batchmod.app import folder as folders
 from batchmod.app import others, owning
 from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
@@ -25,6 +25,7 @@ from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
 from batchmod.planning import Action
 from batchmod.providers.base import Provider
+from batchmod.rows import those
 from batchmod.runner import Runner, Settings, Tools, recover
 from batchmod.runner.money import Purse
 
@@ -103,29 +104,32 @@ async def _run_owned(
             new_rows = folders.store_rows(record, loaded, plan)
             if not declined:
                 record.begin_run(run_id, at=began)
-                record.arm_reviews(row.id for row in loaded.manifest.rows if row.review != "redo")
+                folders.arm_reviews(record, loaded)
                 log.tell("run_started", run_id=run_id, rows=len(plan.items), **folders.standing_facts(record))
                 counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
                 log.tell("planned", run_id=run_id, counts=counts)
                 await runner.run(plan)
         finally:
             await runner.close()
+            indexed = claims.standing() if claims.told_all else ""
             claims.close()
             with suppress(StoppedEarly):
                 owner.check()  # what lies there may be another run's by now
                 files.clear(scratch, keep=".part")
+        if indexed:
+            record.indexed(indexed)
         return ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
 
 
 def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
     """Id in casefold → the version its review asks to redo now."""
     asked = folders.redo_asked(record, loaded)
-    return {row.id.casefold(): asked[row.number] for row in loaded.manifest.rows if row.number in asked}
+    return {row.id.casefold(): asked[row.number] for row in those(loaded.manifest.rows, asked)}
 
 
 def _claims(record: Checkpoint, loaded: Loaded) -> Index | NoIndex:
     """The index of paid work, and room kept for receipts, where anything is or was paid."""
-    names = {job.provider for job in loaded.jobs} | {work.provider for work in record.unfinished()}
+    names = jobs.providers_of(loaded.jobs) | {work.provider for work in record.unfinished()}
     if not any(loaded.services.facts(name).hosted for name in names):
         return NoIndex()
     load_ballast(record.path)

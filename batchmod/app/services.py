@@ -1,9 +1,10 @@
 """Which providers can be asked, where and with which key: the one reader of the environment."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 
 from batchmod import executors, files, index, providers
@@ -92,14 +93,17 @@ class Services:
             salt, folder_id = _salt(record), uuid.uuid4().hex
             record.set_facts({"folder_id": folder_id, "account_salt": salt})
         opened = index.Index.open(place, folder=folder, folder_id=folder_id)
-        deliveries = record.deliveries()
-        held: dict[str, Work] = {}
-        for work in record.works():
-            other = held.get(work.job_key)
-            if self.facts(work.provider).hosted and (other is None or index.hold(work) >= index.hold(other)):
-                held[work.job_key] = work
-        opened.rebuild((work, _output(deliveries.get(work.work_id, ()))) for work in held.values())
+        if not record.is_indexed(opened.standing()):
+            opened.rebuild(self._held(record))
+        record.set_facts({"indexed": ""})  # until this run has ended, and has told it everything
         return opened
+
+    def _held(self, record: Checkpoint) -> Iterator[tuple[Work, str | None]]:
+        """Of each key the work that holds its claim, and where its output is."""
+        hosted = (work for work in record.works_by_key() if self.facts(work.provider).hosted)
+        for _, works in groupby(hosted, key=lambda work: work.job_key):
+            held = max(works, key=lambda work: (index.hold(work), work.work_id))
+            yield held, _output(record.deliveries_of(held.work_id))
 
     def _endpoints_at(self, name: str, origin: str) -> Endpoints | None:
         """Where a work is asked that was sent to this origin: nowhere else (rules: money 6).

@@ -17,7 +17,7 @@ STRANGER: Final = "found:"
 
 LOST: Final = "its record was lost; whether the request was accepted is not known"
 _NOTHING_CREATED: Final = ("refused", "never_sent", "never_accepted")
-_STALE: Final = ("rows_digest",)
+_STALE: Final = ("rows_digest", "indexed")
 
 
 def settle(heard: Evidence, files: Mapping[str, str], *, hosted: Collection[str], origin: Callable[[str], str]) -> Rows:

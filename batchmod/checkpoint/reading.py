@@ -21,6 +21,9 @@ _MONEY: Final = (
 )
 
 
+_LATEST: Final = f"ORDER BY (w.again = {WISHED} AND w.status = 'planned'), w.work_id DESC LIMIT 1"
+"""Of a key's works the one that stands for it: a wish behind every other."""
+
 _NO_FLOORS: Final[Mapping[str, float]] = {}
 
 
@@ -120,11 +123,25 @@ class Reader:
         row = self._db.execute("SELECT value FROM folder WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
-    def stored_rows(self) -> Iterator[StoredRow]:
-        """The rows in their order, manifest by manifest."""
-        query = "SELECT number, id, job_key, status, fields, manifest FROM manifest_row ORDER BY manifest, number"
-        for number, row_id, key, status, fields, manifest in self._db.execute(query):
-            yield StoredRow(number, row_id, key, status, json.loads(fields), manifest)
+    def stored_rows(self, *, first: str = "") -> Iterator[StoredRow]:
+        """The rows in their order, manifest by manifest, that of the file `first` first."""
+        names = [row[0] for row in self._db.execute("SELECT DISTINCT manifest FROM manifest_row ORDER BY manifest")]
+        query = (
+            "SELECT number, id, job_key, status, fields, manifest FROM manifest_row WHERE manifest = ? ORDER BY number"
+        )
+        for name in sorted(names, key=lambda name: name not in ("", first)):
+            for number, row_id, key, status, fields, manifest in self._db.execute(query, (name,)):
+                yield StoredRow(number, row_id, key, status, json.loads(fields), manifest)
+
+    def statuses(self, manifest: str) -> Iterator[tuple[int, str]]:
+        """Number and status of each of a manifest's rows, by its latest work where that is more than planned."""
+        query = (
+            "SELECT number, CASE WHEN its IS NULL OR own IS NOT NULL AND its IN ('planned', 'failed') "  # noqa: S608
+            "THEN coalesce(own, 'planned') ELSE its END FROM (SELECT r.number, r.status AS own, "
+            f"(SELECT w.status FROM work w WHERE w.job_key = r.job_key {_LATEST}) AS its "
+            "FROM manifest_row r WHERE r.manifest = ?)"
+        )
+        return self._db.execute(query, (manifest,))
 
     def newest(self) -> frozenset[int]:
         """The number of each key's newest work."""
@@ -154,16 +171,54 @@ class Reader:
         query = f"SELECT {WORK_COLUMNS} FROM work ORDER BY work_id"  # noqa: S608 - a constant
         return (work_of(row) for row in self._db.execute(query))
 
+    def job_keys(self) -> Iterator[str]:
+        """Every key there is a work of."""
+        return (row[0] for row in self._db.execute("SELECT DISTINCT job_key FROM work"))
+
+    def latest_work(self, job_key: str) -> Work | None:
+        """The work made last for a key; one that was only wished for stands behind every other."""
+        query = f"SELECT {WORK_COLUMNS} FROM work w WHERE job_key = ? {_LATEST}"  # noqa: S608 - a constant
+        row = self._db.execute(query, (job_key,)).fetchone()
+        return None if row is None else work_of(row)
+
+    def works_of(self, job_keys: Iterable[str]) -> tuple[Work, ...]:
+        """Every work of these keys, oldest first."""
+        columns = ", ".join(f"w.{name}" for name in WORK_COLUMNS.split(", "))
+        query = (
+            f"SELECT {columns} FROM json_each(?) k CROSS JOIN work w ON w.job_key = k.value "  # noqa: S608 - constants
+            "ORDER BY w.work_id"
+        )
+        return tuple(map(work_of, self._db.execute(query, (json.dumps(list(dict.fromkeys(job_keys))),))))
+
+    def standing_of(self, job_keys: str) -> list[tuple[str, int, str, str | None, str | None]]:
+        """For each of many keys, a JSON list, in their order: every work, its status, and what was delivered of it."""
+        query = (
+            "SELECT k.value, w.work_id, w.status, d.id_folded, d.path FROM json_each(?) k "
+            "CROSS JOIN work w ON w.job_key = k.value "
+            "LEFT JOIN delivery d ON d.work_id = w.work_id AND d.delivered"
+        )
+        return self._db.execute(query, (job_keys,)).fetchall()
+
+    def wishes(self) -> tuple[Work, ...]:
+        """The versions that `--pay-again` asked for and that were not sent."""
+        query = f"SELECT {WORK_COLUMNS} FROM work WHERE status = 'planned' AND again = ? ORDER BY work_id"  # noqa: S608
+        return tuple(map(work_of, self._db.execute(query, (WISHED,))))
+
+    def works_by_key(self) -> Iterator[Work]:
+        """Every work, those of a key together, oldest first."""
+        query = f"SELECT {WORK_COLUMNS} FROM work ORDER BY job_key, work_id"  # noqa: S608 - a constant
+        return map(work_of, self._db.execute(query))
+
+    def version_shown(self, row_id: str) -> int | None:
+        """The newest version of an id that is there."""
+        query = "SELECT max(version) FROM delivery WHERE id_folded = ? AND delivered"
+        found = self._db.execute(query, (row_id.casefold(),)).fetchone()[0]
+        return None if found is None else int(found)
+
     def work(self, work_id: int) -> Work:
         """One work."""
         query = f"SELECT {WORK_COLUMNS} FROM work WHERE work_id = ?"  # noqa: S608 - a constant
         return work_of(self._db.execute(query, (work_id,)).fetchone())
-
-    def latest_work(self, job_key: str) -> Work | None:
-        """The work made last for a key."""
-        query = f"SELECT {WORK_COLUMNS} FROM work WHERE job_key = ? ORDER BY work_id DESC LIMIT 1"  # noqa: S608
-        row = self._db.execute(query, (job_key,)).fetchone()
-        return None if row is None else work_of(row)
 
     def unfinished(self) -> tuple[Work, ...]:
         """Every work that is submitting, submitted or uncertain: paid, or perhaps paid."""

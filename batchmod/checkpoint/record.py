@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
 from batchmod.checkpoint.opening import drop_ballast
@@ -45,13 +46,22 @@ class Checkpoint(Reader):
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO folder VALUES (?, ?)", facts.items())
 
+    def indexed(self, standing: str) -> None:
+        """Write down that the index of paid work, which stands like this, knows all that is known here."""
+        self.set_facts({"indexed": f"{self._epoch} {standing}"})
+
+    def is_indexed(self, standing: str) -> bool:
+        """Whether the owner before this one has told the index everything, and it still stands like that."""
+        return self._epoch is not None and self.fact("indexed") == f"{int(self._epoch) - 1} {standing}"
+
     def store_rows(self, rows: Iterable[StoredRow], *, digest: str, replacing: Iterable[str] = ()) -> None:
         """Replace a manifest's rows, unless they are (by `digest`) the ones already here.
 
-        `replacing`: the manifest's file, and the names it had before.
+        `replacing`: the names that the manifest's file had before.
         """
-        rows = list(rows)
-        manifests = {"", *replacing, *(row.manifest for row in rows)}
+        rows = iter(rows)
+        head = tuple(islice(rows, 1))
+        manifests = {"", *replacing, *(row.manifest for row in head)}
         name = f"rows_digest {min(manifests - {''}, default='')}".strip()
         if self.fact(name) == digest:
             return
@@ -59,7 +69,7 @@ class Checkpoint(Reader):
             db.executemany("DELETE FROM manifest_row WHERE manifest = ?", ((each,) for each in manifests))
             db.executemany(
                 "INSERT INTO manifest_row VALUES (?, ?, ?, ?, ?, ?)",
-                ((r.number, r.id, r.job_key, r.status, dump(r.fields), r.manifest) for r in rows),
+                ((r.number, r.id, r.job_key, r.status, dump(r.fields), r.manifest) for r in chain(head, rows)),
             )
             db.execute("INSERT OR REPLACE INTO folder VALUES (?, ?)", (name, digest))
 

@@ -16,6 +16,7 @@ from batchmod.cli.loading import Environ, load_all, state_of
 from batchmod.cli.problems import shown
 from batchmod.cli.wording import counted, counts, usd
 from batchmod.errors import ManifestError, Problem, UsageError
+from batchmod.rows import those
 
 
 def say_warnings(loaded: app.Loaded) -> None:
@@ -68,7 +69,7 @@ def _annotate(error: ManifestError) -> None:
 
 
 def _flaws_as_problems(loaded: app.Loaded) -> list[Problem]:
-    rows = {row.number: row for row in loaded.manifest.rows}
+    rows = {row.number: row for row in those(loaded.manifest.rows, loaded.flaws)}
     found = []
     for number, flaw in sorted(loaded.flaws.items()):
         if number in loaded.chosen:

@@ -14,6 +14,7 @@ from batchmod.cli.look import say_warnings
 from batchmod.cli.plan import plan
 from batchmod.cli.wording import counted, counts, duration, estimate, usd
 from batchmod.errors import SpendingNeedsAWord, StoppedEarly
+from batchmod.jobs import providers_of
 from batchmod.planning import Plan
 
 _ASKED_ABOUT = 20
@@ -41,7 +42,7 @@ def _run_one(loaded: app.Loaded, args: argparse.Namespace) -> int:
     name = loaded.manifest.name
     if not args.quiet and not args.json:
         say_warnings(loaded)
-    if len(loaded.jobs) and {job.provider for job in loaded.jobs} == {"local"} and not args.quiet and not args.json:
+    if providers_of(loaded.jobs) == {"local"} and not args.quiet and not args.json:
         print(f"{name}: {counted(len(loaded.chosen), 'row')} on the embedded engine, into {loaded.folder}")
     summary = asyncio.run(_watched(loaded, options_of(args), _watcher(loaded, args)))
     if not args.json:

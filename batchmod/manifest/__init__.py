@@ -25,7 +25,7 @@ from batchmod.manifest.needs import Answer, Answers, Given, Missing, Need
 from batchmod.manifest.trees import Tree
 from batchmod.manifest.variables import PREFIX as VARIABLES
 from batchmod.model import Limits, Manifest, NamedFile
-from batchmod.rows import Completed, RawRow, Ways, complete, files_of
+from batchmod.rows import Completed, Draft, Ways, complete, files_of
 from batchmod.rows.columns import wished_twice
 from batchmod.schema import Schemas, everywhere, problems, shown
 from batchmod.schema import defaults as defaults_of
@@ -125,21 +125,18 @@ def _or_raise(reading: Reading) -> Manifest:
 
 def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -> Reading:
     """The manifest stands if all that is wrong is wrong with single rows."""
-    rows = expanded(part.rows, asked)
-    completed = complete(rows, schemas=asked.schemas)
+    completed = complete(tuple(expanded(part.runs, asked)), schemas=asked.schemas)
     found = [*_asked_problems(asked), *part.problems, *completed.problems]
     document = batch.document if batch else {}
     if tree is not None:
         found += name_problems(document, tree, completed.own_columns, asked.schemas)
-    good = {row.number for row in completed.rows}
-    bad = [number for number in range(1, len(rows) + 1) if number not in good]
     reading = Reading(
         manifest=None,
         problems=in_order(found),
         notes=part.notes,
         sheets=part.sheets,
         texts=part.texts,
-        rejected=tuple(_rejected(number, rows[number - 1], completed.labels[number - 1]) for number in bad),
+        rejected=tuple(map(_rejected, completed.rejected)),
     )
     if any(problem.row is None for problem in found):
         return replace(reading, named=_all_named(completed))
@@ -147,8 +144,9 @@ def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -
     return replace(reading, manifest=manifest, named=completed.named)
 
 
-def _rejected(number: int, raw: RawRow, label: str) -> Rejected:
-    return Rejected(number=number, id=label, cells={**raw.texts, **raw.own}, own=raw.own)
+def _rejected(draft: Draft) -> Rejected:
+    raw = draft.raw
+    return Rejected(number=draft.number, id=draft.label, cells={**raw.texts, **raw.own}, own=raw.own)
 
 
 def _all_named(completed: Completed) -> tuple[NamedFile, ...]:

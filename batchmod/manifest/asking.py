@@ -118,7 +118,8 @@ class Document:
 class Part:
     """What one document adds to a manifest."""
 
-    rows: tuple[RawRow, ...] = ()
+    runs: tuple[Sequence[RawRow], ...] = ()
+    """Its rows: those of a sheet stay one run, which is read block by block."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[Note, ...] = ()
     sheets: tuple[SheetRead, ...] = ()

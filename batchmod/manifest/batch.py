@@ -10,9 +10,8 @@ from batchmod.manifest.expanding import rooted
 from batchmod.manifest.matrix import Matrix, matrix_of
 from batchmod.manifest.trees import Entry, Listed, Mapped, Node, Scalar, Tree, value
 from batchmod.manifest.variables import substituted
-from batchmod.rows import Default, ids, source_fault
+from batchmod.rows import Checker, Default, ids, source_fault
 from batchmod.rows.columns import Fields, Wishes, wished_twice
-from batchmod.rows.completing import Checker
 from batchmod.rows.templates import naming_faults
 from batchmod.schema import Schemas, problems, shown, types_of
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from batchmod.errors import Place, Problem
@@ -13,7 +14,7 @@ from batchmod.manifest.expanding import is_pattern, rooted
 from batchmod.manifest.needs import Missing, Need
 from batchmod.manifest.trees import Listed, Mapped, Node, Scalar, Tree, parse
 from batchmod.model import DELIMITERS
-from batchmod.rows import Gathered, RawRow, Ways, decoding, from_table, is_header, sheets
+from batchmod.rows import RawRow, Ways, decoding, from_table, is_header, sheets
 from batchmod.rows.columns import Wishes
 from batchmod.rows.sheets import counted
 from batchmod.schema import shown
@@ -50,18 +51,14 @@ def _sheet_part(document: Document, asked: Asked) -> Part:
         is_header=lambda cells: is_header(cells, schemas=asked.schemas, wishes=wishes),
     )
     table = found.table
-    gathered = from_table(table, schemas=asked.schemas, wishes=wishes, defaults=document.defaults)
+    gathered = from_table(table, schemas=asked.schemas, wishes=wishes, defaults=document.defaults, base=document.base)
     problems = [*table.problems, *gathered.problems]
     if not gathered.rows and not table.problems:
         problems.append(no_rows(Place(file=document.file, line=1), CSV_HINT))
     notes = () if found.said is None else (Note(found.said, found.usual),)
     ways = replace(document.ways, delimiter=document.ways.delimiter or table.delimiter)
     read = SheetRead(file=document.file, kind=document.kind, data=document.data, ways=ways)
-    return Part(rows=_based(gathered, document.base), problems=tuple(problems), notes=notes, sheets=(read,))
-
-
-def _based(gathered: Gathered, base: str) -> tuple[RawRow, ...]:
-    return tuple(replace(row, base=base) for row in gathered.rows) if base else gathered.rows
+    return Part(runs=(gathered.rows,), problems=tuple(problems), notes=notes, sheets=(read,))
 
 
 # --- JSON Lines ---------------------------------------------------------------------------------------------
@@ -78,7 +75,7 @@ def _jsonl_part(document: Document, asked: Asked) -> Part:
     if not rows and not problems:
         problems.append(no_rows(Place(file=document.file, line=1), JSONL_HINT))
     note = Note(f"{document.file}: {decoded.encoding}, {counted(len(rows))}", decoded.encoding == "UTF-8")
-    return Part(rows=rows, problems=tuple(problems), notes=(note,), texts={document.file: decoded.text})
+    return Part(runs=(rows,), problems=tuple(problems), notes=(note,), texts={document.file: decoded.text})
 
 
 def _rows_at(tree: Tree, nodes: Sequence[Node], document: Document, asked: Asked) -> tuple[RawRow, ...]:
@@ -99,16 +96,18 @@ def yaml_part(document: Document, asked: Asked) -> tuple[Tree | None, Batch | No
         return tree, None, Part(problems=tuple(_no_mapping(tree, document)), texts={document.file: text})
     batch = batch_of(tree, tree.root, document=document, asked=asked)
     own = replace(document, wishes=batch.wishes, defaults=batch.defaults)
-    parts = [Part(rows=_rows_at(tree, batch.clips, own, asked))]
+    parts = [Part(runs=(_rows_at(tree, batch.clips, own, asked),))]
     parts += [part for include in batch.includes for part in _included(include, own, asked)]
-    rows = tuple(batch.matrix.over([row for part in parts for row in part.rows]))
+    runs = tuple(run for part in parts for run in part.runs)
+    if batch.matrix.axes:
+        runs = (tuple(batch.matrix.over(chain.from_iterable(runs))),)
     problems = (*batch.problems, *(each for part in parts for each in part.problems))
     texts = {document.file: text}
     for part in parts:
         texts |= part.texts
     notes = tuple(each for part in parts for each in part.notes)
     sheets_read = tuple(each for part in parts for each in part.sheets)
-    return tree, batch, Part(rows=rows, problems=problems, notes=notes, sheets=sheets_read, texts=texts)
+    return tree, batch, Part(runs=runs, problems=problems, notes=notes, sheets=sheets_read, texts=texts)
 
 
 def _decode(data: bytes, file: str) -> str | Problem:

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,7 +10,7 @@ from batchmod.errors import Problem
 from batchmod.manifest.asking import Asked
 from batchmod.manifest.needs import Missing, Need
 from batchmod.manifest.variables import substituted
-from batchmod.rows import RawRow, ids
+from batchmod.rows import Checker, Plain, RawRow, SheetRows, glance, ids
 from batchmod.schema import shown, typed
 
 _PATHS: Final = ("video_url", "first_frame_url", "keyframes", "prompt_file")
@@ -20,8 +20,21 @@ _PATTERN: Final = re.compile(r"\*")
 _ABSOLUTE: Final = re.compile(r"/|\\\\|[A-Za-z]:[/\\]|[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def expanded(rows: Sequence[RawRow], asked: Asked) -> list[RawRow]:
-    """Each row as the one or the many that it stands for; what is wrong is carried by the row."""
+def expanded(runs: Iterable[Sequence[RawRow]], asked: Asked) -> Iterator[Plain | list[RawRow]]:
+    """Each row as the one or the many that it stands for; what is wrong is carried by the row.
+
+    The plain blocks of sheets stand for themselves.
+    """
+    checker = Checker(row_schema=asked.schemas.row)
+    for run in runs:
+        if not isinstance(run, SheetRows) or not run.spans:
+            yield _expanded(run, asked)
+            continue
+        for span in run.spans:
+            yield glance(run, span, checker) or _expanded(run.of(span), asked)
+
+
+def _expanded(rows: Iterable[RawRow], asked: Asked) -> list[RawRow]:
     env = tuple(name for name, inner in asked.schemas.row["properties"].items() if inner.get("x-env"))
     most = int(asked.schemas.row["properties"]["variants"]["maximum"])
     every: list[RawRow] = []

@@ -1,6 +1,6 @@
 """`matrix:` in a manifest: every row in every combination of a few values."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 
 from batchmod.errors import Place, Problem
 from batchmod.manifest.trees import Entry, Listed, Mapped, Scalar, Tree
-from batchmod.rows import RawRow, ids
+from batchmod.rows import Checker, RawRow, ids
 from batchmod.rows.columns import Fields, Wishes, roles
-from batchmod.rows.completing import Checker
 from batchmod.schema import shown
 
 _MOST: Final = 10_000
@@ -36,7 +35,7 @@ class Matrix:
     axes: tuple[tuple[Value, ...], ...] = ()
     problems: tuple[Problem, ...] = ()
 
-    def over(self, rows: Sequence[RawRow]) -> Iterator[RawRow]:
+    def over(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
         """Each row in each combination; one that sets such a field itself carries a problem."""
         for raw in rows:
             if not self.axes:

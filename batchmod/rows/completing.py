@@ -1,176 +1,164 @@
 """Raw rows → complete Rows, and every problem of theirs with its place."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from batchmod.errors import Place, Problem
+from batchmod.errors import Problem
 from batchmod.model import NamedFile, Row
 from batchmod.rows import ids, prompts
-from batchmod.rows.named import named_files, source_fault
-from batchmod.rows.raw import Default, RawRow
-from batchmod.schema import Schema, Schemas, everywhere, problems, shown, surely_valid, typed
+from batchmod.rows.checking import Checker, field_problem
+from batchmod.rows.kept import Stretch, few_or_made_anew, row_of
+from batchmod.rows.named import named_files
+from batchmod.rows.plain import Plain
+from batchmod.rows.raw import RawRow
+from batchmod.rows.repeats import Repeats
+from batchmod.schema import Schemas, shown
 
-_SOURCES: Final = ("video_url", "first_frame_url")
-_SPENT: Final = ("variants", "prompt_file")
-"""Fields that several rows, or another field, were made of before."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A row that is being completed: what it says, and the values that come of it."""
+
+    number: int
+    raw: RawRow
+    values: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """Its id, as far as it has one."""
+        return str(self.values.get("id", ""))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completed:
     """The good rows, the user's own columns in first-seen order, and the problems of the bad rows."""
 
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     own_columns: tuple[str, ...]
     problems: tuple[Problem, ...]
+    rejected: tuple[Draft, ...] = ()
+    """The rows that are not good."""
     named: tuple[NamedFile, ...] = ()
     """The files the bad rows name: what is wrong with those is said at once too."""
-    labels: tuple[str, ...] = ()
-    """The id of every row, good or bad, as far as it has one."""
 
 
-def complete(raw: Sequence[RawRow], *, schemas: Schemas) -> Completed:
+def complete(pieces: Sequence[Plain | Sequence[RawRow]], *, schemas: Schemas) -> Completed:
     """Rows with defaults, ids and prompts filled in; a row with a problem is left out, its number stays."""
     checker = Checker(row_schema=schemas.row)
     faults: list[Problem] = []
-    every: list[dict[str, Any]] = []
-    for number, each in enumerate(raw, start=1):
-        values, wrong = checker.values(each, number)
-        faults += wrong
-        every.append(values)
-    faults += _label(raw, every)
+    parts: list[Stretch | list[Draft]] = []
+    number = 1
+    for piece in pieces:
+        parts.append(_begun(piece, number, checker, faults))
+        number += len(piece)
+    faults += _label(parts)
     longest = schemas.row["properties"]["prompt"].get("maxLength")
-    for number, (each, values) in enumerate(zip(raw, every, strict=True), start=1):
-        faults += prompts.fill(each, number, values, longest=longest)
-    bad = {fault.row for fault in faults}
-
-    def numbered() -> Iterator[tuple[int, RawRow, dict[str, Any]]]:
-        return zip(range(1, len(raw) + 1), raw, every, strict=True)
-
+    for part in parts:
+        if not isinstance(part, Stretch):
+            for draft in part:
+                faults += prompts.fill(draft.raw, draft.number, draft.values, longest=longest)
+    bad = frozenset(fault.row for fault in faults if fault.row is not None)
+    rejected = tuple(draft for part in parts for draft in _rejected(part, bad))
     return Completed(
-        rows=tuple(
-            _row(each, number, values, checker.places(each))
-            for number, each, values in numbered()
-            if number not in bad and "video_url" in values
-        ),
-        own_columns=tuple(dict.fromkeys(name for each in raw for name in each.own)),
+        rows=few_or_made_anew([_good(part, bad, checker) for part in parts]),
+        own_columns=tuple(dict.fromkeys(name for part in parts for name in _own_names(part))),
         problems=tuple(faults),
+        rejected=rejected,
         named=tuple(
             found
-            for number, each, values in numbered()
-            if number in bad
-            for found in named_files(number, values, {**checker.places(each), **each.places}, each.place)
+            for draft in rejected
+            if draft.number in bad
+            for found in named_files(
+                draft.number, draft.values, {**checker.places(draft.raw), **draft.raw.places}, draft.raw.place
+            )
         ),
-        labels=tuple(str(values.get("id", "")) for values in every),
     )
 
 
-class _Verdict(NamedTuple):
-    """What a text means for a field, and what is wrong with it: message and hint."""
-
-    value: Any
-    faults: tuple[tuple[str, str | None], ...] = ()
-
-
-class _Base(NamedTuple):
-    """What a document's defaults come to: values, and where they stand."""
-
-    values: dict[str, Any]
-    places: dict[str, Place]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checker:
-    """Checks field by field and remembers verdicts, since a sheet says the same few things in each row."""
-
-    row_schema: Schema
-    known: dict[tuple[str, str], _Verdict] = field(default_factory=dict)
-    bases: dict[int, tuple[Mapping[str, Default], _Base]] = field(default_factory=dict)
-
-    def values(self, raw: RawRow, number: int) -> tuple[dict[str, Any], list[Problem]]:
-        """Field → typed value, and the problems of the row's own fields (defaults were checked before)."""
-        values = dict(self._base(raw.defaults).values)
-        wrong = [replace(each, row=number) for each in raw.problems]
-        for name, text in raw.texts.items():
-            values[name], faults = self.verdict(name, text)
-            for message, hint in faults:
-                wrong.append(_field_problem(raw, number, name, message, hint))
-        if "video_url" not in values and "video_url" not in raw.excused:
-            why = self.row_schema["properties"]["video_url"]["x-missing"]
-            wrong.append(_field_problem(raw, number, "video_url", f"video_url is missing: {why}"))
-        for name in _SPENT:
-            values.pop(name, None)
-        return values, wrong
-
-    def places(self, raw: RawRow) -> Mapping[str, Place]:
-        """Where the defaults of a row's document stand."""
-        return self._base(raw.defaults).places
-
-    def _base(self, defaults: Mapping[str, Default]) -> _Base:
-        # by identity, since all rows of a document share one mapping; it is kept, so that its identity stays its own
-        if id(defaults) not in self.bases:
-            fallback = {**_schema_defaults(self.row_schema), **defaults}
-            values = {name: self.verdict(name, default.text).value for name, default in fallback.items()}
-            places = {name: default.place for name, default in fallback.items() if default.place is not None}
-            self.bases[id(defaults)] = (defaults, _Base(values, places))
-        return self.bases[id(defaults)][1]
-
-    def verdict(self, name: str, text: str) -> _Verdict:
-        """What `text` means for the field `name`."""
-        schema = self.row_schema["properties"][name]
-        if surely_valid(text, schema):
-            return _text_verdict(name, text)
-        if (name, text) not in self.known:
-            value = typed(text, schema)
-            found = problems({name: value}, {"properties": {name: schema}}, locate=everywhere(_NOWHERE))
-            self.known[name, text] = _Verdict(value, tuple((each.message, each.hint) for each in found))
-        return self.known[name, text]
+def _begun(
+    piece: Plain | Sequence[RawRow], first: int, checker: Checker, faults: list[Problem]
+) -> Stretch | list[Draft]:
+    """A piece of which each row has its number, and, where it is not plain, its values."""
+    if isinstance(piece, Plain):
+        return Stretch(first=first, plain=piece, checker=checker)
+    drafts = []
+    for number, raw in enumerate(piece, first):
+        values, wrong = checker.values(raw, number)
+        faults += wrong
+        drafts.append(Draft(number=number, raw=raw, values=values))
+    return drafts
 
 
-def _text_verdict(name: str, text: str) -> _Verdict:
-    if name == "id":
-        label = ids.normal(text)
-        reason = ids.fault(label)
-        return _Verdict(label, ((f"{shown(label)} could not be a file name: it {reason}", None),) if reason else ())
-    if name in _SOURCES and (reason := source_fault(text)):
-        return _Verdict(text, ((reason, None),))
-    return _Verdict(text)
+def _drafts(part: Stretch | list[Draft]) -> Iterator[Draft]:
+    if not isinstance(part, Stretch):
+        yield from part
+        return
+    for number, raw in enumerate(part.plain.raw(), part.first):
+        yield Draft(number=number, raw=raw, values=part.checker.values(raw, number)[0])
 
 
-def _field_problem(raw: RawRow, number: int, name: str, message: str, hint: str | None = None) -> Problem:
-    place = raw.places.get(name, raw.place)
-    return Problem(place=place, field=name, message=message, hint=hint, row=number)
+def _rejected(part: Stretch | list[Draft], bad: frozenset[int]) -> Iterator[Draft]:
+    if isinstance(part, Stretch) and bad.isdisjoint(part.numbers):
+        return
+    yield from (draft for draft in _drafts(part) if draft.number in bad or "video_url" not in draft.values)
 
 
-_NOWHERE: Final = Place(file="")
+def _good(part: Stretch | list[Draft], bad: frozenset[int], checker: Checker) -> Stretch | Sequence[Row]:
+    if isinstance(part, Stretch):
+        return part.without(bad)
+    return [
+        row_of(draft.raw, draft.number, draft.values, checker.places(draft.raw))
+        for draft in part
+        if draft.number not in bad and "video_url" in draft.values
+    ]
 
 
-def _schema_defaults(row_schema: Schema) -> dict[str, Default]:
-    return {
-        name: Default(text=str(inner["default"]).lower())
-        for name, inner in row_schema["properties"].items()
-        if "default" in inner
-    }
+def _own_names(part: Stretch | list[Draft]) -> Iterator[str]:
+    if isinstance(part, Stretch):
+        return iter(part.plain.sheet.roles.own)
+    return (name for draft in part for name in draft.raw.own)
 
 
-def _label(raw: Sequence[RawRow], every: Sequence[dict[str, Any]]) -> list[Problem]:
+# --- ids ----------------------------------------------------------------------------------------------------
+
+
+def _label(parts: Sequence[Stretch | list[Draft]]) -> list[Problem]:
     """Gives each nameless row its id, and each its suffix; says which ids are taken twice."""
-    first: dict[str, int] = {}
-    faults = []
-    nameless = []
-    for index, (each, values) in enumerate(zip(raw, every, strict=True)):
-        if "id" not in each.texts:
-            nameless.append(index)
-            continue
-        if each.suffix:
-            faults += _suffixed(each, index + 1, values)
-        if (before := first.setdefault(ids.folded(values["id"]), index)) != index:
-            faults.append(_taken(each, index + 1, values["id"], raw[before], every[before]["id"]))
-    stems = (ids.stem(every[index].get("video_url", "")) + raw[index].suffix for index in nameless)
-    made = ids.assign(stems, taken=first)
-    for index, label in zip(nameless, made, strict=True):
-        every[index]["id"] = label
-    return faults
+    faults: dict[int, list[Problem]] = {}
+    drafts = [draft for part in parts if not isinstance(part, Stretch) for draft in part]
+    for draft in drafts:
+        if draft.raw.suffix and "id" in draft.raw.texts:
+            faults[draft.number] = _suffixed(draft.raw, draft.number, draft.values)
+    first: dict[str, Draft] = {}
+    for draft in _likely_twice(parts):
+        if (before := first.setdefault(ids.folded(draft.label), draft)) is not draft:
+            taken = _taken(draft.raw, draft.number, draft.label, before.raw, before.label)
+            faults.setdefault(draft.number, []).append(taken)
+    if nameless := [draft for draft in drafts if "id" not in draft.raw.texts]:
+        stems = (ids.stem(draft.values.get("video_url", "")) + draft.raw.suffix for draft in nameless)
+        named = (draft.label for part in parts for draft in _drafts(part) if "id" in draft.raw.texts)
+        made = ids.assign(stems, taken=named)
+        for draft, label in zip(nameless, made, strict=True):
+            draft.values["id"] = label
+    return [fault for number in sorted(faults) for fault in faults[number]]
+
+
+def _likely_twice(parts: Sequence[Stretch | list[Draft]]) -> Iterator[Draft]:
+    """The rows whose ids are there twice, in their order, and hardly any other."""
+    repeats = Repeats()
+    for part in parts:
+        repeats.add(_named(part))
+    for part in parts if repeats else ():
+        if repeats.any_of(_named(part)):
+            yield from (each for each in _drafts(part) if "id" in each.raw.texts and ids.folded(each.label) in repeats)
+
+
+def _named(part: Stretch | list[Draft]) -> Iterable[int]:
+    """The hashes of the ids that a part's rows give themselves, as they are compared."""
+    if isinstance(part, Stretch):
+        return part.plain.named
+    return [hash(ids.folded(draft.label)) for draft in part if "id" in draft.raw.texts]
 
 
 def _suffixed(raw: RawRow, number: int, values: dict[str, Any]) -> list[Problem]:
@@ -179,21 +167,10 @@ def _suffixed(raw: RawRow, number: int, values: dict[str, Any]) -> list[Problem]
     if ids.fault(written) is not None or (reason := ids.fault(values["id"])) is None:
         return []
     message = f"{shown(values['id'])} could not be a file name: it {reason}"
-    return [_field_problem(raw, number, "id", message, "a shorter id leaves room for what is added to it")]
+    return [field_problem(raw, number, "id", message, "a shorter id leaves room for what is added to it")]
 
 
 def _taken(raw: RawRow, number: int, label: str, other: RawRow, before: str) -> Problem:
     written = "" if label == before else f", written '{before}'"
     message = f"duplicate id '{label}': it stands at {other.places['id']} already{written}"
-    return _field_problem(raw, number, "id", message)
-
-
-def _row(raw: RawRow, number: int, values: Mapping[str, Any], places: Mapping[str, Place]) -> Row:
-    return Row(
-        number=number,
-        own=raw.own,
-        explicit=frozenset(raw.texts),
-        place=raw.place,
-        places={**places, **raw.places} if places else raw.places,
-        **values,
-    )
+    return field_problem(raw, number, "id", message)

@@ -32,14 +32,34 @@ _CELLS: Final = 3000
 """How many different cells are looked at: a file of more is in the encoding of these."""
 _MANY_NULS: Final = 0.3
 _SAMPLE: Final = 4096
+_PIECE: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decoded:
-    """A text, and the name of the encoding it was in."""
+    """A text, and the name of the encoding it was in.
 
-    text: str
+    It stands in UTF-8, as a long one mostly came: it is read block by block, and never as a whole.
+    """
+
+    data: bytes
     encoding: str
+    start: int = 0
+    """The byte it begins with, behind a byte order mark."""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return in_words(self.data[self.start :])
+
+
+def in_words(data: bytes) -> str:
+    """Bytes of a decoded text as that text; half a character, as odd encodings may hold one, stays what it is."""
+    return data.decode("utf-8", "surrogatepass")
+
+
+def _of(text: str, encoding: str) -> Decoded:
+    return Decoded(data=text.encode("utf-8", "surrogatepass"), encoding=encoding)
 
 
 def decode(data: bytes, *, file: str, encoding: str | None = None) -> Decoded | Problem:
@@ -55,9 +75,23 @@ def decode(data: bytes, *, file: str, encoding: str | None = None) -> Decoded | 
     if (silent := _silent_utf16(data)) is not None:
         return _decoded(data, file, silent, "UTF-16")
     try:
-        return Decoded(text=data.decode(), encoding="UTF-8")
+        return _utf8(data, "UTF-8", start=0)
     except UnicodeDecodeError as error:
         return _legacy(data, file, error.start)
+
+
+def _utf8(data: bytes, name: str, *, start: int) -> Decoded:
+    """The bytes as they are, where they are UTF-8. Raises UnicodeDecodeError with the first that is not."""
+    if not data.isascii():
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            for at in range(start, len(data), _PIECE):
+                decoder.decode(data[at : at + _PIECE])
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            data[start:].decode()  # says where, as seen from the text's beginning
+            raise
+    return Decoded(data=data, encoding=name, start=start)
 
 
 def _as_told(data: bytes, file: str, encoding: str) -> Decoded | Problem:
@@ -69,12 +103,17 @@ def _as_told(data: bytes, file: str, encoding: str) -> Decoded | Problem:
         return Problem(place=Place(file=file), message=message, hint="such as utf-8, utf-16, cp1252 or mac_roman")
     codec = "utf-8-sig" if name == "utf-8" else name
     decoded = _decoded(data, file, codec, encoding)
-    return decoded if isinstance(decoded, Problem) else Decoded(text=decoded.text.removeprefix("\ufeff"), encoding=name)
+    if isinstance(decoded, Problem):
+        return decoded
+    mark = codecs.BOM_UTF8 if decoded.data.startswith(codecs.BOM_UTF8, decoded.start) else b""
+    return Decoded(data=decoded.data, encoding=name, start=decoded.start + len(mark))
 
 
 def _decoded(data: bytes, file: str, codec: str, name: str) -> Decoded | Problem:
     try:
-        return Decoded(text=data.decode(codec), encoding=name)
+        if codec == "utf-8-sig":
+            return _utf8(data, name, start=len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
+        return _of(data.decode(codec), name)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         found = f"not {name}: " + (f"the byte 0x{data[error.start]:02X} stands here" if data[error.start :] else "cut")
@@ -118,7 +157,7 @@ def _legacy(data: bytes, file: str, first: int) -> Decoded | Problem:
         others = {**_mixtures(data, cells, text), **others}
     sure = name not in _FAR or sum(not each.isascii() for each in text) >= _ENOUGH
     if (not others and sure) or is_windows_english(text):
-        return Decoded(text=text, encoding=name)
+        return _of(text, name)
     place, shown_as = _where_they_differ(file, {name: text, **others})
     hint = " or ".join(f"`--encoding {each}`" for each in shown_as) + (" decides" if others else " if so")
     words = " or ".join(f"{shown(word)} ({each})" for each, word in shown_as.items())

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
 from urllib.parse import unquote
@@ -39,6 +39,11 @@ def fault(label: str) -> str | None:
     if bad := next((each for each in label if not _allowed(each)), None):
         return f"holds {_name_of(bad)}, which could not be in a file name; letters, digits, spaces and . _ - may"
     return _bad_end(label) or _bad_whole(label)
+
+
+def are_simple(labels: Sequence[str]) -> bool:
+    """Whether all of these are ids at a glance: letters of ASCII, which `normal` leaves as they are."""
+    return all(map(_SIMPLE.fullmatch, labels)) and not any(map(_DEVICE.fullmatch, labels))
 
 
 def _bad_end(label: str) -> str | None:

@@ -1,6 +1,6 @@
 """Rows as they were written, before anything is filled in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batchmod.errors import Place, Problem
@@ -43,5 +43,5 @@ class RawRow:
 class Gathered:
     """Raw rows of one document, and what was wrong with its columns."""
 
-    rows: tuple[RawRow, ...]
+    rows: Sequence[RawRow]
     problems: tuple[Problem, ...] = ()

@@ -44,7 +44,7 @@ def read(data: bytes, *, file: str, kind: str, ways: Ways, is_header: Callable[[
     decoded = decoding.decode(data, file=file, encoding=ways.encoding)
     if isinstance(decoded, Problem):
         return Found(table=Table(file=file, problems=(decoded,)))
-    table = tables.parse(decoded.text, file=file, is_header=is_header, delimiter=ways.delimiter)
+    table = tables.parse(decoded.data, start=decoded.start, file=file, is_header=is_header, delimiter=ways.delimiter)
     if not table.headers:
         return Found(table=table)
     usual = decoded.encoding == "UTF-8" and table.delimiter == ("\t" if kind == "tsv" else ",")

@@ -1,30 +1,24 @@
 """CSV text → records of cells that keep their physical line."""
 
 import csv
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, overload
 
 from batchmod.errors import Place, Problem
 from batchmod.model import DELIMITERS
+from batchmod.rows.decoding import in_words
+from batchmod.rows.records import NotCsv, Record, Span, Text
 
 _ALPHABET: Final = 26
 _SAMPLE: Final = 200
+_DECLARATION: Final = 64
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 # what Excel itself writes and reads as a first line
 _DECLARED: Final = re.compile(r"\"?sep=(?P<delimiter>[^\"\r\n])\"?(?:\r\n?|\n|$)", re.IGNORECASE)
-
-
-class Record(NamedTuple):
-    """A line of a table: the physical line where it starts, and its cells, as many as the header has."""
-
-    line: int
-    cells: tuple[str, ...]
-    surplus: int = 0
-    """How many more cells were written than the header has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +28,7 @@ class Table:
     file: str
     line: int = 1
     headers: tuple[str, ...] = ()
-    records: tuple[Record, ...] = ()
+    records: Sequence[Record] = ()
     problems: tuple[Problem, ...] = ()
     delimiter: str = ","
     """What separates cells; empty in a workbook."""
@@ -56,26 +50,91 @@ def letters(index: int) -> str:
     return text
 
 
-def parse(text: str, *, file: str, is_header: Callable[[Sequence[str]], bool], delimiter: str | None = None) -> Table:
-    """The table in a CSV text.
+class Records(Sequence[Record]):
+    """The records under a header, read from their text whenever they are asked for."""
+
+    def __init__(self, text: Text, spans: Sequence[Span], *, width: int) -> None:
+        self.text = text
+        self.spans = spans
+        self._width = width
+
+    def __len__(self) -> int:
+        return sum(span.records for span in self.spans)
+
+    def __iter__(self) -> Iterator[Record]:
+        for span in self.spans:
+            yield from self.of(span)
+
+    def of(self, span: Span) -> Iterator[Record]:
+        """Those of one span."""
+        lines, rows = self.text.block(span)
+        return (_squared(Record(line, tuple(row)), self._width) for line, row in zip(lines, rows, strict=True))
+
+    def head(self, span: Span) -> Record:
+        """The first of one span."""
+        return _squared(self.text.head(span), self._width)
+
+    def columns(self, span: Span, wanted: Mapping[str, int]) -> dict[str, list[str]] | None:
+        """Name → its stripped cells in a block, by index; None where a record has more cells than the header has."""
+        cells, width = self.text.block(span).cells, self._width
+        widths = set(map(len, cells))
+        if max(widths) > width and any(cell.strip() for row in cells for cell in row[width:]):
+            return None
+        if min(widths) < width:
+            cells = [[*row, *([""] * (width - len(row)))] for row in cells]
+        return {name: [row[index].strip() for row in cells] for name, index in wanted.items()}
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        return tuple(self)[index]
+
+
+def parse(
+    data: bytes,
+    *,
+    file: str,
+    is_header: Callable[[Sequence[str]], bool],
+    start: int = 0,
+    delimiter: str | None = None,
+) -> Table:
+    """The table in a CSV text in UTF-8, which begins with the byte `start`.
 
     `delimiter` is the user's word for what separates cells; else it is what `sep=` in the first line says, or the one
     of DELIMITERS that makes a header of the first line. Where two do, and the rows differ, there is a problem instead.
     """
-    if "\0" in text:
+    if (at := data.find(b"\0", start)) >= 0:
         message = "a NUL character stands here; this is no CSV file"
-        place = _place_in(text, text.index("\0"), file)
-        return Table(file=file, problems=(Problem(place=place, message=message),))
-    declared, text = declaration(text)
-    first_line = 2 if declared else 1
+        return Table(file=file, problems=(Problem(place=_place_of(data, at, file, start=start), message=message),))
+    declared = declaration(data[start : start + _DECLARATION].decode("utf-8", "replace"))[0]
     if match := _DECLARED.match(declared):
         delimiter = delimiter or match["delimiter"]
+    text = Text(data=data, delimiter="", start=start + len(declared.encode()), line=2 if declared else 1)
     chosen = delimiter or _delimiter(text, file, is_header)
     if isinstance(chosen, Problem):
         return Table(file=file, problems=(chosen,))
-    problems: list[Problem] = []
-    records = list(_records(text, chosen, file, problems, first_line=first_line))
-    return with_records(Table(file=file, delimiter=chosen, problems=tuple(problems)), records)
+    return _under_its_header(replace(text, delimiter=chosen), Table(file=file, delimiter=chosen))
+
+
+def _under_its_header(text: Text, table: Table) -> Table:
+    """The table with the header of the text, and the records under it up to what cannot be read."""
+    spans: list[Span] = []
+    headers: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    line, under = table.line, text
+    try:
+        if (first := text.first()) is not None:
+            (line, cells, _), under = first
+            headers = _headers(cells)
+            for span, _ in under.spans():
+                spans += [span] * bool(span.records)
+    except NotCsv as wrong:
+        problems = (_not_csv(wrong, text, table.file),)
+    records = Records(under, tuple(spans), width=len(headers))
+    full = replace(table, line=line, headers=headers, records=records if headers else (), problems=problems)
+    return replace(full, problems=(*problems, *_nameless(full)))
 
 
 def declaration(text: str) -> tuple[str, str]:
@@ -89,13 +148,18 @@ def with_records(table: Table, records: Sequence[Record]) -> Table:
     if not records:
         return table
     header, *rest = records
-    headers = tuple(cell.strip() for cell in header.cells)
-    while headers and not headers[-1]:
-        headers = headers[:-1]
+    headers = _headers(header.cells)
     body = tuple(_squared(each, len(headers)) for each in rest)
     faults = {at: fault for at, fault in table.faults.items() if at[1] < len(headers)}
     full = replace(table, line=header.line, headers=headers, records=body, faults=faults)
-    return replace(full, problems=(*table.problems, *_nameless(full, body)))
+    return replace(full, problems=(*table.problems, *_nameless(full)))
+
+
+def _headers(cells: Sequence[str]) -> tuple[str, ...]:
+    headers = tuple(cell.strip() for cell in cells)
+    while headers and not headers[-1]:
+        headers = headers[:-1]
+    return headers
 
 
 # --- which separator ----------------------------------------------------------------------------------------
@@ -106,8 +170,8 @@ def named(delimiter: str) -> str:
     return "a tab" if delimiter == "\t" else f"'{delimiter}'"
 
 
-def _delimiter(text: str, file: str, is_header: Callable[[Sequence[str]], bool]) -> str | Problem:
-    samples = {each: tuple(islice(_records(text, each, "", []), _SAMPLE)) for each in DELIMITERS.values()}
+def _delimiter(text: Text, file: str, is_header: Callable[[Sequence[str]], bool]) -> str | Problem:
+    samples = {each: _sample(replace(text, delimiter=each)) for each in DELIMITERS.values()}
     heads = {each: [cell.strip() for cell in sample[0].cells] for each, sample in samples.items() if sample}
     fit = [each for each, head in heads.items() if is_header(head)]
     if not fit:
@@ -119,6 +183,15 @@ def _delimiter(text: str, file: str, is_header: Callable[[Sequence[str]], bool])
             return _undecided(file, whole or fit)
         return whole[0]
     return fit[0]
+
+
+def _sample(text: Text) -> tuple[Record, ...]:
+    """Its first records, as far as it is CSV."""
+    found: list[Record] = []
+    with suppress(NotCsv):
+        for record in islice(text.records(), _SAMPLE):
+            found.append(record)  # noqa: PERF402 - those before one that cannot be read are kept
+    return tuple(found)
 
 
 def _cells(sample: Sequence[Record]) -> list[tuple[str, ...]]:
@@ -135,20 +208,17 @@ def _undecided(file: str, fit: Sequence[str]) -> Problem:
 # --- records ------------------------------------------------------------------------------------------------
 
 
-def _records(text: str, delimiter: str, file: str, problems: list[Problem], *, first_line: int = 1) -> Iterator[Record]:
-    """The records that are not blank; the reader cannot go on after its first problem."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = first_line
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield Record(line, tuple(cells))
-            line = reader.line_num + first_line
-    except csv.Error as error:
-        ends = [match.end() for match in islice(_LINE_END.finditer(text), line - first_line)]
-        quote = _open_quote(text, ends[-1] if ends else 0)
-        place = Place(file=file, line=line) if quote is None else _place_in(text, quote, file, first_line=first_line)
-        problems.append(Problem(place=place, message=_said(error, delimiter, unclosed=quote is not None)))
+def _not_csv(wrong: NotCsv, text: Text, file: str) -> Problem:
+    rest = in_words(text.data[wrong.start :])
+    quote = _open_quote(rest)
+    place = Place(file=file, line=wrong.line) if quote is None else _place_in(rest, quote, file, first_line=wrong.line)
+    return Problem(place=place, message=_said(str(wrong), text.delimiter, unclosed=quote is not None))
+
+
+def _place_of(data: bytes, at: int, file: str, *, start: int) -> Place:
+    """Line and column of a byte."""
+    before = in_words(data[start:at])
+    return _place_in(before, len(before), file)
 
 
 def _place_in(text: str, at: int, file: str, *, first_line: int = 1) -> Place:
@@ -157,27 +227,26 @@ def _place_in(text: str, at: int, file: str, *, first_line: int = 1) -> Place:
     return Place(file=file, line=len(ends) + first_line, column=at - (ends[-1] if ends else 0) + 1)
 
 
-def _open_quote(text: str, start: int) -> int | None:
+def _open_quote(text: str) -> int | None:
     """Where the quote stands that is still open at the end of a text; doubled ones inside are text."""
-    opened, at = None, start
-    while at < len(text):
-        if text[at] == '"':
-            if opened is None:
-                opened = at
-            elif text[at + 1 : at + 2] == '"':
-                at += 1
-            else:
-                opened = None
-        at += 1
+    opened, at = None, text.find('"')
+    while at >= 0:
+        if opened is None:
+            opened = at
+        elif text[at + 1 : at + 2] == '"':
+            at += 1
+        else:
+            opened = None
+        at = text.find('"', at + 1)
     return opened
 
 
-def _said(error: csv.Error, delimiter: str, *, unclosed: bool) -> str:
+def _said(error: str, delimiter: str, *, unclosed: bool) -> str:
     if unclosed:
         return "the quote that opens here is never closed"
-    if "field limit" in str(error):
+    if "field limit" in error:
         return f"a cell in this record is longer than {csv.field_size_limit():,} characters"
-    if "expected after" in str(error):
+    if "expected after" in error:
         ends = f"after a closing quote comes {named(delimiter)} or the end of the line"
         return f"{ends}; write a quote in a quoted cell twice"
     return f"not CSV: {error}"
@@ -190,9 +259,9 @@ def _squared(record: Record, width: int) -> Record:
     return Record(record.line, cells[:width] + ("",) * (width - len(cells)), surplus)
 
 
-def _nameless(table: Table, body: Sequence[Record]) -> Iterator[Problem]:
-    for index, header in enumerate(table.headers):
-        filled = next((each for each in body if not header and each.cells[index].strip()), None)
+def _nameless(table: Table) -> Iterator[Problem]:
+    for index in (index for index, header in enumerate(table.headers) if not header):
+        filled = next((each for each in table.records if each.cells[index].strip()), None)
         if filled:
             place = table.place(filled.line, index)
             yield Problem(place=place, message=f"column {letters(index)} has content but no header")

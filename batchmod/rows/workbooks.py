@@ -10,7 +10,8 @@ from xml.parsers import expat
 
 from batchmod.errors import MissingExtra, Place, Problem
 from batchmod.rows.formats import shown
-from batchmod.rows.tables import Record, Table, with_records
+from batchmod.rows.records import Record
+from batchmod.rows.tables import Table, with_records
 from batchmod.schema import did_you_mean
 from batchmod.schema import shown as quoted
 

@@ -242,9 +242,8 @@ async def reuse(desk: Desk, item: Item, jobs: tuple[Job, ...]) -> None:
 
 def copy_existing(desk: Desk, plan: Plan) -> None:
     """Deliver an output that is there to further ids: nothing is sent."""
-    for item in plan.items:
-        if item.action is Action.COPY:
-            _copy_for(desk, item)
+    for item in plan.of(Action.COPY):
+        _copy_for(desk, item)
 
 
 def _copy_for(desk: Desk, item: Item) -> None:

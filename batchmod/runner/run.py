@@ -38,12 +38,11 @@ class Runner:
     async def run(self, plan: Plan) -> None:
         """Carry out a plan; afterwards ask about what has become uncertain, and go on with what is found."""
         self._fail_flawed(plan)
-        again = [(item.job, item.again) for item in plan.items if item.again]
+        again = [(item.job, item.again) for item in plan.of(Action.SEND) if item.again]
         self.desk.record.open_again(again, run_id=self.desk.settings.run_id)
         groups = _jobs_by_key(plan)
-        for item in plan.items:
-            if item.action is Action.REUSE:
-                await delivering.reuse(self.desk, item, groups[item.job.key])
+        for item in plan.of(Action.REUSE):
+            await delivering.reuse(self.desk, item, groups[item.job.key])
         await self._warn_of_balance(plan)
         timer = asyncio.ensure_future(self._end_in_time())
         carried = asyncio.ensure_future(self._carry_all([*self._orphans(plan), *self._tasks(plan)]))
@@ -98,7 +97,7 @@ class Runner:
 
     async def _warn_of_balance(self, plan: Plan) -> None:
         """A balance below the plan is worth a warning; the provider's own refusal comes when it comes."""
-        for name, origin in {(item.job.provider, item.job.origin) for item in plan.paid_sends}:
+        for name, origin in {(item.job.provider, item.job.origin) for item in plan.paid_sends.samples()}:
             lane = self._lane(name, origin)
             balance = await lane.provider.balance() if lane is not None else None
             if balance is not None and balance < plan.cost.likely:
@@ -137,7 +136,7 @@ class Runner:
         """A task per work to be carried on; what was sent before comes first."""
         groups = _jobs_by_key(plan)
         order = {Action.RESUME: 0, Action.ASK: 0, Action.FETCH: 1, Action.SEND: 2}
-        chosen = sorted((item for item in plan.items if item.action in order), key=lambda item: order[item.action])
+        chosen = sorted(plan.of(*order), key=lambda item: order[item.action])
         for item in chosen:
             work = self._work_of(item)
             if item.action is Action.ASK and work.request_id is None:
@@ -198,8 +197,8 @@ class Runner:
         self.desk.tell("progress", work, frames_done=done, frames=total)
 
     def _fail_flawed(self, plan: Plan) -> None:
-        for item in plan.items:
-            if item.action is Action.FAIL and item.flaw is not None:
+        for item in plan.of(Action.FAIL):
+            if item.flaw is not None:
                 code, message = item.flaw.slug, item.flaw.message
                 work = self.desk.record.open_work(item.job, run_id=self.desk.settings.run_id)
                 self.desk.record.fail(work.work_id, code=code, message=message, billed=False, at=clock.now())
@@ -382,7 +381,7 @@ class Runner:
 def _jobs_by_key(plan: Plan) -> Mapping[str, tuple[Job, ...]]:
     """job_key → the jobs its output is for."""
     groups: dict[str, list[Job]] = {}
-    for item in plan.items:
-        if item.action not in (Action.HOLD, Action.INVALID, Action.LEAVE, Action.KEEP):
-            groups.setdefault(item.job.key, []).append(item.job)
+    carried = frozenset(Action) - {Action.HOLD, Action.INVALID, Action.LEAVE, Action.KEEP}
+    for item in plan.of(*carried):
+        groups.setdefault(item.job.key, []).append(item.job)
     return {key: tuple(jobs) for key, jobs in groups.items()}

@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -12,9 +12,10 @@ from urllib.parse import unquote, urlsplit
 from batchmod import work
 from batchmod.errors import Problem
 from batchmod.files import Identities
+from batchmod.jobs import remote
 from batchmod.media.kinds import HEAD_BYTES, sniff
 from batchmod.model import NamedFile, Row, Source, VideoFacts
-from batchmod.rows import files_of
+from batchmod.rows import Stretch, files_of, parts_of
 from batchmod.sources.documents import Document, answers, read_document
 from batchmod.urls import identity_of_url
 from batchmod.work import Refusal
@@ -62,11 +63,14 @@ def tree_of(manifest: Path) -> Path:
     return folder.parent if folder.name == "manifests" else folder
 
 
-def gather(rows: Iterable[Row], *, manifest: Path, identities: Identities, allow_outside: bool) -> Gathered:
-    """Locate and identify every row's files; a URL is taken as it is, nothing is fetched."""
+def gather(rows: Sequence[Row], *, manifest: Path, identities: Identities, allow_outside: bool) -> Gathered:
+    """Locate and identify every row's files; a URL is taken as it is, nothing is fetched.
+
+    Plain rows, whose files are URLs, are passed over: there is nothing to be found out about them.
+    """
     found: dict[str, dict[int, Source]] = {"video_url": {}, "first_frame_url": {}, "keyframes": {}}
     problems: list[Problem] = []
-    for row in rows:
+    for row in (row for part in parts_of(rows) if not isinstance(part, Stretch) for row in part):
         for named in files_of(row):
             if named.field == "keyframes":
                 source = _folder(named.value, manifest=manifest, identities=identities, outside=allow_outside)
@@ -108,7 +112,8 @@ def _source(value: str, *, manifest: Path, identities: Identities, given: str | 
     if isinstance(place, str):
         return place
     if place is None:
-        return Source(location=value, local=False, identity=f"id:{given}" if given else f"url:{identity_of_url(value)}")
+        found = remote(value)
+        return replace(found, identity=f"id:{given}") if given else found
     try:
         digest, media_type = identities.sha256(place), _media_type(place)
     except OSError as error:

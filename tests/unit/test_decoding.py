@@ -16,6 +16,10 @@ def _decoded(data: bytes, **told: str) -> Decoded:
     return found
 
 
+def _told(found: Decoded) -> tuple[str, str]:
+    return found.text, found.encoding
+
+
 def _refusal(data: bytes, **told: str) -> str:
     found = decode(data, file="s.csv", **told)
     assert isinstance(found, Problem)
@@ -30,8 +34,8 @@ def _sheet(words: str) -> str:
 def test_utf_8_with_and_without_its_mark_is_read(words: str) -> None:
     text = _sheet(words)
 
-    assert _decoded(text.encode()) == Decoded(text=text, encoding="UTF-8")
-    assert _decoded(codecs.BOM_UTF8 + text.encode()) == Decoded(text=text, encoding="UTF-8")
+    assert _told(_decoded(text.encode())) == (text, "UTF-8")
+    assert _told(_decoded(codecs.BOM_UTF8 + text.encode())) == (text, "UTF-8")
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
@@ -66,7 +70,7 @@ def test_utf_16_is_read_with_and_without_its_mark(codec: str) -> None:
     ],
 )
 def test_windows_text_of_the_west_is_known(words: str) -> None:
-    assert _decoded(_sheet(words).encode("cp1252")) == Decoded(text=_sheet(words), encoding="cp1252")
+    assert _told(_decoded(_sheet(words).encode("cp1252"))) == (_sheet(words), "cp1252")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ def test_windows_text_of_the_west_is_known(words: str) -> None:
     ],
 )
 def test_text_of_other_machines_is_known_where_nothing_else_makes_words(codec: str, words: str) -> None:
-    assert _decoded(_sheet(words).encode(codec)) == Decoded(text=_sheet(words), encoding=codec)
+    assert _told(_decoded(_sheet(words).encode(codec))) == (_sheet(words), codec)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""The record as planning asks it: key by key when it is asked, and never all of it at once."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from batchmod.checkpoint.reading import Reader
+from batchmod.model import Delivery, Status, Work
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Latest(Mapping[str, Work]):
+    """job_key → its latest work, but for wishes."""
+
+    def __init__(self, record: Reader) -> None:
+        self._record = record
+
+    def __getitem__(self, key: str) -> Work:
+        work = self._record.latest_work(key)
+        if work is None:
+            raise KeyError(key)
+        return work
+
+    def __iter__(self) -> Iterator[str]:
+        return self._record.job_keys()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Delivered(Mapping[int, tuple[Delivery, ...]]):
+    """work_id → its deliveries."""
+
+    def __init__(self, record: Reader) -> None:
+        self._record = record
+
+    def __getitem__(self, work_id: int) -> tuple[Delivery, ...]:
+        found = self._record.deliveries_of(work_id)
+        if not found:
+            raise KeyError(work_id)
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._record.deliveries())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Later(Mapping[Key, Value], Generic[Key, Value]):
+    """What is found out when it is first asked for."""
+
+    def __init__(self, find: Callable[[], Mapping[Key, Value]]) -> None:
+        self._find = find
+        self._found: Mapping[Key, Value] | None = None
+
+    @property
+    def found(self) -> Mapping[Key, Value]:
+        """All of it."""
+        if self._found is None:
+            self._found = self._find()
+        return self._found
+
+    def __getitem__(self, key: Key) -> Value:
+        return self.found[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+def at_once(record: Reader, files: frozenset[str]) -> Callable[[Sequence[str], Sequence[str]], Sequence[int] | None]:
+    """The answer for many jobs at once, as `Known.at_once` has it."""
+
+    def answer(keys: Sequence[str], ids: Sequence[str]) -> Sequence[int] | None:
+        found = record.standing_of(json.dumps(keys))
+        if not found:
+            return ()
+        theirs, works, statuses, folded, paths = zip(*found, strict=True)
+        alone = theirs == tuple(keys) and set(statuses) == {Status.SUCCEEDED.value}
+        return works if alone and folded == tuple(map(str.casefold, ids)) and files.issuperset(paths) else None
+
+    return answer
