@@ -36,4 +36,5 @@ def _encoded(frame: av.VideoFrame, codec: str) -> bytes:
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, frame.format.name
     encoder.time_base = Fraction(1, 25)
+    encoder.sample_aspect_ratio = Fraction(1)  # else a PNG says that its pixels are 0 wide
     return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
