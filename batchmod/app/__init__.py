@@ -2,6 +2,7 @@
 
 from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
+from batchmod.app.framing import Extracted, extract
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
 from batchmod.app.rebuilding import Rebuilt, rebuild
@@ -13,6 +14,7 @@ from batchmod.app.showing import Standing, planned, rewrite, standing
 __all__ = [
     "Control",
     "Doubt",
+    "Extracted",
     "Loaded",
     "Options",
     "Rebuilt",
@@ -22,6 +24,7 @@ __all__ = [
     "annotate",
     "balances",
     "cancel",
+    "extract",
     "load",
     "planned",
     "rebuild",

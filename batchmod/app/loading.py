@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from batchmod import files, jobs, manifest, planning, schema, sources
-from batchmod.app import fitting
+from batchmod.app import fitting, pairing
 from batchmod.app.options import Options
-from batchmod.app.services import Services, identities
+from batchmod.app.services import Services, identities, seen
 from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.manifest import Note, SheetRead
-from batchmod.model import Job, Limits, Manifest, Row, VideoFacts
+from batchmod.model import ClipFacts, Job, Limits, Manifest, Row, Source, VideoFacts
 from batchmod.planning import Flaw
 from batchmod.rows import ids
 from batchmod.schema import Schemas, did_you_mean
@@ -46,6 +46,11 @@ class Loaded:
     """The numbers of the rows that this command is about."""
     flaws: Mapping[int, Flaw]
     clips: Mapping[str, VideoFacts]
+    """The local clips, by identity."""
+    stored: Mapping[str, ClipFacts]
+    """How they are stored."""
+    sources: sources.Gathered
+    """What the rows' files are, by row number."""
     services: Services
     warnings: tuple[Problem, ...] = ()
     """What is worth knowing before a run, and stops none."""
@@ -103,10 +108,16 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
     if reading.manifest is None:
         raise _refusal(problems, reading)
     parsed, services = fitting.with_its_key(reading.manifest, options, services)
-    gathered = _gathered(parsed, path, options, services)
+    paired = pairing.paired(parsed, path, options)
+    gathered = _gathered(paired.manifest, path, options, services)
+    memory = seen(services.environ)
+    edited = pairing.edited(paired, gathered, memory)
+    parsed, gathered = edited.manifest, edited.gathered
     misnamed = _provider_problems(parsed, options, services)
     unfit = _unfit(parsed, misnamed, options, services)
-    problems += [*gathered.problems, *misnamed, *(problem for problem in unfit if not problem.warning)]
+    problems += [*paired.problems, *gathered.problems, *misnamed, *(each for each in unfit if not each.warning)]
+    if not options.first_frames:
+        problems = [each for each in problems if (each.slug, each.field) != ("bad_source", "first_frame_url")]
     sieve = Sieve(reading=reading, skip=options.skip_invalid)
     parsed = sieve.sift(parsed, problems)
     made = _jobs(parsed, options, services, gathered)
@@ -114,9 +125,10 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
     collisions = [_collision(rows[second.number], first, second) for first, second in jobs.colliding_stems(made)]
     parsed = sieve.sift(parsed, collisions)
     made = tuple(job for job in made if any(row.number == job.number for row in parsed.rows)) if collisions else made
-    looked = sources.look_at(gathered)
+    looked = sources.look_at(gathered, memory)
+    memory.save()
     chosen = _chosen(parsed, reading.rejected, sieve, options)
-    warnings = [problem for problem in unfit if problem.warning]
+    warnings = [*(problem for problem in unfit if problem.warning), *paired.warnings, *edited.warnings]
     return Loaded(
         path=path,
         manifest=parsed,
@@ -125,10 +137,12 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         jobs=made,
         chosen=chosen,
         flaws=_flaws(made, looked, services),
-        clips=looked.clips,
+        clips={identity: clip.video for identity, clip in looked.clips.items()},
+        stored=looked.clips,
         services=services,
         warnings=(*warnings, *([] if chosen else [_nothing_chosen(parsed, options)])),
-        notes=reading.notes,
+        notes=(*reading.notes, *edited.notes),
+        sources=gathered,
         invalid=sieve.invalid(),
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
         lines={file: text.splitlines() for file, text in reading.texts.items()},
@@ -246,22 +260,30 @@ def provider_of(row: Row, parsed: Manifest, options: Options) -> str:
 
 
 def _jobs(parsed: Manifest, options: Options, services: Services, gathered: sources.Gathered) -> tuple[Job, ...]:
-    made = []
-    for row in parsed.rows:
-        name = provider_of(row, parsed, options)
-        made.append(
-            jobs.make(
-                row,
-                video=gathered.videos[row.number],
-                first_frame=gathered.first_frames.get(row.number),
-                keyframes=gathered.keyframes.get(row.number),
-                facts=services.facts(name),
-                origin=services.origin(name),
-                options=parsed.provider_options if name == parsed.provider else {},
-                naming=parsed.naming,
-            )
-        )
-    return tuple(made)
+    return tuple(job_of(row, parsed, options, services, gathered) for row in parsed.rows)
+
+
+def job_of(
+    row: Row,
+    parsed: Manifest,
+    options: Options,
+    services: Services,
+    gathered: sources.Gathered,
+    *,
+    video: Source | None = None,
+) -> Job:
+    """The job of a row; `video` in the place of its own clip."""
+    name = provider_of(row, parsed, options)
+    return jobs.make(
+        row,
+        video=video or gathered.videos[row.number],
+        first_frame=gathered.first_frames.get(row.number),
+        keyframes=gathered.keyframes.get(row.number),
+        facts=services.facts(name),
+        origin=services.origin(name),
+        options=parsed.provider_options if name == parsed.provider else {},
+        naming=parsed.naming,
+    )
 
 
 def _provider_problems(parsed: Manifest, options: Options, services: Services) -> list[Problem]:
@@ -309,7 +331,7 @@ def _flaws(made: tuple[Job, ...], looked: sources.Looked, services: Services) ->
             if refusal is not None and source is not None:
                 flaws[job.number] = Flaw(slug=refusal.slug, message=f"{Path(source.location).name}: {refusal.message}")
         clip = looked.clips.get(job.video.identity)
-        flaw = planning.flaw_of(clip, services.facts(job.provider)) if clip else None
+        flaw = planning.flaw_of(clip.video, services.facts(job.provider)) if clip else None
         if flaw is not None:
             flaws.setdefault(job.number, flaw)
     return flaws

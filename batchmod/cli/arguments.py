@@ -35,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     text = "find every mistake in a manifest; sends nothing"
     check = _add(commands, "check", text, _manifests, _selection, _sheets, _json)
     check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
+    text = "write each clip's first frame as a PNG to edit, named by its row"
+    _add(commands, "frames", text, _manifests, _selection, _sheets, _json)
     _add(commands, "status", "counts and money of an output folder", _path, _json)
     resolve = _add(commands, "resolve", "uncertain jobs: list them, look them up, or decide about them", _path, _json)
     resolve.add_argument("--ask", action="store_true", help="look them up in the provider's history")
@@ -129,6 +131,9 @@ def _selection(command: argparse.ArgumentParser) -> None:
     group.add_argument("--only", action="append", default=[], metavar="ID-GLOB", help="only these rows")
     group.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that say so")
     group.add_argument("--first", type=_positive, metavar="N", help="only the first N rows")
+    group.add_argument(
+        "--pair-frames", action="store_true", help="rows without a first frame take frames/ID.edited.png where it is"
+    )
     group.add_argument("--rehearse", action="store_true", help="everything on the embedded engine, for free")
     group.add_argument(
         "--key-env", action="append", default=[], metavar="NAME", help="the manifest may read its key there"

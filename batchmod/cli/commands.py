@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from batchmod.cli import about, look, rescue, run, serving
+from batchmod.cli import about, frames, look, rescue, run, serving
 from batchmod.cli.loading import Environ
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "run": run.run,
     "plan": look.plan,
     "check": look.check,
+    "frames": frames.frames,
     "status": look.status,
     "resolve": look.resolve,
     "rescue": rescue.rescue,

@@ -1,8 +1,8 @@
 """Video and image files: the only room that opens them (PyAV), and it trusts their bytes, never their names."""
 
 from batchmod.media.checking import verify_video
-from batchmod.media.likeness import frame_facts
-from batchmod.media.pictures import thumbnail_jpeg, write_png
+from batchmod.media.likeness import are_same_pixels, frame_facts
+from batchmod.media.pictures import png_of, thumbnail_jpeg, write_png
 from batchmod.media.preparing import prepare
 from batchmod.media.reading import Frame, first_frame, probe_image, probe_video, read_frames, read_image
 from batchmod.media.stored import clip_facts
@@ -11,9 +11,11 @@ from batchmod.media.writing import VideoWriter
 __all__ = [
     "Frame",
     "VideoWriter",
+    "are_same_pixels",
     "clip_facts",
     "first_frame",
     "frame_facts",
+    "png_of",
     "prepare",
     "probe_image",
     "probe_video",

@@ -39,10 +39,15 @@ def frame_facts(clip: Path, picture: Path) -> FrameFacts:
         height=given.shape[0],
         clip_width=own.shape[1],
         clip_height=own.shape[0],
-        equal=own.shape == given.shape and bool(np.array_equal(own, given)),
+        equal=_are_equal(own, given),
         unedited=_is_unedited(own, given),
         likeness=likeness(own, given),
     )
+
+
+def are_same_pixels(picture: Path, other: Path) -> bool:
+    """Whether two pictures show the same, to the pixel. Raises MediaError as `read_image` does."""
+    return _are_equal(read_image(picture), read_image(other))
 
 
 def likeness(picture: Rgb, other: Rgb) -> float | None:
@@ -58,6 +63,10 @@ def likeness(picture: Rgb, other: Rgb) -> float | None:
     return float((one * two).sum() / np.sqrt((one * one).sum() * (two * two).sum()))
 
 
+def _are_equal(picture: Rgb, other: Rgb) -> bool:
+    return picture.shape == other.shape and bool(np.array_equal(picture, other))
+
+
 def _is_unedited(own: Rgb, given: Rgb) -> bool:
     """Whether no part of the picture, as large as a 32nd of its width, differs by more than saving it anew makes."""
     height = max(1, round(_BLOCKS * own.shape[0] / own.shape[1]))
@@ -67,7 +76,7 @@ def _is_unedited(own: Rgb, given: Rgb) -> bool:
 
 def _small(picture: Rgb, width: int, height: int) -> Rgb:
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    return frame.reformat(width=width, height=height, interpolation=Interpolation.AREA).to_ndarray()
+    return frame.reformat(width=width, height=height, interpolation=Interpolation.AREA).to_ndarray().astype(np.uint8)
 
 
 def _edges(picture: Rgb) -> Floats | None:
@@ -86,4 +95,6 @@ def _smeared(values: Floats, half: int) -> Floats:
     """The mean over a square window around each pixel."""
     size = 2 * half + 1
     sums = np.pad(np.pad(values, half, mode="edge").cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    return cast(Floats, (sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]) / size**2)
+    return cast(
+        Floats, (sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]) / size**2
+    )

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 def write_png(path: Path, rgb: NDArray[np.uint8]) -> None:
     """Write an HxWx3 uint8 picture as PNG, without loss."""
-    path.write_bytes(_encoded(_frame(rgb), "png"))
+    path.write_bytes(png_of(rgb))
+
+
+def png_of(rgb: NDArray[np.uint8]) -> bytes:
+    """An HxWx3 uint8 picture as a PNG file, without loss."""
+    return _encoded(_frame(rgb), "png")
 
 
 def thumbnail_jpeg(rgb: NDArray[np.uint8], width: int) -> bytes:

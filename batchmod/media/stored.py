@@ -1,6 +1,7 @@
 """How a clip is stored: container, codec, depth, rotation, and whether its frames come evenly."""
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -59,7 +60,7 @@ def _bits(frame: av.VideoFrame) -> int:
 
 def _is_steady(stamps: list[int]) -> bool:
     """Whether no gap between two frames is half as long again, or half as long, as the usual one."""
-    gaps = [later - sooner for sooner, later in zip(stamps, stamps[1:], strict=False)]
+    gaps = [later - sooner for sooner, later in pairwise(stamps)]
     if not gaps:
         return True
     usual = median(gaps)
