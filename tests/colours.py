@@ -85,6 +85,6 @@ def _frame(planes: list[NDArray[np.uint16]], pixels: str, size: tuple[int, int])
     frame = av.VideoFrame(*size, pixels)
     kind: Any = np.uint8 if pixels == "yuv420p" else np.dtype("<u2")
     for plane, values in zip(frame.planes, planes, strict=True):
-        room = np.frombuffer(plane, kind).reshape(plane.height, -1)
+        room = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
         room[:, : plane.width] = values
     return frame

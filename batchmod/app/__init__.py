@@ -2,9 +2,11 @@
 
 from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
+from batchmod.app.checking import Checked, check
 from batchmod.app.framing import Extracted, extract
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
+from batchmod.app.prepared import is_prepared
 from batchmod.app.rebuilding import Rebuilt, rebuild
 from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, cancel, resolve
@@ -12,6 +14,7 @@ from batchmod.app.running import Control, Summary, run
 from batchmod.app.showing import Standing, planned, rewrite, standing
 
 __all__ = [
+    "Checked",
     "Control",
     "Doubt",
     "Extracted",
@@ -24,7 +27,9 @@ __all__ = [
     "annotate",
     "balances",
     "cancel",
+    "check",
     "extract",
+    "is_prepared",
     "load",
     "planned",
     "rebuild",

@@ -125,7 +125,7 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
     collisions = [_collision(rows[second.number], first, second) for first, second in jobs.colliding_stems(made)]
     parsed = sieve.sift(parsed, collisions)
     made = tuple(job for job in made if any(row.number == job.number for row in parsed.rows)) if collisions else made
-    looked = sources.look_at(gathered, memory)
+    looked = sources.look_at(gathered if options.media else sources.Gathered(), memory)
     memory.save()
     chosen = _chosen(parsed, reading.rejected, sieve, options)
     warnings = [*(problem for problem in unfit if problem.warning), *paired.warnings, *edited.warnings]

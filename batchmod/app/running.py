@@ -13,7 +13,7 @@ from typing import IO, Any, Final, Literal, Self
 
 from batchmod import clock, executors, files, limits, planning, work
 from batchmod.app import folder as folders
-from batchmod.app import others, owning
+from batchmod.app import others, owning, preparing
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.room import Room
@@ -118,6 +118,9 @@ async def _run_owned(
             log.tell("taken_over", run_id=run_id, message=f"the lease of {owner.taken_from}, which has ended")
         folders.claim(record, loaded, add=options.add)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
+        loaded = preparing.settled(loaded, options, record)
+        if preparing.prepared_rows(loaded.jobs):
+            record.set_facts({preparing.FACT: "yes"})
         scratch.mkdir(exist_ok=True)
         claims = _claims(record, loaded)
         runner = _runner(record, loaded, options, owner=owner, run_id=run_id, scratch=scratch, log=log, claims=claims)

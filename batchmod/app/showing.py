@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchmod.app import folder as folders
-from batchmod.app import pointer
+from batchmod.app import pointer, preparing
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.running import make_plan
@@ -30,9 +30,9 @@ class Standing:
 def planned(loaded: Loaded, options: Options) -> Plan:
     """What `run` would do now."""
     if not pointer.record_file(loaded.folder, options.state).exists():
-        return make_plan(None, loaded, options)
+        return make_plan(None, preparing.settled(loaded, options, None), options)
     with folders.look_at(loaded.folder, state=options.state) as record:
-        return make_plan(record, loaded, options)
+        return make_plan(record, preparing.settled(loaded, options, record), options)
 
 
 def standing(folder: Path, *, state: Path | None = None) -> Standing:

@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     )
     text = "find every mistake in a manifest; sends nothing"
     check = _add(commands, "check", text, _manifests, _selection, _sheets, _json)
+    check.add_argument("--fix", action="store_true", help="write clips anew where that mends them: cut, or as H.264")
+    check.add_argument("--no-media", action="store_true", help="look at no clip or picture, and ask for none")
     check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
     text = "write each clip's first frame as a PNG to edit, named by its row"
     _add(commands, "frames", text, _manifests, _selection, _sheets, _json)

@@ -36,6 +36,7 @@ def options_of(args: argparse.Namespace) -> Options:
         first=args.first,
         rehearse=args.rehearse,
         pair_frames=args.pair_frames,
+        media=not getattr(args, "no_media", False),
         allow_outside=args.allow_outside,
         key_env=tuple(args.key_env),
         skip_invalid=getattr(args, "skip_invalid", False),

@@ -30,7 +30,9 @@ def keys(ran: Ran) -> dict[str, str]:
 
 def picture(path: Path) -> Any:
     """A picture as another reader than ours sees it."""
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    read = cv2.imread(str(path))
+    assert read is not None
+    return read[..., ::-1]
 
 
 def edit(extracted: Path, edited: Path) -> Path:

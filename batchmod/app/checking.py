@@ -1,0 +1,40 @@
+"""What `check` finds out about a manifest that reads well: its media, and what could be mended of them."""
+
+from dataclasses import dataclass
+
+from batchmod.app import examining, preparing
+from batchmod.app.loading import Loaded
+from batchmod.app.options import Options
+from batchmod.app.preparing import Mended
+from batchmod.errors import Problem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """A manifest as a run would take it, with what is worth knowing before."""
+
+    loaded: Loaded
+    warnings: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
+    mended: tuple[Mended, ...] = ()
+    mendable: frozenset[int] = frozenset()
+    """The rows whose clips `--fix` would write anew."""
+
+
+def check(loaded: Loaded, options: Options, *, fix: bool) -> Checked:
+    """Look at the media of the chosen rows; with `fix` write anew what can be mended without loss of meaning."""
+    mended: list[Mended] = []
+    with preparing.record_of(loaded, options) as record:
+        if fix:
+            loaded, mended = preparing.mend(loaded, options, record)
+        else:
+            loaded = preparing.settled(loaded, options, record)
+        mendable = preparing.mendable(loaded, options, record)
+    seen = examining.examined(loaded) if options.media else examining.Examined(warnings=())
+    return Checked(
+        loaded=loaded,
+        warnings=(*loaded.warnings, *seen.warnings),
+        notes=seen.notes,
+        mended=tuple(mended),
+        mendable=mendable,
+    )

@@ -1,0 +1,120 @@
+"""What `check` sees in the clips and first frames of a manifest, beyond what keeps a row from being sent."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from batchmod import sources
+from batchmod.app.loading import Loaded
+from batchmod.app.services import seen
+from batchmod.errors import Problem
+from batchmod.fitness import concern_of_frame, concerns_of
+from batchmod.manifest import distinct
+from batchmod.media.kinds import sniff
+from batchmod.model import FrameFacts, Job, ProviderFacts, Row, Source
+from batchmod.urls import without_query
+
+if TYPE_CHECKING:  # the HTTP client is loaded only where something is asked
+    from batchmod.transport import Asked
+
+_FIELDS: Final = ("video_url", "first_frame_url")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examined:
+    """What there is to say, each at its place; `notes` of what nobody could look at."""
+
+    warnings: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
+
+
+def examined(loaded: Loaded) -> Examined:
+    """Look at the files of the chosen rows, several at a time; ask for those on the web, with a limit of time."""
+    pairs = [pair for pair in zip(loaded.manifest.rows, loaded.jobs, strict=True) if pair[0].number in loaded.chosen]
+    asked = _asked(job for _, job in pairs)
+    found = [*_of_clips(pairs, loaded), *_of_frames(pairs, loaded), *_of_the_web(pairs, loaded, asked)]
+    order = {row.number: at for at, row in enumerate(loaded.manifest.rows)}
+    found.sort(key=lambda problem: order[problem.row or 0])
+    return Examined(warnings=distinct(found), notes=tuple(_unseen(asked)))
+
+
+def _warning(row: Row, field: str, slug: str, message: str, hint: str | None = None) -> Problem:
+    place = row.places.get(field, row.place)
+    return Problem(
+        place=place, field=field, message=message, hint=hint, slug=slug, warning=True, row=row.number
+    )  # fmt: skip
+
+
+def _of_clips(pairs: Iterable[tuple[Row, Job]], loaded: Loaded) -> Iterator[Problem]:
+    for row, job in pairs:
+        clip = loaded.stored.get(job.video.identity)
+        for concern in concerns_of(clip, loaded.services.facts(job.provider)) if clip else ():
+            yield _warning(row, concern.field, concern.slug, concern.message, concern.hint)
+
+
+def _of_frames(pairs: Iterable[tuple[Row, Job]], loaded: Loaded) -> Iterator[Problem]:
+    """First frames beside their clips: both must be on this machine."""
+    beside = {row.number: (job.video, job.first_frame) for row, job in pairs if job.first_frame is not None}
+    near = {number: (clip, frame) for number, (clip, frame) in beside.items() if clip.sha256 and frame.sha256}
+    memory = seen(loaded.services.environ)
+    facts = memory.frames(near.values())
+    memory.save()
+    for row, _ in pairs:
+        if row.number not in near or row.number in loaded.flaws:
+            continue
+        clip, frame = near[row.number]
+        said = facts[clip.location, frame.location]
+        concern = concern_of_frame(said) if isinstance(said, FrameFacts) else None
+        if concern is not None:
+            yield _warning(row, concern.field, concern.slug, concern.message, concern.hint)
+
+
+# --- files on the web ---------------------------------------------------------------------------------------
+
+
+def _remote(job: Job) -> Iterator[tuple[str, Source]]:
+    for field, source in zip(_FIELDS, (job.video, job.first_frame), strict=True):
+        if source is not None and not source.local:
+            yield field, source
+
+
+def _asked(jobs: Iterable[Job]) -> "Mapping[str, Asked | None]":
+    return sources.ask(list(dict.fromkeys(source.location for job in jobs for _, source in _remote(job))))
+
+
+def _of_the_web(
+    pairs: Iterable[tuple[Row, Job]], loaded: Loaded, asked: "Mapping[str, Asked | None]"
+) -> Iterator[Problem]:
+    for row, job in pairs:
+        for field, source in _remote(job):
+            said = asked[source.location]
+            wrong = None if said is None else _wrong(field, said, loaded.services.facts(job.provider))
+            if wrong is not None:
+                slug, message, hint = wrong
+                yield _warning(row, field, slug, f"{without_query(source.location)}: {message}", hint)
+
+
+def _wrong(field: str, said: "Asked", facts: ProviderFacts) -> tuple[str, str, str | None] | None:
+    """Name, message and hint of what is odd about an answer."""
+    if said.problem:
+        hint = f"{facts.name} fetches it, not this machine" if facts.hosted else "the engine fetches it when it runs"
+        return "source_unreachable", said.problem, f"{hint}: see that it can"
+    kind = sniff(said.head) if said.head else None
+    if kind is not None and (kind.video if field == "video_url" else kind.image) is None:
+        wanted = "a clip" if field == "video_url" else "a picture"
+        return "source_unlikely", f"it is {kind.words}, not {wanted}", "give the address of the file itself"
+    largest = facts.max_clip_bytes
+    if field == "video_url" and largest is not None and said.size is not None and said.size > largest:
+        message = f"it has {said.size / 1e6:.0f} MB; {facts.name} takes at most {largest / 1e6:.0f} MB"
+        return "clip_too_large", message, "make it smaller"
+    return None
+
+
+def _unseen(asked: "Mapping[str, Asked | None]") -> Iterator[str]:
+    """What was not looked at, and why."""
+    late = sum(said is None for said in asked.values())
+    if asked:
+        files = "1 file" if len(asked) == 1 else f"{len(asked):,} files"
+        yield f"{files} on the web: asked for, not fetched; length, codec and likeness were not looked at"
+    if late:
+        yield f"{late:,} of them were not asked for: the time was over"
