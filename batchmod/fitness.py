@@ -7,6 +7,8 @@ from typing import Final, Literal
 from batchmod.model import ClipFacts, FrameFacts, ProviderFacts
 from batchmod.planning import flaw_of
 
+Field = Literal["video_url", "first_frame_url"]
+
 _FORM: Final = "h264-1"
 """Of what `--fix` writes: another number would make other requests of clips that were prepared before."""
 _SHORT_OF_S: Final = 0.1
@@ -37,7 +39,7 @@ _FIXED: Final = "--fix writes it anew as upright H.264 in MP4"
 class Concern:
     """Something a service may mind; `field` of the row."""
 
-    field: Literal["video_url", "first_frame_url"]
+    field: Field
     slug: str
     message: str
     hint: str | None = None

@@ -8,7 +8,7 @@ from batchmod import sources
 from batchmod.app.loading import Loaded
 from batchmod.app.services import seen
 from batchmod.errors import Problem
-from batchmod.fitness import concern_of_frame, concerns_of
+from batchmod.fitness import Concern, Field, concern_of_frame, concerns_of
 from batchmod.manifest import distinct
 from batchmod.media.kinds import sniff
 from batchmod.model import FrameFacts, Job, ProviderFacts, Row, Source
@@ -17,7 +17,7 @@ from batchmod.urls import without_query
 if TYPE_CHECKING:  # the HTTP client is loaded only where something is asked
     from batchmod.transport import Asked
 
-_FIELDS: Final = ("video_url", "first_frame_url")
+_FIELDS: Final[tuple[Field, ...]] = ("video_url", "first_frame_url")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ def _of_frames(pairs: Iterable[tuple[Row, Job]], loaded: Loaded) -> Iterator[Pro
 # --- files on the web ---------------------------------------------------------------------------------------
 
 
-def _remote(job: Job) -> Iterator[tuple[str, Source]]:
+def _remote(job: Job) -> Iterator[tuple[Field, Source]]:
     for field, source in zip(_FIELDS, (job.video, job.first_frame), strict=True):
         if source is not None and not source.local:
             yield field, source
@@ -86,27 +86,28 @@ def _of_the_web(
     pairs: Iterable[tuple[Row, Job]], loaded: Loaded, asked: "Mapping[str, Asked | None]"
 ) -> Iterator[Problem]:
     for row, job in pairs:
+        facts = loaded.services.facts(job.provider)
         for field, source in _remote(job):
             said = asked[source.location]
-            wrong = None if said is None else _wrong(field, said, loaded.services.facts(job.provider))
-            if wrong is not None:
-                slug, message, hint = wrong
-                yield _warning(row, field, slug, f"{without_query(source.location)}: {message}", hint)
+            concern = None if said is None else _concern(field, said, facts)
+            if concern is not None:
+                message = f"{without_query(source.location)}: {concern.message}"
+                yield _warning(row, field, concern.slug, message, concern.hint)
 
 
-def _wrong(field: str, said: "Asked", facts: ProviderFacts) -> tuple[str, str, str | None] | None:
-    """Name, message and hint of what is odd about an answer."""
+def _concern(field: Field, said: "Asked", facts: ProviderFacts) -> Concern | None:
+    """What is odd about an answer."""
     if said.problem:
         hint = f"{facts.name} fetches it, not this machine" if facts.hosted else "the engine fetches it when it runs"
-        return "source_unreachable", said.problem, f"{hint}: see that it can"
+        return Concern(field=field, slug="source_unreachable", message=said.problem, hint=f"{hint}: see that it can")
     kind = sniff(said.head) if said.head else None
     if kind is not None and (kind.video if field == "video_url" else kind.image) is None:
-        wanted = "a clip" if field == "video_url" else "a picture"
-        return "source_unlikely", f"it is {kind.words}, not {wanted}", "give the address of the file itself"
+        message = f"it is {kind.words}, not {'a clip' if field == 'video_url' else 'a picture'}"
+        return Concern(field=field, slug="source_unlikely", message=message, hint="give the address of the file itself")
     largest = facts.max_clip_bytes
     if field == "video_url" and largest is not None and said.size is not None and said.size > largest:
         message = f"it has {said.size / 1e6:.0f} MB; {facts.name} takes at most {largest / 1e6:.0f} MB"
-        return "clip_too_large", message, "make it smaller"
+        return Concern(field=field, slug="clip_too_large", message=message, hint="make it smaller")
     return None
 
 

@@ -1,7 +1,7 @@
 """Video and image files: the only room that opens them (PyAV), and it trusts their bytes, never their names."""
 
 from batchmod.media.checking import verify_video
-from batchmod.media.likeness import are_same_pixels, frame_facts
+from batchmod.media.likeness import are_same_pixels, frame_facts, likeness
 from batchmod.media.pictures import png_of, thumbnail_jpeg, write_png
 from batchmod.media.preparing import prepare
 from batchmod.media.reading import Frame, first_frame, probe_image, probe_video, read_frames, read_image
@@ -15,6 +15,7 @@ __all__ = [
     "clip_facts",
     "first_frame",
     "frame_facts",
+    "likeness",
     "png_of",
     "prepare",
     "probe_image",
