@@ -1,6 +1,8 @@
 """What `check` finds out about a manifest that reads well: its media, and what could be mended of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from batchmod.app import examining, preparing
 from batchmod.app.loading import Loaded
@@ -21,12 +23,15 @@ class Checked:
     """The rows whose clips `--fix` would write anew."""
 
 
-def check(loaded: Loaded, options: Options, *, fix: bool) -> Checked:
-    """Look at the media of the chosen rows; with `fix` write anew what can be mended without loss of meaning."""
+def check(loaded: Loaded, options: Options, *, fix: Callable[[Path], None] | None) -> Checked:
+    """Look at the media of the chosen rows.
+
+    With `fix` what can be mended without loss of meaning is written anew; it hears of each clip when its turn comes.
+    """
     mended: list[Mended] = []
     with preparing.record_of(loaded, options) as record:
-        if fix:
-            loaded, mended = preparing.mend(loaded, options, record)
+        if fix is not None:
+            loaded, mended = preparing.mend(loaded, options, record, tell=fix)
         else:
             loaded = preparing.settled(loaded, options, record)
         mendable = preparing.mendable(loaded, options, record)

@@ -18,7 +18,7 @@ from batchmod.model import Row, Source
 from batchmod.urls import without_query
 from batchmod.work import Refusal
 
-_OTHER: Final = "another picture has this name; an edited one is called .edited.png, one of another clip is in the way"
+_OTHER: Final = "another picture has this name: save an edited one as {}, move one of another clip away"
 Outcome = Literal["written", "there", "left", "failed"]
 
 
@@ -65,7 +65,8 @@ def _extracted(clip: Source, rows: Sequence[Row], *, folder: Path, base: Path) -
 
 def _placed(row: Row, png: bytes | Refusal, target: Path, base: Path) -> Extracted:
     """Put a row's frame in its place, unless something else is there."""
-    made = functools.partial(Extracted, id=row.id, path=target, named=_names(row, base, target))
+    named = _names(row, base, target)
+    made = functools.partial(Extracted, id=row.id, path=target, named=named)
     if isinstance(png, Refusal):
         return made(outcome="failed", why=png.message)
     part = target.with_name(f".{target.name}.part")
@@ -73,9 +74,9 @@ def _placed(row: Row, png: bytes | Refusal, target: Path, base: Path) -> Extract
     try:
         files.put_in_place(part, target)
     except FileExistsError:
-        if work.are_same_pixels(str(part), str(target)) is True:
+        if named or work.are_same_pixels(str(part), str(target)) is True:
             return made(outcome="there")
-        return made(outcome="left", why=_OTHER)
+        return made(outcome="left", why=_OTHER.format(f"{target.stem}.edited.png"))
     finally:
         part.unlink(missing_ok=True)
     return made(outcome="written")

@@ -1,6 +1,6 @@
 """Which rows take a clip that `check --fix` wrote anew, so that nothing that was paid for ever looks new."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -173,8 +173,13 @@ def _with(loaded: Loaded, taken: Mapping[int, Job]) -> Loaded:
 # --- writing them -------------------------------------------------------------------------------------------
 
 
-def mend(loaded: Loaded, options: Options, record: Checkpoint | None) -> tuple[Loaded, list[Mended]]:
-    """Write what chosen rows need and do not have, several clips at a time; the manifest as it is then."""
+def mend(
+    loaded: Loaded, options: Options, record: Checkpoint | None, *, tell: Callable[[Path], None]
+) -> tuple[Loaded, list[Mended]]:
+    """Write what chosen rows need and do not have, several clips at a time; the manifest as it is then.
+
+    `tell` hears of each original when its turn comes: it takes a while.
+    """
     paid, hashes = _paid(loaded, options, record), identities(loaded.services.environ)
     clips = PreparedClips(loaded.folder, hashes)
     groups: dict[str, list[_Candidate]] = {}
@@ -183,7 +188,7 @@ def mend(loaded: Loaded, options: Options, record: Checkpoint | None) -> tuple[L
             assert each.recipe is not None
             groups.setdefault(identity_of(each.job.video, each.recipe.text), []).append(each)
     with ThreadPoolExecutor(max_workers=max(1, executors.cores() // 2)) as pool:
-        done = list(pool.map(lambda group: _mended(group, clips), groups.values()))
+        done = list(pool.map(lambda group: _mended(group, clips, tell), groups.values()))
     for group, one in zip(groups.values(), done, strict=True):
         if one.problem is None:
             clips.add(group[0].job.video, one.recipe.text)
@@ -208,10 +213,11 @@ def _lacks(candidate: _Candidate, loaded: Loaded, options: Options, clips: Prepa
     return job.video.sha256 is None and paid.may_be_sent(job.key)
 
 
-def _mended(group: list[_Candidate], clips: PreparedClips) -> Mended:
+def _mended(group: list[_Candidate], clips: PreparedClips, tell: Callable[[Path], None]) -> Mended:
     first = group[0]
     assert first.recipe is not None
     assert first.clip is not None
+    tell(Path(first.job.video.location))
     largest = min((each.facts.max_clip_bytes for each in group if each.facts.max_clip_bytes), default=None)
     problem = clips.write(first.job.video, first.recipe, max_bytes=largest)
     return Mended(

@@ -50,7 +50,7 @@ def _count(found: Sequence[app.Extracted], outcome: str) -> int:
 
 def _say_next(loaded: app.Loaded, found: Sequence[app.Extracted]) -> None:
     """How an edited frame finds its way back."""
-    named = [one for one in found if one.named and one.outcome != "failed"]
+    named = [one for one in found if one.named and one.outcome == "written"]
     for one in named:
         print(f"{one.id}: the row names {one.path.name} itself as its first frame: edit it before you run")
     if all(one.named or one.outcome == "failed" for one in found):

@@ -171,7 +171,8 @@ def _checked_json(item: app.Checked) -> dict[str, Any]:
 
 def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Checked]:
     options = options_of(args)
-    checked = [app.check(item, options, fix=args.fix) for item in load_all(args, environ, outputs=args.fix)]
+    fix = _tell if args.fix else None
+    checked = [app.check(item, options, fix=fix) for item in load_all(args, environ, outputs=args.fix)]
     problems = [problem for item in checked for problem in _flaws_as_problems(item)]
     if not problems:
         return checked
@@ -182,6 +183,10 @@ def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Che
         problems += [problem for item in checked for problem in item.warnings]
     lines = {file: each for item in checked for file, each in item.loaded.lines.items()}
     raise ManifestError(problems, lines=lines, documents=[sheet for item in checked for sheet in item.loaded.sheets])
+
+
+def _tell(clip: Path) -> None:
+    print(f"{files.shortest(clip)}: writing it anew", file=sys.stderr)
 
 
 def _annotate(error: ManifestError) -> None:
