@@ -43,6 +43,13 @@ def clip_facts(path: str) -> ClipFacts | Refusal:
     return _caught(lambda: media.clip_facts(Path(path)))
 
 
+def declared_facts(head: bytes, tail: bytes, size: int) -> VideoFacts | Refusal:
+    """What a clip's index says, from its first and last bytes."""
+    from batchmod import media
+
+    return _caught(lambda: media.declared_facts(head, tail, size))
+
+
 def frame_facts(clip: str, picture: str) -> FrameFacts | Refusal:
     """A picture beside a clip's own first frame."""
     from batchmod import media

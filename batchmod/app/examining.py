@@ -4,19 +4,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from batchmod import sources
+from batchmod import sources, work
 from batchmod.app.loading import Loaded
 from batchmod.app.services import seen
 from batchmod.errors import Problem
 from batchmod.fitness import Concern, Field, concern_of_frame, concerns_of
 from batchmod.manifest import distinct
 from batchmod.media.kinds import sniff
-from batchmod.model import FrameFacts, Job, ProviderFacts, Row, Source
+from batchmod.model import FrameFacts, Job, ProviderFacts, Row, Source, VideoFacts
+from batchmod.planning import flaw_of
 from batchmod.urls import without_query
 
 if TYPE_CHECKING:  # the HTTP client is loaded only where something is asked
     from batchmod.transport import Asked
 
+_MOST_BYTES: Final = 600_000_000
+"""More than any provider takes: such a clip needs no look into its index."""
 _FIELDS: Final[tuple[Field, ...]] = ("video_url", "first_frame_url")
 
 
@@ -79,7 +82,11 @@ def _remote(job: Job) -> Iterator[tuple[Field, Source]]:
 
 
 def _asked(jobs: Iterable[Job]) -> "Mapping[str, Asked | None]":
-    return sources.ask(list(dict.fromkeys(source.location for job in jobs for _, source in _remote(job))))
+    wanted: dict[str, bool] = {}
+    for job in jobs:
+        for field, source in _remote(job):
+            wanted[source.location] = wanted.get(source.location, False) or field == "video_url"
+    return sources.ask(wanted)
 
 
 def _of_the_web(
@@ -104,11 +111,19 @@ def _concern(field: Field, said: "Asked", facts: ProviderFacts) -> Concern | Non
     if kind is not None and (kind.video if field == "video_url" else kind.image) is None:
         message = f"it is {kind.words}, not {'a clip' if field == 'video_url' else 'a picture'}"
         return Concern(field=field, slug="source_unlikely", message=message, hint="give the address of the file itself")
-    largest = facts.max_clip_bytes
-    if field == "video_url" and largest is not None and said.size is not None and said.size > largest:
-        message = f"it has {said.size / 1e6:.0f} MB; {facts.name} takes at most {largest / 1e6:.0f} MB"
-        return Concern(field=field, slug="clip_too_large", message=message, hint="make it smaller")
-    return None
+    flaw = flaw_of(_declared(said), facts) if field == "video_url" else None
+    return None if flaw is None else Concern(field=field, slug=flaw.slug, message=flaw.message)
+
+
+def _declared(said: "Asked") -> VideoFacts:
+    """A clip as its header tells it, where that is in the pieces of it that are there; else its size alone."""
+    unread = VideoFacts(
+        width=0, height=0, fps=None, frames=None, duration_s=None, has_audio=False, bytes=said.size or 0
+    )
+    if not said.head or said.size is None or said.size > _MOST_BYTES:
+        return unread
+    declared = work.declared_facts(said.head, said.tail, said.size)
+    return declared if isinstance(declared, VideoFacts) else unread
 
 
 def _unseen(asked: "Mapping[str, Asked | None]") -> Iterator[str]:
@@ -116,6 +131,6 @@ def _unseen(asked: "Mapping[str, Asked | None]") -> Iterator[str]:
     late = sum(said is None for said in asked.values())
     if asked:
         files = "1 file" if len(asked) == 1 else f"{len(asked):,} files"
-        yield f"{files} on the web: asked for, not fetched; length, codec and likeness were not looked at"
+        yield f"{files} on the web: asked for, not fetched; their frames and what they are coded in were not looked at"
     if late:
         yield f"{late:,} of them were not asked for: the time was over"

@@ -38,10 +38,9 @@ def extract(loaded: Loaded, options: Options) -> list[Extracted]:
     """Write the first frame of every chosen row, several clips at a time; nothing that is there is overwritten."""
     folder = pairing.folder_of(loaded.path, options.output)
     of_clip: dict[str, tuple[Source, list[Row]]] = {}
-    for row in loaded.manifest.rows:
+    for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True):
         if row.number in loaded.chosen:
-            clip = loaded.sources.videos[row.number]
-            of_clip.setdefault(clip.location, (clip, []))[1].append(row)
+            of_clip.setdefault(job.video.location, (job.video, []))[1].append(row)
     _make(folder)
     write = functools.partial(_extracted, folder=folder, base=loaded.path.resolve().parent)
     with ThreadPoolExecutor(max_workers=sources.SIDE_BY_SIDE) as pool:

@@ -15,7 +15,7 @@ from batchmod.app.options import Options
 from batchmod.app.services import Services, identities, seen
 from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.manifest import Note, SheetRead
-from batchmod.model import ClipFacts, Job, Limits, Manifest, Row, Source, VideoFacts
+from batchmod.model import ClipFacts, Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
 from batchmod.rows import ids
 from batchmod.schema import Schemas, did_you_mean
@@ -49,8 +49,6 @@ class Loaded:
     """The local clips, by identity."""
     stored: Mapping[str, ClipFacts]
     """How they are stored."""
-    sources: sources.Gathered
-    """What the rows' files are, by row number."""
     services: Services
     warnings: tuple[Problem, ...] = ()
     """What is worth knowing before a run, and stops none."""
@@ -142,7 +140,6 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         services=services,
         warnings=(*warnings, *([] if chosen else [_nothing_chosen(parsed, options)])),
         notes=(*reading.notes, *edited.notes),
-        sources=gathered,
         invalid=sieve.invalid(),
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
         lines={file: text.splitlines() for file, text in reading.texts.items()},
@@ -260,30 +257,22 @@ def provider_of(row: Row, parsed: Manifest, options: Options) -> str:
 
 
 def _jobs(parsed: Manifest, options: Options, services: Services, gathered: sources.Gathered) -> tuple[Job, ...]:
-    return tuple(job_of(row, parsed, options, services, gathered) for row in parsed.rows)
-
-
-def job_of(
-    row: Row,
-    parsed: Manifest,
-    options: Options,
-    services: Services,
-    gathered: sources.Gathered,
-    *,
-    video: Source | None = None,
-) -> Job:
-    """The job of a row; `video` in the place of its own clip."""
-    name = provider_of(row, parsed, options)
-    return jobs.make(
-        row,
-        video=video or gathered.videos[row.number],
-        first_frame=gathered.first_frames.get(row.number),
-        keyframes=gathered.keyframes.get(row.number),
-        facts=services.facts(name),
-        origin=services.origin(name),
-        options=parsed.provider_options if name == parsed.provider else {},
-        naming=parsed.naming,
-    )
+    made = []
+    for row in parsed.rows:
+        name = provider_of(row, parsed, options)
+        made.append(
+            jobs.make(
+                row,
+                video=gathered.videos[row.number],
+                first_frame=gathered.first_frames.get(row.number),
+                keyframes=gathered.keyframes.get(row.number),
+                facts=services.facts(name),
+                origin=services.origin(name),
+                options=parsed.provider_options if name == parsed.provider else {},
+                naming=parsed.naming,
+            )
+        )
+    return tuple(made)
 
 
 def _provider_problems(parsed: Manifest, options: Options, services: Services) -> list[Problem]:

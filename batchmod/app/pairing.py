@@ -54,6 +54,8 @@ class Edited:
 
 def edited(paired: Paired, gathered: sources.Gathered, seen: sources.Seen) -> Edited:
     """Leave paired pictures out that are, to the pixel, what was there to be edited."""
+    if not paired.frames.taken:
+        return Edited(manifest=paired.manifest, gathered=gathered)
     equal = sources.unedited(paired.frames, gathered.videos, gathered.first_frames, seen)
     rows, said = sources.without(paired.frames, equal)
     frames = {number: source for number, source in gathered.first_frames.items() if number not in equal}

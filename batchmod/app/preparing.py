@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from batchmod import executors, planning
+from batchmod import executors, jobs, planning
 from batchmod.app import folder as folders
 from batchmod.app import pointer
-from batchmod.app.loading import Loaded, job_of
+from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.prepared import PreparedClips, identity_of, is_prepared, parts_of
 from batchmod.app.services import identities, seen
@@ -99,13 +99,23 @@ def settled(loaded: Loaded, options: Options, record: Checkpoint | None) -> Load
         return loaded
     hashes = identities(loaded.services.environ)
     clips, paid = PreparedClips(loaded.folder, hashes), _paid(loaded, options, record)
-    taken = {each.row.number: job for each in candidates if (job := _taken(each, loaded, options, clips, paid))}
+    taken = {each.row.number: job for each in candidates if (job := _taken(each, loaded.manifest.naming, clips, paid))}
     hashes.save()
     return _with(loaded, taken) if taken else loaded
 
 
+def settled_for_a_run(loaded: Loaded, options: Options, record: Checkpoint) -> Loaded:
+    """The same, and the record remembers that requests in it may have prepared clips."""
+    now = settled(loaded, options, record)
+    if now is not loaded and record.fact(FACT) is None:
+        record.set_facts({FACT: "yes"})
+    return now
+
+
 def _candidates(loaded: Loaded, record: Checkpoint | None) -> Iterator[_Candidate]:
     sent_by = _recorded(record) if record is not None and record.fact(FACT) is not None else {}
+    if not loaded.stored and not sent_by:
+        return
     for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True):
         facts = loaded.services.facts(job.provider)
         clip = loaded.stored.get(job.video.identity) if job.video.local and facts.hosted else None
@@ -132,11 +142,11 @@ def _paid(loaded: Loaded, options: Options, record: Checkpoint | None) -> _Paid:
     return _Paid(works=works, elsewhere=elsewhere.keys(), retry_failed=options.retry_failed)
 
 
-def _taken(candidate: _Candidate, loaded: Loaded, options: Options, clips: PreparedClips, paid: _Paid) -> Job | None:
+def _taken(candidate: _Candidate, naming: str, clips: PreparedClips, paid: _Paid) -> Job | None:
     """The job with the prepared clip that it takes, if it takes one."""
     if paid.holds(candidate.job.key):
         return None
-    made = {recipe: _remade(candidate, loaded, options, clips, recipe) for recipe in candidate.recipes}
+    made = {recipe: _remade(candidate, naming, clips, recipe) for recipe in candidate.recipes}
     sent = next((job for job in made.values() if paid.holds(job.key)), None)
     if sent is not None or candidate.recipe is None:
         return sent
@@ -144,9 +154,19 @@ def _taken(candidate: _Candidate, loaded: Loaded, options: Options, clips: Prepa
     return wanted if wanted.video.sha256 is not None else None
 
 
-def _remade(candidate: _Candidate, loaded: Loaded, options: Options, clips: PreparedClips, recipe: str) -> Job:
-    video = clips.source(candidate.job.video, recipe)
-    return job_of(candidate.row, loaded.manifest, options, loaded.services, loaded.sources, video=video)
+def _remade(candidate: _Candidate, naming: str, clips: PreparedClips, recipe: str) -> Job:
+    """The row's job with a prepared clip: all else stays as it is."""
+    job = candidate.job
+    return jobs.make(
+        candidate.row,
+        video=clips.source(job.video, recipe),
+        first_frame=job.first_frame,
+        keyframes=job.keyframes,
+        facts=candidate.facts,
+        origin=job.origin,
+        options=job.options,
+        naming=naming,
+    )
 
 
 def _with(loaded: Loaded, taken: Mapping[int, Job]) -> Loaded:
@@ -184,7 +204,7 @@ def mend(
     clips = PreparedClips(loaded.folder, hashes)
     groups: dict[str, list[_Candidate]] = {}
     for each in _candidates(loaded, record):
-        if each.row.number in loaded.chosen and _lacks(each, loaded, options, clips, paid):
+        if each.row.number in loaded.chosen and _lacks(each, loaded.manifest.naming, clips, paid):
             assert each.recipe is not None
             groups.setdefault(identity_of(each.job.video, each.recipe.text), []).append(each)
     with ThreadPoolExecutor(max_workers=max(1, executors.cores() // 2)) as pool:
@@ -202,14 +222,14 @@ def mendable(loaded: Loaded, options: Options, record: Checkpoint | None) -> fro
     if not candidates:
         return frozenset()
     paid, clips = _paid(loaded, options, record), PreparedClips(loaded.folder, identities(loaded.services.environ))
-    return frozenset(each.row.number for each in candidates if _lacks(each, loaded, options, clips, paid))
+    return frozenset(each.row.number for each in candidates if _lacks(each, loaded.manifest.naming, clips, paid))
 
 
-def _lacks(candidate: _Candidate, loaded: Loaded, options: Options, clips: PreparedClips, paid: _Paid) -> bool:
+def _lacks(candidate: _Candidate, naming: str, clips: PreparedClips, paid: _Paid) -> bool:
     """Whether a row needs a prepared clip that is not there."""
     if candidate.recipe is None or paid.holds(candidate.job.key):
         return False
-    job = _remade(candidate, loaded, options, clips, candidate.recipe.text)
+    job = _remade(candidate, naming, clips, candidate.recipe.text)
     return job.video.sha256 is None and paid.may_be_sent(job.key)
 
 
@@ -228,8 +248,3 @@ def _mended(group: list[_Candidate], clips: PreparedClips, tell: Callable[[Path]
         before=first.clip,
         problem=problem,
     )
-
-
-def prepared_rows(jobs: Collection[Job]) -> tuple[str, ...]:
-    """The ids of the jobs whose clip was written anew."""
-    return tuple(job.id for job in jobs if is_prepared(job.video))

@@ -118,9 +118,7 @@ async def _run_owned(
             log.tell("taken_over", run_id=run_id, message=f"the lease of {owner.taken_from}, which has ended")
         folders.claim(record, loaded, add=options.add)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
-        loaded = preparing.settled(loaded, options, record)
-        if preparing.prepared_rows(loaded.jobs):
-            record.set_facts({preparing.FACT: "yes"})
+        loaded = preparing.settled_for_a_run(loaded, options, record)
         scratch.mkdir(exist_ok=True)
         claims = _claims(record, loaded)
         runner = _runner(record, loaded, options, owner=owner, run_id=run_id, scratch=scratch, log=log, claims=claims)

@@ -1,5 +1,6 @@
 """How a clip is stored: container, codec, depth, rotation, and whether its frames come evenly."""
 
+import tempfile
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +12,9 @@ import av
 from batchmod.errors import MediaError
 from batchmod.media.containers import OpenVideo, open_video
 from batchmod.media.kinds import HEAD_BYTES
-from batchmod.media.reading import decoded, facts
+from batchmod.media.reading import decoded, duration_s, facts
 from batchmod.media.stamps import stamps_of
-from batchmod.model import ClipFacts
+from batchmod.model import ClipFacts, VideoFacts
 
 _CONTAINERS: Final = {"avi": "avi", "mpegts": "ts"}
 _HDR_TRANSFERS: Final = (16, 18)
@@ -43,6 +44,31 @@ def clip_facts(path: Path) -> ClipFacts:
             hdr=stream.codec_context.color_trc in _HDR_TRANSFERS,
             steady=_is_steady(stamps_of(path)),
         )
+
+
+def declared_facts(head: bytes, tail: bytes, size: int) -> VideoFacts:
+    """What the index of a clip says, from the pieces of it that are there; sizes as stored, nothing is decoded.
+
+    Raises MediaError as `probe_video` does, also where the index is in another piece.
+    """
+    with tempfile.TemporaryDirectory(prefix="batchmod-") as folder:
+        path = Path(folder) / "clip"
+        with path.open("wb") as file:
+            file.truncate(size)  # a hole between the two pieces
+            file.write(head)
+            file.seek(size - len(tail))
+            file.write(tail)
+        with open_video(path) as video:
+            stream = video.stream
+            return VideoFacts(
+                width=stream.width,
+                height=stream.height,
+                fps=stream.average_rate,
+                frames=stream.frames or None,
+                duration_s=duration_s(video),
+                has_audio=bool(video.container.streams.audio),
+                bytes=size,
+            )
 
 
 def _container(path: Path, video: OpenVideo) -> str:

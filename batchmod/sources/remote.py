@@ -1,7 +1,7 @@
 """Clips and pictures on the web: asked about without being fetched, or fetched."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -19,8 +19,11 @@ _EACH_S: Final = 10.0
 _ALL_S: Final = 120.0
 
 
-def ask(urls: Sequence[str], *, each_s: float = _EACH_S, all_s: float = _ALL_S) -> "dict[str, Asked | None]":
-    """What servers say of these files; None for those that nobody was asked about, since the time was over."""
+def ask(urls: Mapping[str, bool], *, each_s: float = _EACH_S, all_s: float = _ALL_S) -> "dict[str, Asked | None]":
+    """What servers say of these files; None for those that nobody was asked about, since the time was over.
+
+    `urls`: whether the beginning and the end of the file are wanted too.
+    """
     return _apart(lambda transport: _asked(transport, urls, each_s, all_s)) if urls else {}
 
 
@@ -34,13 +37,15 @@ def fetch(url: str, target: Path) -> str | None:
     return _apart(fetched)
 
 
-async def _asked(transport: "Transport", urls: Sequence[str], each_s: float, all_s: float) -> "dict[str, Asked | None]":
+async def _asked(
+    transport: "Transport", urls: Mapping[str, bool], each_s: float, all_s: float
+) -> "dict[str, Asked | None]":
     found: dict[str, Asked | None] = dict.fromkeys(urls)
     waiting = iter(found)
 
     async def work_off() -> None:
         for url in waiting:
-            found[url] = await transport.ask(url, loopback_allowed=_is_near(url), limit_s=each_s)
+            found[url] = await transport.ask(url, loopback_allowed=_is_near(url), limit_s=each_s, pieces=urls[url])
 
     workers = [asyncio.ensure_future(work_off()) for _ in range(min(_AT_ONCE, len(found)))]
     _, late = await asyncio.wait(workers, timeout=all_s)

@@ -12,8 +12,8 @@ import httpx
 from batchmod.transport.download import Download, FailedError
 from batchmod.transport.outcome import problem_of
 
-HEAD_BYTES: Final = 4096
-"""How much of a file is asked for where its kind must be told by its bytes."""
+PIECE_BYTES: Final = 64 * 1024
+"""How much of a file's beginning and end is asked for: the index of a clip of half a minute is there."""
 
 _TELLING: Final = ("video/", "image/")
 
@@ -24,21 +24,26 @@ class Asked:
 
     status: int = 0
     size: int | None = None
-    """In bytes: how large it is, where the server says."""
+    """In bytes, where the server says."""
     content_type: str = ""
     head: bytes = b""
     """Its first bytes, where they were asked for."""
+    tail: bytes = b""
+    """Its last bytes, where they were asked for and the server can give a part."""
     problem: str = ""
 
 
-async def asked(url: str, rules: Download, *, limit_s: float) -> Asked:
-    """HEAD first; a signed link may refuse it, and many servers call every file a stream of bytes: then a range."""
+async def asked(url: str, rules: Download, *, limit_s: float, pieces: bool) -> Asked:
+    """HEAD first; a signed link may refuse it, and many servers call every file a stream of bytes: then a range.
+
+    With `pieces` the beginning and the end are asked for in any case.
+    """
     try:
         async with asyncio.timeout(limit_s):
             said = await _head(url, rules)
-            if said.status == HTTPStatus.OK and said.size and said.content_type.startswith(_TELLING):
+            if not pieces and said.status == HTTPStatus.OK and said.size and said.content_type.startswith(_TELLING):
                 return said
-            return await _first_bytes(url, rules)
+            return await _pieces(url, rules, tail=pieces)
     except FailedError as error:
         return Asked(problem=str(error))
     except TimeoutError:
@@ -52,13 +57,23 @@ async def _head(url: str, rules: Download) -> Asked:
         return Asked(status=response.status_code, size=_length(response), content_type=_type(response))
 
 
-async def _first_bytes(url: str, rules: Download) -> Asked:
-    async with rules.answered(url, 0, last=HEAD_BYTES - 1) as response:
-        status = response.status_code
+async def _pieces(url: str, rules: Download, *, tail: bool) -> Asked:
+    async with rules.answered(url, 0, last=PIECE_BYTES - 1) as response:
+        status, kind = response.status_code, _type(response)
         if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
             return Asked(status=status, problem=f"{_host(url)} answers {status}")
-        size = _whole(response) if status == HTTPStatus.PARTIAL_CONTENT else _length(response)
-        return Asked(status=status, size=size, content_type=_type(response), head=await _start(response))
+        in_part = status == HTTPStatus.PARTIAL_CONTENT
+        size, head = _whole(response) if in_part else _length(response), await _start(response)
+    end = await _end(url, rules, size) if tail and in_part and size is not None and size > len(head) else b""
+    return Asked(status=status, size=size, content_type=kind, head=head, tail=end)
+
+
+async def _end(url: str, rules: Download, size: int) -> bytes:
+    """The last bytes of a file; none where the server gives something else."""
+    first = max(PIECE_BYTES, size - PIECE_BYTES)
+    async with rules.answered(url, first, last=size - 1) as response:
+        got = await _start(response) if response.status_code == HTTPStatus.PARTIAL_CONTENT else b""
+        return got if len(got) == size - first else b""
 
 
 async def _start(response: httpx.Response) -> bytes:
@@ -66,9 +81,9 @@ async def _start(response: httpx.Response) -> bytes:
     got = b""
     async for chunk in cast(httpx.AsyncByteStream, response.stream):
         got += chunk
-        if len(got) >= HEAD_BYTES:
+        if len(got) >= PIECE_BYTES:
             break
-    return got[:HEAD_BYTES]
+    return got[:PIECE_BYTES]
 
 
 def _length(response: httpx.Response) -> int | None:

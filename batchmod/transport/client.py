@@ -125,10 +125,13 @@ class Transport:
         fetch = self._download(target, loopback_allowed=loopback_allowed, max_bytes=max_bytes)
         return await fetch.run(url, resume=resume)
 
-    async def ask(self, url: str, *, loopback_allowed: bool, limit_s: float) -> Asked:
-        """What a server says of a file, and its first bytes; never raises for the wire. Addresses as in `download`."""
+    async def ask(self, url: str, *, loopback_allowed: bool, limit_s: float, pieces: bool = False) -> Asked:
+        """What a server says of a file; never raises for the wire. Addresses as in `download`.
+
+        `pieces`: the beginning and the end of the file are wanted too.
+        """
         rules = self._download(Path(), loopback_allowed=loopback_allowed, max_bytes=0)
-        return await asked(url, rules, limit_s=limit_s)
+        return await asked(url, rules, limit_s=limit_s, pieces=pieces)
 
     def _download(self, target: Path, *, loopback_allowed: bool, max_bytes: int) -> Download:
         return Download(

@@ -217,44 +217,73 @@ def only_headers(peer: Peer, *, size: int, kind: str, status: int = 200) -> None
     peer.send(f"HTTP/1.1 {status} X\r\nContent-Length: {size}\r\nContent-Type: {kind}\r\n\r\n".encode())
 
 
-def test_a_file_on_the_web_is_asked_for_by_its_head(tmp_path: Path) -> None:
+def holding(
+    content: bytes, *, lines: list[str] | None = None, kind: str = "video/mp4", head_status: int = 200
+) -> RawServer:
+    """A server of one file, which can give parts of it; `lines` is what it was asked."""
+
+    def answer(peer: Peer, line: str, headers: dict[str, str]) -> None:
+        asked = headers.get("range", "")
+        if lines is not None:
+            lines.append(f"{line.split(maxsplit=1)[0]} {asked}".strip())
+        if line.startswith("HEAD"):
+            only_headers(peer, size=len(content), kind=kind, status=head_status)
+            return
+        first, last = (int(number) for number in asked.removeprefix("bytes=").split("-"))
+        part = content[first : last + 1]
+        peer.answer(206, part, Content_Range=f"bytes {first}-{first + len(part) - 1}/{len(content)}", Content_Type=kind)
+
+    return answering(answer)
+
+
+def index_last(folder: Path, seconds: int) -> bytes:
+    """A clip of 5 frames a second with its index at the end, as cameras write it, and more than 128 KB before."""
+    path = write_clip(folder / "index_last.mp4", Clip(frames=5 * seconds, fps=5, width=640, height=480))
+    return path.read_bytes()
+
+
+def test_a_clip_on_the_web_is_asked_for_by_its_head_its_beginning_and_its_end(tmp_path: Path) -> None:
     lines: list[str] = []
+    video = index_last(tmp_path, 31)
+    with holding(video, lines=lines) as server:
+        rows = [{"id": n, "video_url": f"{server.url}/a.mp4?X-Amz-Signature=secret"} for n in "ab"]
+        done = check(tmp_path, rows=rows)
 
-    def answer(peer: Peer, line: str, _: dict[str, str]) -> None:
-        lines.append(line)
-        only_headers(peer, size=140_000_000, kind="video/mp4")
-
-    with answering(answer) as server:
-        done = check(
-            tmp_path, rows=[{"id": n, "video_url": f"{server.url}/a.mp4?X-Amz-Signature=secret"} for n in "ab"]
-        )
-
-    assert lines == ["HEAD /a.mp4?X-Amz-Signature=secret HTTP/1.1"]
-    assert [line.partition(": ")[2] for line in warnings(done)] == [
-        "it has 140 MB; segmind takes at most 100 MB; make it smaller"
+    assert len(video) > 200_000
+    assert lines == ["HEAD", "GET bytes=0-65535", f"GET bytes={len(video) - 65536}-{len(video) - 1}"]
+    assert [line.rpartition("/a.mp4: ")[2] for line in warnings(done)] == [
+        "the clip lasts 31.0 s; segmind takes less than 30 s"
     ] * 2
     assert "m.yaml: 1 file on the web: asked for, not fetched" in done.err
     assert "secret" not in done.err
     assert done.code == 0
 
 
-@pytest.mark.parametrize("status", [403, 405, 501, 200])
-def test_where_a_head_says_too_little_the_first_bytes_are_asked_for(tmp_path: Path, status: int) -> None:
-    """A signed link is for GET alone, and a plain server calls everything a stream of bytes."""
-    video, ranges = encoded(Clip()), []
+def test_a_clip_on_the_web_within_the_limits_is_fine(tmp_path: Path) -> None:
+    with holding(index_last(tmp_path, 29)) as server:
+        assert warnings(check(tmp_path, rows=[{"video_url": f"{server.url}/a.mp4"}])) == []
 
-    def answer(peer: Peer, line: str, headers: dict[str, str]) -> None:
-        if line.startswith("HEAD"):
-            only_headers(peer, size=len(video), kind="application/octet-stream", status=status)
-            return
-        ranges.append(headers["range"])
-        peer.answer(206, video[:4096], Content_Range=f"bytes 0-4095/{len(video)}")
 
-    with answering(answer) as server:
-        done = check(tmp_path, rows=[{"video_url": f"{server.url}/a.mp4"}])
+def test_a_picture_on_the_web_is_asked_for_by_its_head_alone(tmp_path: Path) -> None:
+    lines: list[str] = []
+    write_clip(tmp_path / "clip.mp4")
+    with holding(b"\x89PNG", lines=lines, kind="image/png") as server:
+        done = check(tmp_path, rows=[{"video_url": "clip.mp4", "first_frame_url": f"{server.url}/a.png"}])
 
-    assert ranges == ["bytes=0-4095"]
+    assert lines == ["HEAD"]
     assert warnings(done) == []
+
+
+@pytest.mark.parametrize("status", [403, 405, 501, 200])
+def test_where_a_head_says_too_little_the_first_bytes_tell(tmp_path: Path, status: int) -> None:
+    """A signed link is for GET alone, and a plain server calls everything a stream of bytes."""
+    write_clip(tmp_path / "clip.mp4")
+    with holding(b"\x89PNG\r\n\x1a\n", kind="application/octet-stream", head_status=status) as server:
+        done = check(tmp_path, rows=[{"video_url": "clip.mp4", "first_frame_url": f"{server.url}/a"}])
+        wrong = check(tmp_path, rows=[{"video_url": f"{server.url}/a"}])
+
+    assert warnings(done) == []
+    assert "/a: it is a PNG picture, not a clip; give the address of the file itself" in wrong.err
 
 
 def test_a_server_that_sends_everything_is_not_listened_to_for_long(tmp_path: Path) -> None:
@@ -262,7 +291,7 @@ def test_a_server_that_sends_everything_is_not_listened_to_for_long(tmp_path: Pa
         if line.startswith("HEAD"):
             only_headers(peer, size=0, kind="text/plain", status=405)
             return
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n\r\n" + encoded(Clip())[:4096])
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n\r\n" + encoded(Clip()) + bytes(100_000))
         peer.hang()
 
     with answering(answer) as server:
@@ -270,7 +299,7 @@ def test_a_server_that_sends_everything_is_not_listened_to_for_long(tmp_path: Pa
         done = check(tmp_path, rows=[{"video_url": f"{server.url}/a.mp4"}])
 
         assert time.monotonic() - began < 8
-    assert "it has 900 MB; segmind takes at most 100 MB" in done.err
+    assert "the clip has 900 MB; segmind takes at most 100 MB" in done.err
 
 
 def test_a_page_in_the_place_of_a_clip_is_told_by_its_bytes(tmp_path: Path) -> None:
@@ -306,7 +335,7 @@ def test_what_cannot_be_reached_is_a_warning_since_the_provider_fetches_it(tmp_p
 def test_a_server_that_says_nothing_costs_its_own_time_only_and_side_by_side() -> None:
     with RawServer(lambda peer: peer.hang()) as server:
         began = time.monotonic()
-        asked = remote.ask([f"{server.url}/{number}.mp4" for number in range(12)], each_s=0.6)
+        asked = remote.ask({f"{server.url}/{number}.mp4": True for number in range(12)}, each_s=0.6)
 
         assert time.monotonic() - began < 4
     assert {said.problem for said in asked.values() if said} == {"127.0.0.1 did not answer within 0.6 s"}
@@ -315,13 +344,13 @@ def test_a_server_that_says_nothing_costs_its_own_time_only_and_side_by_side() -
 
 def test_the_asking_ends_in_time_and_what_was_not_asked_for_is_counted() -> None:
     with RawServer(lambda peer: peer.hang()) as server:
-        asked = remote.ask([f"{server.url}/{number}.mp4" for number in range(40)], each_s=5, all_s=0.5)
+        asked = remote.ask({f"{server.url}/{number}.mp4": True for number in range(40)}, each_s=5, all_s=0.5)
 
     assert list(asked.values()) == [None] * 40
 
 
-def test_a_redirect_to_this_machine_is_not_followed_from_elsewhere() -> None:
-    asked = remote.ask(["http://10.0.0.1/a.mp4"], each_s=2)["http://10.0.0.1/a.mp4"]
+def test_private_addresses_are_not_asked() -> None:
+    asked = remote.ask({"http://10.0.0.1/a.mp4": False}, each_s=2)["http://10.0.0.1/a.mp4"]
 
     assert asked is not None
     assert "not a public address: 10.0.0.1" in asked.problem

@@ -18,7 +18,7 @@ from tests.support import write_clip
 def write(path: Path, *, codec: str = "libx264", pixels: str = "yuv420p", pts: Any = None, **how: Any) -> Path:
     """Twelve frames at 25 a second, or at the times `pts` in 600ths of a second."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options=how.pop("options", {}))
+        stream: Any = container.add_stream(codec, rate=25, options=how.pop("options", {}))
         stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         stream.time_base = stream.codec_context.time_base = Fraction(1, 600)
         for name, value in how.items():
@@ -100,7 +100,7 @@ def test_a_prepared_clip_is_cut_with_its_sound_and_keeps_its_rate(tmp_path: Path
     media.prepare(tmp_path / "in.mp4", tmp_path / "out.mp4", until_s=2.9, max_bytes=None)
     facts = media.verify_video(tmp_path / "out.mp4", depth="decode")
 
-    assert (facts.frames, facts.fps, facts.has_audio) == (72, 25, True)
+    assert (facts.frames, facts.fps, facts.has_audio) == (72, Fraction(25), True)
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.duration is not None
         assert container.duration / av.time_base < 3
