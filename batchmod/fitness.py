@@ -32,7 +32,6 @@ _WORDS: Final = {
     "vp9": "VP9",
     "av1": "AV1",
 }
-_FIXED: Final = "--fix writes it anew as upright H.264 in MP4"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +42,8 @@ class Concern:
     slug: str
     message: str
     hint: str | None = None
+    mended: bool = False
+    """Whether the recipe for the clip, where there is one, does away with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,22 +88,21 @@ def concerns_of(clip: ClipFacts, facts: ProviderFacts) -> Iterator[Concern]:
     yield from _format(clip, facts)
     if clip.rotation:
         message = f"it is stored turned by {clip.rotation} degrees: a service that overlooks the mark turns the result"
-        yield Concern(field="video_url", slug="clip_rotated", message=message, hint=_FIXED)
+        yield Concern(field="video_url", slug="clip_rotated", message=message, mended=True)
     yield from _time(clip, facts)
     yield from _size(clip, facts)
 
 
 def _format(clip: ClipFacts, facts: ProviderFacts) -> Iterator[Concern]:
     container, codec = _WORDS.get(clip.container, clip.container), _WORDS.get(clip.codec, clip.codec)
-    hint = None if clip.hdr else _FIXED
     if _is_odd_container(clip, facts):
         takes = " and ".join(_WORDS[name] for name in sorted(facts.containers or {"mp4", "mov"}))
         said = "names" if facts.containers else "is sure to take"
         message = f"it is {container} ({codec}); {facts.name} {said} {takes} only"
-        yield Concern(field="video_url", slug="clip_format", message=message, hint=hint)
+        yield Concern(field="video_url", slug="clip_format", message=message, mended=True)
     elif clip.codec != "h264" or clip.bits > _EIGHT:
         message = f"it is coded as {codec} of {clip.bits} bits; H.264 of 8 bits is what every service reads"
-        yield Concern(field="video_url", slug="clip_format", message=message, hint=hint)
+        yield Concern(field="video_url", slug="clip_format", message=message, mended=True)
     if clip.hdr:
         message = "it is HDR: its colours will look flat, in its first frame too"
         yield Concern(field="video_url", slug="clip_format", message=message, hint="export it for SDR (Rec. 709)")

@@ -18,6 +18,7 @@ from batchmod.urls import without_query
 if TYPE_CHECKING:  # the HTTP client is loaded only where something is asked
     from batchmod.transport import Asked
 
+_CURE: Final = "--fix writes it anew as upright H.264 in MP4"
 _MOST_BYTES: Final = 600_000_000
 """More than any provider takes: such a clip needs no look into its index."""
 _FIELDS: Final[tuple[Field, ...]] = ("video_url", "first_frame_url")
@@ -31,11 +32,14 @@ class Examined:
     notes: tuple[str, ...] = ()
 
 
-def examined(loaded: Loaded) -> Examined:
-    """Look at the files of the chosen rows, several at a time; ask for those on the web, with a limit of time."""
+def examined(loaded: Loaded, mendable: frozenset[int]) -> Examined:
+    """Look at the files of the chosen rows, several at a time; ask for those on the web, with a limit of time.
+
+    `mendable`: the rows whose clips `--fix` would write anew.
+    """
     pairs = [pair for pair in zip(loaded.manifest.rows, loaded.jobs, strict=True) if pair[0].number in loaded.chosen]
     asked = _asked(job for _, job in pairs)
-    found = [*_of_clips(pairs, loaded), *_of_frames(pairs, loaded), *_of_the_web(pairs, loaded, asked)]
+    found = [*_of_clips(pairs, loaded, mendable), *_of_frames(pairs, loaded), *_of_the_web(pairs, loaded, asked)]
     order = {row.number: at for at, row in enumerate(loaded.manifest.rows)}
     found.sort(key=lambda problem: order[problem.row or 0])
     return Examined(warnings=distinct(found), notes=tuple(_unseen(asked)))
@@ -48,11 +52,12 @@ def _warning(row: Row, field: str, slug: str, message: str, hint: str | None = N
     )  # fmt: skip
 
 
-def _of_clips(pairs: Iterable[tuple[Row, Job]], loaded: Loaded) -> Iterator[Problem]:
+def _of_clips(pairs: Iterable[tuple[Row, Job]], loaded: Loaded, mendable: frozenset[int]) -> Iterator[Problem]:
     for row, job in pairs:
         clip = loaded.stored.get(job.video.identity)
         for concern in concerns_of(clip, loaded.services.facts(job.provider)) if clip else ():
-            yield _warning(row, concern.field, concern.slug, concern.message, concern.hint)
+            hint = _CURE if concern.mended and row.number in mendable else concern.hint
+            yield _warning(row, concern.field, concern.slug, concern.message, hint)
 
 
 def _of_frames(pairs: Iterable[tuple[Row, Job]], loaded: Loaded) -> Iterator[Problem]:

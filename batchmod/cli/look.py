@@ -171,6 +171,8 @@ def _checked_json(item: app.Checked) -> dict[str, Any]:
 
 def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Checked]:
     options = options_of(args)
+    if args.fix and args.no_media:
+        raise UsageError("--fix looks at the clips, and --no-media says not to: leave one out")
     fix = _tell if args.fix else None
     checked = [app.check(item, options, fix=fix) for item in load_all(args, environ, outputs=args.fix)]
     problems = [problem for item in checked for problem in _flaws_as_problems(item)]

@@ -133,6 +133,24 @@ def test_how_a_clip_is_stored_is_said_where_a_service_may_mind_it(tmp_path: Path
     assert warnings(check(tmp_path, "--provider", "local")) == []
 
 
+def test_a_cure_is_named_only_where_it_works(tmp_path: Path) -> None:
+    write_clip(tmp_path / "in.mp4", Clip(frames=200, fps=5))
+    media.prepare(tmp_path / "in.mp4", tmp_path / "long.mp4", until_s=None, max_bytes=None)
+    (tmp_path / "long.mov").write_bytes((tmp_path / "long.mp4").read_bytes().replace(b"ftypisom", b"ftypqt  "))
+    done = check(tmp_path, rows=[{"video_url": "long.mov"}])
+
+    assert done.code == 2
+    assert "lasts 40.0 s" in done.err
+    assert warnings(done) == ["it is QuickTime (MOV) (H.264); segmind names MP4 only"]
+    assert "--fix" not in done.err
+
+
+def test_to_mend_without_looking_is_refused(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4")
+
+    assert check(tmp_path, "--fix", "--no-media", rows=[{"video_url": "a.mp4"}]).code == 2
+
+
 def test_a_frame_rate_and_a_size_beyond_the_services_are_said(tmp_path: Path) -> None:
     write_clip(tmp_path / "fast.mp4", Clip(frames=240, fps=60, width=2048, height=64))
 
