@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from batchmod import sources, work
+from batchmod import files, sources, work
+from batchmod.app import pairing
 from batchmod.app.loading import Loaded
-from batchmod.app.services import seen
+from batchmod.app.options import Options
+from batchmod.app.services import identities, seen
 from batchmod.errors import Problem
 from batchmod.fitness import Concern, Field, concern_of_frame, concerns_of
 from batchmod.manifest import distinct
@@ -32,14 +35,19 @@ class Examined:
     notes: tuple[str, ...] = ()
 
 
-def examined(loaded: Loaded, mendable: frozenset[int]) -> Examined:
+def examined(loaded: Loaded, options: Options, mendable: frozenset[int]) -> Examined:
     """Look at the files of the chosen rows, several at a time; ask for those on the web, with a limit of time.
 
     `mendable`: the rows whose clips `--fix` would write anew.
     """
     pairs = [pair for pair in zip(loaded.manifest.rows, loaded.jobs, strict=True) if pair[0].number in loaded.chosen]
     asked = _asked(job for _, job in pairs)
-    found = [*_of_clips(pairs, loaded, mendable), *_of_frames(pairs, loaded), *_of_the_web(pairs, loaded, asked)]
+    found = [
+        *_of_clips(pairs, loaded, mendable),
+        *_of_frames(pairs, loaded),
+        *_edited_in_place(pairs, loaded, pairing.folder_of(loaded.path, options.output)),
+        *_of_the_web(pairs, loaded, asked),
+    ]
     order = {row.number: at for at, row in enumerate(loaded.manifest.rows)}
     found.sort(key=lambda problem: order[problem.row or 0])
     return Examined(warnings=distinct(found), notes=tuple(_unseen(asked)))
@@ -75,6 +83,28 @@ def _of_frames(pairs: Iterable[tuple[Row, Job]], loaded: Loaded) -> Iterator[Pro
         concern = concern_of_frame(said) if isinstance(said, FrameFacts) else None
         if concern is not None:
             yield _warning(row, concern.field, concern.slug, concern.message, concern.hint)
+
+
+def _edited_in_place(pairs: Iterable[tuple[Row, Job]], loaded: Loaded, folder: Path) -> Iterator[Problem]:
+    """Frames that `batchmod frames` wrote, and that somebody has edited without giving them another name."""
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    bare = [
+        (row, job.video, folder / sources.extracted_name(row.id))
+        for row, job in pairs
+        if job.first_frame is None and job.video.sha256 and sources.extracted_name(row.id) in there
+    ]
+    hashes, memory = identities(loaded.services.environ), seen(loaded.services.environ)
+    pictures = {
+        path: Source(location=str(path), local=True, identity="", sha256=hashes.sha256(path)) for *_, path in bare
+    }
+    facts = memory.frames((video, pictures[path]) for _, video, path in bare)
+    memory.save()
+    for row, video, path in bare:
+        said = facts[video.location, str(path)]
+        if isinstance(said, FrameFacts) and not said.equal:
+            message = f"'{files.shortest(path)}' is not the clip's own first frame any more, and is not used"
+            hint = f"if it is the edited one, call it {path.stem}.edited.png"
+            yield _warning(row, "first_frame_url", "frame_unused", message, hint)
 
 
 # --- files on the web ---------------------------------------------------------------------------------------

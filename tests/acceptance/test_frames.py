@@ -263,6 +263,17 @@ def test_an_edited_frame_that_nobody_asked_for_is_spoken_of(tmp_path: Path) -> N
     ) in plan(tmp_path, "m.yaml").err
 
 
+def test_a_frame_that_was_edited_in_its_place_is_not_lost_silently(tmp_path: Path) -> None:
+    folder = extracted(tmp_path, {"id": "a"}, {"id": "b"})
+    edit(folder / "a.png", folder / "a.png")
+
+    said = call("check", "m.yaml", environ={}, cwd=tmp_path).err
+
+    assert "'frames/a.png' is not the clip's own first frame any more, and is not used; " in said
+    assert "if it is the edited one, call it a.edited.png" in said
+    assert "b.png" not in said
+
+
 def test_an_edited_frame_that_leads_outside_is_refused(tmp_path: Path) -> None:
     shots = tmp_path / "shots"
     folder = extracted(shots, {"id": "a"}, pair_frames=True)

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from batchmod import media
 from batchmod.app import preparing
+from batchmod.checkpoint import FILE_NAME
 from tests.colours import write_card
 from tests.servers.clips import Clip
 from tests.servers.segmind import SegmindStandIn
@@ -221,6 +224,36 @@ def test_rows_of_one_clip_are_prepared_once(tmp_path: Path, server: SegmindStand
     assert len(prepared(work)) == 1
     assert work.run().code == 0
     assert (server.ledger.billed, server.ledger.uploads) == (2, 1)
+
+
+def test_a_new_row_of_a_clip_takes_the_prepared_one_and_a_paid_row_keeps_its_own(
+    work: Shoot, server: SegmindStandIn
+) -> None:
+    work.run()
+    work.rows([TURNED, {**TURNED, "id": "more", "prompt": "as clay"}])
+    check(work, "--fix")
+    actions = {name: item["action"] for name, item in plan(work).items()}
+    work.run()
+
+    assert actions == {"turned": "keep", "more": "send"}
+    assert server.ledger.billed == 2
+    assert sent(server)[1] == prepared(work)[0].read_bytes()
+
+
+def test_a_file_that_the_service_could_not_read_and_did_not_bill_is_sent_as_it_was_mended(
+    work: Shoot, server: SegmindStandIn
+) -> None:
+    work.run()
+    with closing(sqlite3.connect(work.folder / FILE_NAME)) as db, db:
+        db.execute("UPDATE work SET status = 'failed', error_code = 'unreadable_source', billed = 0, request_id = NULL")
+        db.execute("DELETE FROM delivery")
+    with closing(sqlite3.connect(work.home / "paid.sqlite3")) as db, db:
+        db.execute("DELETE FROM claim")
+    before = plan(work)["turned"]["action"]
+    check(work, "--fix")
+
+    assert before == "leave"
+    assert plan(work)["turned"]["action"] == "send"
 
 
 def test_rows_that_are_not_chosen_are_not_prepared(tmp_path: Path, server: SegmindStandIn) -> None:
