@@ -82,6 +82,8 @@ class Manifest:
     provider_options: Mapping[str, Any] = field(default_factory=dict)
     output: str | None = None
     naming: str = "{id}_v{version:03d}"
+    pair_frames: bool = False
+    """Whether rows without a first frame take `frames/<id>.edited.png` where that is there."""
     limits: Limits = field(default_factory=Limits)
     rows: Sequence[Row]
     """A long sheet's are made anew whenever they are asked for: go through them as seldom as can be."""
@@ -161,6 +163,44 @@ class VideoFacts:
     duration_s: float | None
     has_audio: bool
     bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipFacts:
+    """What a service may mind about a clip beside its `video` facts: how it is stored."""
+
+    video: VideoFacts
+    container: str
+    """`mp4`, `mov`, `mkv`, `webm`, `avi` or `ts`, by its bytes."""
+    codec: str
+    """As FFmpeg calls it: `h264`, `hevc`, `prores`, `vp9`."""
+    bits: int
+    """Of one colour of a pixel."""
+    rotation: int = 0
+    """Degrees, against the clock, by which a player has to turn what is stored."""
+    pixel_shape: Fraction = Fraction(1)
+    """A pixel's width by its height, as stored."""
+    interlaced: bool = False
+    hdr: bool = False
+    """Whether its brightness is coded for HDR (PQ or HLG)."""
+    steady: bool = True
+    """Whether its frames are evenly spaced in time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameFacts:
+    """A first frame beside the clip's own: sizes upright, in pixels."""
+
+    width: int
+    height: int
+    clip_width: int
+    clip_height: int
+    equal: bool
+    """Every pixel is the clip's own."""
+    unedited: bool
+    """Nothing but what saving it anew or scaling it does was done to it."""
+    likeness: float | None
+    """Of the shapes in it, whatever their colours: 1 the same, 0 unrelated; None where one of the two shows none."""
 
 
 # --- the wire -----------------------------------------------------------------------------------------------
@@ -431,6 +471,11 @@ class ProviderFacts:
     """Whether a clip of exactly `max_clip_s` is taken."""
     min_clip_s: float | None = None
     max_clip_bytes: int | None = None
+    max_fps: float | None = None
+    max_sides: tuple[int, int] | None = None
+    """The longest and the shorter side of a frame that are taken, in pixels."""
+    containers: frozenset[str] = frozenset()
+    """The kinds of files that are published as taken; empty: none are named."""
     models: tuple[str, ...] = ()
     """The models one can choose from, the default first; empty where there is no choice."""
     fields: frozenset[str] = frozenset({"video_url", "first_frame_url", "mode", "prompt"})

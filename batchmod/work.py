@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from batchmod.errors import MediaError
-from batchmod.model import VideoFacts
+from batchmod.model import ClipFacts, FrameFacts, VideoFacts
 
 Value = TypeVar("Value")
 
@@ -34,6 +34,48 @@ def probe_video(path: str) -> VideoFacts | Refusal:
     from batchmod import media
 
     return _caught(lambda: media.probe_video(Path(path)))
+
+
+def clip_facts(path: str) -> ClipFacts | Refusal:
+    """How a clip is stored."""
+    from batchmod import media
+
+    return _caught(lambda: media.clip_facts(Path(path)))
+
+
+def declared_facts(head: bytes, tail: bytes, size: int) -> VideoFacts | Refusal:
+    """What a clip's index says, from its first and last bytes."""
+    from batchmod import media
+
+    return _caught(lambda: media.declared_facts(head, tail, size))
+
+
+def frame_facts(clip: str, picture: str) -> FrameFacts | Refusal:
+    """A picture beside a clip's own first frame."""
+    from batchmod import media
+
+    return _caught(lambda: media.frame_facts(Path(clip), Path(picture)))
+
+
+def are_same_pixels(picture: str, other: str) -> bool | Refusal:
+    """Whether two pictures show the same, to the pixel."""
+    from batchmod import media
+
+    return _caught(lambda: media.are_same_pixels(Path(picture), Path(other)))
+
+
+def first_frame_png(clip: str) -> bytes | Refusal:
+    """A clip's first frame, upright, as a PNG file without loss."""
+    from batchmod import media
+
+    return _caught(lambda: media.png_of(media.first_frame(Path(clip))))
+
+
+def prepare(source: str, target: str, until_s: float | None, max_bytes: int | None) -> Refusal | None:
+    """Write a clip anew as a service takes it."""
+    from batchmod import media
+
+    return _caught(lambda: media.prepare(Path(source), Path(target), until_s=until_s, max_bytes=max_bytes))
 
 
 def probe_image(path: str) -> tuple[int, int] | Refusal:

@@ -2,10 +2,13 @@
 
 from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
+from batchmod.app.checking import Checked, check
 from batchmod.app.ending import Summary
+from batchmod.app.framing import Extracted, extract
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
 from batchmod.app.outlook import Outlook, foresee
+from batchmod.app.prepared import is_prepared
 from batchmod.app.rebuilding import Rebuilt, rebuild
 from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, cancel, resolve
@@ -14,8 +17,10 @@ from batchmod.app.showing import Standing, rewrite, standing
 from batchmod.app.story import Story, tell
 
 __all__ = [
+    "Checked",
     "Control",
     "Doubt",
+    "Extracted",
     "Loaded",
     "Options",
     "Outlook",
@@ -27,7 +32,10 @@ __all__ = [
     "annotate",
     "balances",
     "cancel",
+    "check",
+    "extract",
     "foresee",
+    "is_prepared",
     "load",
     "rebuild",
     "rescue",

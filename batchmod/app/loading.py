@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from batchmod import files, jobs, manifest, planning, providers, rows, schema, sources
-from batchmod.app import fitting
+from batchmod.app import fitting, pairing
 from batchmod.app.options import Options
-from batchmod.app.services import Services, identities
+from batchmod.app.services import Services, identities, seen
 from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.manifest import Note, SheetRead
-from batchmod.model import Job, Limits, Manifest, Row, VideoFacts
+from batchmod.model import ClipFacts, Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
 from batchmod.rows import ids
 from batchmod.schema import Schemas, did_you_mean
@@ -49,6 +49,9 @@ class Loaded:
     """The numbers of the rows that this command is about."""
     flaws: Mapping[int, Flaw]
     clips: Mapping[str, VideoFacts]
+    """The local clips, by identity."""
+    stored: Mapping[str, ClipFacts]
+    """How they are stored."""
     services: Services
     warnings: tuple[Problem, ...] = ()
     """What is worth knowing before a run, and stops none."""
@@ -111,19 +114,26 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
     if reading.manifest is None:
         raise _refusal(problems, reading)
     parsed, services = fitting.with_its_key(reading.manifest, options, services)
-    gathered = _gathered(parsed, path, options, services)
+    paired = pairing.paired(parsed, path, options)
+    gathered = _gathered(paired.manifest, path, options, services)
+    memory = seen(services.environ)
+    edited = pairing.edited(paired, gathered, memory)
+    parsed, gathered = edited.manifest, edited.gathered
     misnamed = _provider_problems(parsed, options, services)
     unfit = _unfit(parsed, misnamed, options, services)
-    problems += [*gathered.problems, *misnamed, *(problem for problem in unfit if not problem.warning)]
+    problems += [*paired.problems, *gathered.problems, *misnamed, *(each for each in unfit if not each.warning)]
+    if not options.first_frames:
+        problems = [each for each in problems if (each.slug, each.field) != ("bad_source", "first_frame_url")]
     sieve = Sieve(reading=reading, skip=options.skip_invalid)
     parsed = sieve.sift(parsed, problems)
     made = _jobs(parsed, options, services, gathered)
     if collisions := _collisions(parsed, made):
         parsed = sieve.sift(parsed, collisions)
         made = _jobs(parsed, options, services, gathered)
-    looked = sources.look_at(gathered)
+    looked = sources.look_at(gathered if options.media else sources.Gathered(), memory)
+    memory.save()
     chosen = _chosen(parsed, reading.rejected, sieve, options)
-    warnings = [problem for problem in unfit if problem.warning]
+    warnings = [*(problem for problem in unfit if problem.warning), *paired.warnings, *edited.warnings]
     return Loaded(
         path=path,
         manifest=parsed,
@@ -132,10 +142,11 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         jobs=made,
         chosen=chosen,
         flaws=_flaws(made, looked, services),
-        clips=looked.clips,
+        clips={identity: clip.video for identity, clip in looked.clips.items()},
+        stored=looked.clips,
         services=services,
         warnings=(*warnings, *([] if chosen else [_nothing_chosen(parsed, options)])),
-        notes=reading.notes,
+        notes=(*reading.notes, *edited.notes),
         invalid=sieve.invalid(),
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
         lines={file: text.splitlines() for file, text in reading.texts.items()},
@@ -342,7 +353,7 @@ def _flaws(made: Sequence[Job], looked: sources.Looked, services: Services) -> d
             if refusal is not None and source is not None:
                 flaws[job.number] = Flaw(slug=refusal.slug, message=f"{Path(source.location).name}: {refusal.message}")
         clip = looked.clips.get(job.video.identity)
-        flaw = planning.flaw_of(clip, services.facts(job.provider)) if clip else None
+        flaw = planning.flaw_of(clip.video, services.facts(job.provider)) if clip else None
         if flaw is not None:
             flaws.setdefault(job.number, flaw)
     return flaws

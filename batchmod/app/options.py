@@ -25,6 +25,12 @@ class Options:
     where: tuple[tuple[str, str], ...] = ()
     first: int | None = None
     rehearse: bool = False
+    pair_frames: bool = False
+    """Whether rows without a first frame take the edited one of their name, whatever the manifest says."""
+    first_frames: bool = True
+    """Whether the first frames that rows name must be there."""
+    media: bool = True
+    """Whether clips and pictures are looked at."""
     allow_outside: bool = False
     key_env: tuple[str, ...] = ()
     """The variables of the environment from which a manifest may take its key."""

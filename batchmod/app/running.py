@@ -11,7 +11,7 @@ from typing import Literal
 
 from batchmod import clock, executors, files, jobs, work
 from batchmod.app import folder as folders
-from batchmod.app import others, owning
+from batchmod.app import others, owning, preparing
 from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
 from batchmod.app.ending import Summary, ended, exit_code, not_begun
 from batchmod.app.loading import Loaded
@@ -93,6 +93,7 @@ async def _run_owned(
             log.tell("taken_over", run_id=run_id, message=f"the lease of {owner.taken_from}, which has ended")
         folders.claim(record, loaded, add=options.add)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
+        loaded = preparing.settled_for_a_run(loaded, options, record)
         scratch.mkdir(exist_ok=True)
         claims = _claims(record, loaded)
         runner = _runner(record, loaded, options, owner=owner, run_id=run_id, scratch=scratch, log=log, claims=claims)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 
-from batchmod import executors, files, index, providers
+from batchmod import executors, files, index, providers, sources
 from batchmod.app.homes import cache_folder, index_file
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.clock import now
@@ -176,3 +176,9 @@ def identities(environ: Mapping[str, str]) -> files.Identities:
     """Content hashes, remembered in the user's cache folder."""
     folder = cache_folder(environ)
     return files.Identities(None if folder is None else folder / "identities.json")
+
+
+def seen(environ: Mapping[str, str]) -> sources.Seen:
+    """What looking at clips showed, remembered in the user's cache folder."""
+    folder = cache_folder(environ)
+    return sources.Seen(None if folder is None else folder / "seen.json")

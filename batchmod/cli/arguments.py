@@ -29,7 +29,11 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--add", action="store_true", help=_ADD)
     text = "find every mistake in a manifest; sends nothing"
     check = _add(commands, "check", text, _manifests, _selection, _sheets, _json)
+    check.add_argument("--fix", action="store_true", help="write clips anew where that mends them: cut, or as H.264")
+    check.add_argument("--no-media", action="store_true", help="look at no clip or picture, and ask for none")
     check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
+    text = "write each clip's first frame as a PNG to edit, named by its row"
+    _add(commands, "frames", text, _manifests, _selection, _sheets, _json)
     _add(commands, "status", "counts and money of an output folder", _path, _json)
     text = "one row's whole story: as it was read, its requests, and what run would do with it now"
     why = _add(commands, "why", text, _one_row, _wishes, _sheets, _pace, _json)
@@ -137,6 +141,9 @@ def _wishes(command: argparse.ArgumentParser) -> None:
     group.add_argument("--output", metavar="DIR", help="where outputs go")
     group.add_argument("--column", action="append", default=[], metavar="FIELD=HEADER", help="a header of your own")
     group.add_argument("--extra-column", action="append", default=[], metavar="NAME", help="a column that is yours")
+    group.add_argument(
+        "--pair-frames", action="store_true", help="rows without a first frame take frames/ID.edited.png where it is"
+    )
     group.add_argument("--rehearse", action="store_true", help="everything on the embedded engine, for free")
     group.add_argument(
         "--key-env", action="append", default=[], metavar="NAME", help="the manifest may read its key there"

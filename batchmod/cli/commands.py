@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from batchmod.cli import about, look, plan, rescue, run, serving, why
+from batchmod.cli import about, frames, look, plan, rescue, run, serving, why
 from batchmod.cli.loading import Environ
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "run": run.run,
     "plan": plan.plan,
     "check": look.check,
+    "frames": frames.frames,
     "status": look.status,
     "why": why.why,
     "resolve": look.resolve,

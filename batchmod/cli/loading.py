@@ -35,6 +35,8 @@ def options_of(args: argparse.Namespace) -> Options:
         where=where,
         first=args.first,
         rehearse=args.rehearse,
+        pair_frames=args.pair_frames,
+        media=not getattr(args, "no_media", False),
         allow_outside=args.allow_outside,
         key_env=tuple(args.key_env),
         skip_invalid=getattr(args, "skip_invalid", False),
@@ -64,12 +66,14 @@ def state_of(args: argparse.Namespace) -> Path | None:
     return None if given is None else Path(given)
 
 
-def load_all(args: argparse.Namespace, environ: Environ, *, outputs: bool = True) -> list[app.Loaded]:
+def load_all(
+    args: argparse.Namespace, environ: Environ, *, outputs: bool = True, options: Options | None = None
+) -> list[app.Loaded]:
     """Every manifest of the command; all problems of all of them at once.
 
     `outputs`: whether each needs an output folder. What was found out about sheets is said here.
     """
-    services, options = Services(environ=environ), options_of(args)
+    services, options = Services(environ=environ), options or options_of(args)
     loaded: list[app.Loaded] = []
     problems: list[Problem] = []
     notes: list[str] = []

@@ -4,16 +4,17 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from batchmod import app
+from batchmod import app, files
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli import progress
-from batchmod.cli.loading import Environ, load_all, state_of
-from batchmod.cli.problems import shown
+from batchmod.cli.loading import Environ, load_all, options_of, state_of
+from batchmod.cli.problems import shown, warned
 from batchmod.cli.wording import counted, counts, usd
 from batchmod.errors import ManifestError, Problem, UsageError
 from batchmod.rows import those
@@ -28,36 +29,85 @@ def say_warnings(loaded: app.Loaded) -> None:
 def check(args: argparse.Namespace, environ: Environ) -> int:
     """Every problem that can be found without sending anything."""
     try:
-        loaded = _without_problem(args, environ)
+        checked = _without_problem(args, environ)
     except ManifestError as error:
         if args.annotate:
             _annotate(error)
         raise
     if args.format != "text":
-        if answer := shown(ManifestError([], notes=[note.text for item in loaded for note in item.notes]), args.format):
+        warnings = [problem for item in checked for problem in item.warnings]
+        notes = [note.text for item in checked for note in item.loaded.notes]
+        if answer := shown(ManifestError(warnings, notes=notes), args.format):
             print(answer)
         return 0
     if args.json:
-        print(json.dumps([_checked_json(item) for item in loaded], ensure_ascii=False))
+        print(json.dumps([_checked_json(item) for item in checked], ensure_ascii=False))
         return 0
-    for item in loaded:
-        say_warnings(item)
-        print(f"{item.manifest.file}: {counted(len(item.jobs), 'row')}, no problems.")
+    for item in checked:
+        _say_checked(item)
+        count = f", {counted(len(item.warnings), 'warning')}" if item.warnings else ""
+        print(f"{item.loaded.manifest.file}: {counted(len(item.loaded.jobs), 'row')}, no problems{count}.")
     return 0
 
 
-def _checked_json(loaded: app.Loaded) -> dict[str, Any]:
-    warnings = [str(problem) for problem in loaded.warnings]
-    return {"manifest": loaded.manifest.file, "rows": len(loaded.jobs), "problems": [], "warnings": warnings}
+def _say_checked(item: app.Checked) -> None:
+    """What was mended, what is worth knowing, and what was not looked at."""
+    for line in _mended(item):
+        print(line)
+    for line in warned(item.warnings):
+        print(line, file=sys.stderr)
+    for note in item.notes:
+        print(f"{item.loaded.manifest.file}: {note}", file=sys.stderr)
 
 
-def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Loaded]:
-    loaded = load_all(args, environ, outputs=False)
-    problems = [problem for item in loaded for problem in _flaws_as_problems(item)]
-    if problems:
-        lines = {file: each for item in loaded for file, each in item.lines.items()}
-        raise ManifestError(problems, lines=lines, documents=[sheet for item in loaded for sheet in item.sheets])
-    return loaded
+def _mended(item: app.Checked) -> Iterator[str]:
+    for one in item.mended:
+        rows = one.ids[0] if len(one.ids) == 1 else f"{one.ids[0]} and {counted(len(one.ids) - 1, 'other row')}"
+        if one.problem is not None:
+            yield f"{rows}: not mended: {one.problem}"
+            continue
+        cut = (
+            ""
+            if one.recipe.until_s is None
+            else f", cut from {one.before.video.duration_s:.1f} s to {one.recipe.until_s:.1f} s"
+        )
+        yield f"{rows}: {files.shortest(one.path)} is {one.clip.name} as upright H.264 in MP4{cut}; runs take it"
+
+
+def _checked_json(item: app.Checked) -> dict[str, Any]:
+    return {
+        "manifest": item.loaded.manifest.file,
+        "rows": len(item.loaded.jobs),
+        "problems": [],
+        "warnings": [str(problem) for problem in item.warnings],
+        "notes": list(item.notes),
+        "mended": [
+            {"ids": one.ids, "clip": str(one.clip), "path": str(one.path), "problem": one.problem}
+            for one in item.mended
+        ],
+    }
+
+
+def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Checked]:
+    options = options_of(args)
+    if args.fix and args.no_media:
+        raise UsageError("--fix looks at the clips, and --no-media says not to: leave one out")
+    fix = _tell if args.fix else None
+    checked = [app.check(item, options, fix=fix) for item in load_all(args, environ, outputs=args.fix)]
+    problems = [problem for item in checked for problem in _flaws_as_problems(item)]
+    if not problems:
+        return checked
+    if args.format == "text":
+        for item in checked:
+            _say_checked(item)
+    else:
+        problems += [problem for item in checked for problem in item.warnings]
+    lines = {file: each for item in checked for file, each in item.loaded.lines.items()}
+    raise ManifestError(problems, lines=lines, documents=[sheet for item in checked for sheet in item.loaded.sheets])
+
+
+def _tell(clip: Path) -> None:
+    print(f"{files.shortest(clip)}: writing it anew", file=sys.stderr)
 
 
 def _annotate(error: ManifestError) -> None:
@@ -68,13 +118,15 @@ def _annotate(error: ManifestError) -> None:
         print("--annotate: no problem stands in a .csv, .tsv or .xlsx that could be copied", file=sys.stderr)
 
 
-def _flaws_as_problems(loaded: app.Loaded) -> list[Problem]:
+def _flaws_as_problems(item: app.Checked) -> list[Problem]:
+    loaded = item.loaded
     rows = {row.number: row for row in those(loaded.manifest.rows, loaded.flaws)}
     found = []
     for number, flaw in sorted(loaded.flaws.items()):
         if number in loaded.chosen:
             place = rows[number].places.get("video_url", rows[number].place)
-            found.append(Problem(place=place, message=flaw.message, slug=flaw.slug, row=number))
+            hint = "`batchmod check --fix` mends it" if number in item.mendable else None
+            found.append(Problem(place=place, message=flaw.message, slug=flaw.slug, hint=hint, row=number))
     return found
 
 

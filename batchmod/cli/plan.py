@@ -90,8 +90,15 @@ def _further_lines(loaded: app.Loaded, outlook: app.Outlook) -> Iterator[str]:
         facts = loaded.services.facts(name)
         kind = "public URLs" if facts.uploads_public else "URLs that may be public"
         yield f"{counted(count, 'local file')} would go to {kind} at {name} (kept: {facts.uploads_kept})."
+    anew = sum(rows for item, rows in outlook.plan.counted() if _sends_prepared(item))
+    if anew:
+        yield f"{counted(anew, 'row')} would send a clip that `check --fix` wrote anew."
     if outlook.orphans:
         yield f"{counted(len(outlook.orphans), 'unfinished request')} of other rows or versions will be collected too."
+
+
+def _sends_prepared(item: Item) -> bool:
+    return item.action is Action.SEND and app.is_prepared(item.job.video)
 
 
 def _row_lines(outlook: app.Outlook) -> Iterator[str]:

@@ -44,6 +44,15 @@ def _text(error: ManifestError) -> Iterator[str]:
     yield f"{count:,} problem{'s' if count != 1 else ''}; nothing was sent."
 
 
+def warned(problems: Sequence[Problem]) -> Iterator[str]:
+    """A line for each warning; what repeats is counted."""
+    for group in _groups(problems):
+        many = len(group) >= _MANY
+        yield from (f"warning: {problem}" for problem in (group[:_FIRST] if many else group))
+        if many:
+            yield _rest(group[_FIRST:])
+
+
 def _groups(problems: Sequence[Problem]) -> list[list[Problem]]:
     """The problems in their order; those of one kind in one file together, where there are many of them."""
     alike: dict[tuple[str, str | None, str], list[Problem]] = {}

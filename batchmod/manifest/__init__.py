@@ -175,6 +175,7 @@ def _manifest(document: Mapping[str, Any], asked: Asked, **rows: Any) -> Manifes
         file=asked.file,
         name=document.get("name", asked.stem),
         naming=document.get("naming", defaults_of(asked.schemas.manifest)["naming"]),
+        pair_frames=document.get("pair_frames", False) is True,
         provider_options=section(document, "provider_options"),
         limits=_limits(section(document, "limits"), asked.schemas),
         **known,

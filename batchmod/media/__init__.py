@@ -1,14 +1,24 @@
 """Video and image files: the only room that opens them (PyAV), and it trusts their bytes, never their names."""
 
 from batchmod.media.checking import verify_video
-from batchmod.media.pictures import thumbnail_jpeg, write_png
+from batchmod.media.likeness import are_same_pixels, frame_facts, likeness
+from batchmod.media.pictures import png_of, thumbnail_jpeg, write_png
+from batchmod.media.preparing import prepare
 from batchmod.media.reading import Frame, first_frame, probe_image, probe_video, read_frames, read_image
+from batchmod.media.stored import clip_facts, declared_facts
 from batchmod.media.writing import VideoWriter
 
 __all__ = [
     "Frame",
     "VideoWriter",
+    "are_same_pixels",
+    "clip_facts",
+    "declared_facts",
     "first_frame",
+    "frame_facts",
+    "likeness",
+    "png_of",
+    "prepare",
     "probe_image",
     "probe_video",
     "read_frames",

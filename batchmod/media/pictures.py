@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 def write_png(path: Path, rgb: NDArray[np.uint8]) -> None:
     """Write an HxWx3 uint8 picture as PNG, without loss."""
-    path.write_bytes(_encoded(_frame(rgb), "png"))
+    path.write_bytes(png_of(rgb))
+
+
+def png_of(rgb: NDArray[np.uint8]) -> bytes:
+    """An HxWx3 uint8 picture as a PNG file, without loss."""
+    return _encoded(_frame(rgb), "png")
 
 
 def thumbnail_jpeg(rgb: NDArray[np.uint8], width: int) -> bytes:
@@ -36,4 +41,5 @@ def _encoded(frame: av.VideoFrame, codec: str) -> bytes:
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, frame.format.name
     encoder.time_base = Fraction(1, 25)
+    encoder.sample_aspect_ratio = Fraction(1)  # else a PNG says that its pixels are 0 wide
     return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))

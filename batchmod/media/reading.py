@@ -46,7 +46,7 @@ def probe_video(path: Path) -> VideoFacts:
     Raises MediaError: empty_file, not_a_video, broken_video, unsafe_container, too_large.
     """
     with open_video(path) as video:
-        frame = next(_decoded(path, video), None)
+        frame = next(decoded(path, video), None)
         if frame is None:
             raise MediaError(f"{path} has no frame in it; fetch or export it again", slug="broken_video")
         return facts(path, video, frame)
@@ -90,7 +90,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
         time_base = video.stream.time_base or 1 / frame_rate(video.stream)
         step = max(1, round(1 / (frame_rate(video.stream) * time_base)))
         last: int | None = None
-        for frame in _decoded(path, video):
+        for frame in decoded(path, video):
             last = rising_pts(frame.pts, last, step)
             yield Frame(rgb=_upright_rgb(frame), pts=last, time_base=time_base)
 
@@ -105,7 +105,7 @@ def rising_pts(pts: int | None, last: int | None, step: int) -> int:
 def first_frame(path: Path) -> NDArray[np.uint8]:
     """The first frame of a clip as HxWx3 RGB, upright. Raises MediaError as `probe_video` does."""
     with open_video(path) as video:
-        for frame in _decoded(path, video):
+        for frame in decoded(path, video):
             return _upright_rgb(frame)
     raise MediaError(f"{path} has no frame in it; fetch or export it again", slug="broken_video")
 
@@ -130,7 +130,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return exif.upright(_on_white(rgba.astype(np.uint8, copy=False)), exif.orientation(path))
 
 
-def _decoded(path: Path, video: OpenVideo) -> Iterator[av.VideoFrame]:
+def decoded(path: Path, video: OpenVideo) -> Iterator[av.VideoFrame]:
+    """The frames of an open clip as they are stored, none larger than is allowed."""
     video.stream.thread_type = "AUTO"
     for frame in video.container.decode(video.stream):
         check_size(path, frame.width, frame.height)

@@ -37,7 +37,7 @@ def clock_of(path: Path, video: OpenVideo) -> Clock:
     base = video.stream.time_base or 1 / rate
     if not video.demuxer.startswith(_ROUNDING):
         return Clock(time_base=base, source_base=base)
-    stamps = _stamps(path)
+    stamps = stamps_of(path)
     if not stamps or any(abs(pts - stamps[0] - k / rate / base) > 1 for k, pts in enumerate(stamps)):
         return Clock(time_base=base, source_base=base)
     # Fine enough for the first stamp and for a frame's length, both exactly.
@@ -45,7 +45,7 @@ def clock_of(path: Path, video: OpenVideo) -> Clock:
     return Clock(time_base=fine, source_base=base, first=stamps[0], rate=rate)
 
 
-def _stamps(path: Path) -> list[int]:
+def stamps_of(path: Path) -> list[int]:
     """The times of all frames in order of display, read without decoding any."""
     with open_video(path) as video:
         return sorted(packet.pts for packet in video.container.demux(video.stream) if packet.pts is not None)

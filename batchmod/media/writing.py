@@ -35,11 +35,16 @@ class VideoWriter:
     cannot say an odd size in 4:2:0 (a chroma sample covers 2x2 pixels), so these are yuv444p, which not every
     player shows. The matrix is BT.709 for high definition and BT.601
     below, tagged, limited range. Leaving by an exception closes everything and removes nothing.
+    `until_s`: where the sound ends, if not with the clip's own; `bit_rate`: of the pictures, in place of the crf.
     """
 
-    def __init__(self, target: Path, *, like: Path) -> None:
+    def __init__(
+        self, target: Path, *, like: Path, until_s: Fraction | None = None, bit_rate: int | None = None
+    ) -> None:
         self._target = target
         self._like = like
+        self._until_s = until_s
+        self._bit_rate = bit_rate
         self._open = ExitStack()
         self._tracks: tuple[VideoStream, Sound] | None = None
 
@@ -63,7 +68,7 @@ class VideoWriter:
             if kind is None and self._tracks is not None:
                 video, sound = self._tracks
                 self._output.mux(video.encode(None))
-                sound.mux(until_s=None)
+                sound.mux(until_s=self._until_s)
 
     def write(self, rgb: NDArray[np.uint8], pts: int) -> None:
         """Add one upright HxWx3 uint8 frame shown at `pts`, which must rise.
@@ -85,7 +90,8 @@ class VideoWriter:
 
     def _start(self, width: int, height: int) -> tuple[VideoStream, Sound]:
         source = self._source.stream
-        video = self._output.add_stream("libx264", rate=frame_rate(source), options=dict(_ENCODER))
+        video = self._output.add_stream("libx264", rate=frame_rate(source), options=_options(self._bit_rate))
+        video.bit_rate = self._bit_rate or 0
         video.width, video.height = width, height
         video.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
         video.time_base = video.codec_context.time_base = self._clock.time_base
@@ -97,6 +103,13 @@ class VideoWriter:
         if source.sample_aspect_ratio:
             video.codec_context.sample_aspect_ratio = _pixel_shape(source, width, height)
         return video, Sound(self._source, self._output, self._origin_s)
+
+
+def _options(bit_rate: int | None) -> dict[str, str]:
+    if bit_rate is None:
+        return dict(_ENCODER)
+    capped = {name: value for name, value in _ENCODER.items() if name != "crf"}
+    return {**capped, "maxrate": str(bit_rate), "bufsize": str(bit_rate)}
 
 
 def _yuv(rgb: NDArray[np.uint8], pixel_format: str) -> av.VideoFrame:

@@ -63,6 +63,7 @@ FACTS: Final = ProviderFacts(
     },
     max_clip_s=10.0,
     max_clip_bytes=500_000_000,
+    containers=frozenset({"mp4", "mov", "avi"}),
     fields=frozenset({"video_url", "prompt"}),
     required=frozenset({"video_url", "prompt"}),
     submits_per_minute=60.0,

@@ -9,28 +9,40 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from batchmod import work
+from batchmod import jobs, work
 from batchmod.errors import Problem
 from batchmod.files import Identities
-from batchmod.jobs import remote
 from batchmod.media.kinds import HEAD_BYTES, sniff
-from batchmod.model import NamedFile, Row, Source, VideoFacts
+from batchmod.model import ClipFacts, NamedFile, Row, Source
 from batchmod.rows import Stretch, files_of, parts_of
 from batchmod.sources.documents import Document, answers, read_document
+from batchmod.sources.pairing import Paired, edited_frames, extracted_name, pair, unedited, without
+from batchmod.sources.remote import ask, fetch
+from batchmod.sources.seen import SIDE_BY_SIDE, Seen
 from batchmod.urls import identity_of_url
 from batchmod.work import Refusal
 
 __all__ = [
+    "SIDE_BY_SIDE",
     "Document",
     "Gathered",
     "Looked",
+    "Paired",
+    "Seen",
     "answers",
+    "ask",
+    "edited_frames",
+    "extracted_name",
+    "fetch",
     "gather",
     "is_remote",
     "look_at",
     "missing",
+    "pair",
     "read_document",
     "tree_of",
+    "unedited",
+    "without",
 ]
 
 _REMOTE: Final = ("http://", "https://")
@@ -112,7 +124,7 @@ def _source(value: str, *, manifest: Path, identities: Identities, given: str | 
     if isinstance(place, str):
         return place
     if place is None:
-        found = remote(value)
+        found = jobs.remote(value)
         return replace(found, identity=f"id:{given}") if given else found
     try:
         digest, media_type = identities.sha256(place), _media_type(place)
@@ -182,22 +194,22 @@ def _media_type(path: Path) -> str:
 class Looked:
     """What looking at the local files showed: clips by identity, refusals by location."""
 
-    clips: Mapping[str, VideoFacts]
+    clips: Mapping[str, ClipFacts]
     refused: Mapping[str, Refusal]
 
 
-def look_at(gathered: Gathered) -> Looked:
-    """Probe every local file once, several at a time."""
+def look_at(gathered: Gathered, seen: Seen) -> Looked:
+    """Look at every local file once, several at a time; what is remembered is not opened again."""
     videos = {s.location: s for s in gathered.videos.values() if s.local}
     frames = {s.location: s for s in gathered.first_frames.values() if s.local}
-    clips: dict[str, VideoFacts] = {}
+    clips: dict[str, ClipFacts] = {}
     refused: dict[str, Refusal] = {}
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        for (location, source), facts in zip(videos.items(), pool.map(work.probe_video, videos), strict=True):
-            if isinstance(facts, Refusal):
-                refused[location] = facts
-            else:
-                clips[source.identity] = facts
+    for location, facts in seen.clips(videos.values()).items():
+        if isinstance(facts, Refusal):
+            refused[location] = facts
+        else:
+            clips[videos[location].identity] = facts
+    with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
         sizes = zip(frames, pool.map(work.probe_image, frames), strict=True)
         refused.update({location: size for location, size in sizes if isinstance(size, Refusal)})
     return Looked(clips=clips, refused=refused)

@@ -15,6 +15,7 @@ import httpx
 
 from batchmod import __version__
 from batchmod.model import Reply, Request, Sent
+from batchmod.transport.asking import Asked, asked
 from batchmod.transport.body import Body, body_of
 from batchmod.transport.doors import Doors, Wire, wire
 from batchmod.transport.download import Download, Fetched
@@ -121,7 +122,19 @@ class Transport:
         Only public addresses are connected to, and loopback where `loopback_allowed`. `resume` goes on after the
         bytes that are already there, if the server can.
         """
-        fetch = Download(
+        fetch = self._download(target, loopback_allowed=loopback_allowed, max_bytes=max_bytes)
+        return await fetch.run(url, resume=resume)
+
+    async def ask(self, url: str, *, loopback_allowed: bool, limit_s: float, pieces: bool = False) -> Asked:
+        """What a server says of a file; never raises for the wire. Addresses as in `download`.
+
+        `pieces`: the beginning and the end of the file are wanted too.
+        """
+        rules = self._download(Path(), loopback_allowed=loopback_allowed, max_bytes=0)
+        return await asked(url, rules, limit_s=limit_s, pieces=pieces)
+
+    def _download(self, target: Path, *, loopback_allowed: bool, max_bytes: int) -> Download:
+        return Download(
             doors=self._doors,
             target=target,
             loopback_allowed=loopback_allowed,
@@ -129,7 +142,6 @@ class Transport:
             connect_timeout_s=self._connect_timeout_s,
             user_agent=self._user_agent,
         )
-        return await fetch.run(url, resume=resume)
 
     async def aclose(self) -> None:
         """Close all connections; the object is of no more use."""

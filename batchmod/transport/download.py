@@ -52,7 +52,7 @@ class Fetched:
     """The same URL may well work later."""
 
 
-class _FailedError(Exception):
+class FailedError(Exception):
     """A download that ended without its file."""
 
     def __init__(self, problem: str, *, status: int = 0, retry: bool = False) -> None:
@@ -87,7 +87,7 @@ class Download:
                 return await self._fetched(url, resume=resume)
         except _DiskError as exc:
             raise exc.error from None
-        except _FailedError as exc:
+        except FailedError as exc:
             return self._without_file(str(exc), status=exc.status, retry=exc.retry)
         except Exception as exc:  # noqa: BLE001 - trouble of the wire is an answer, whatever its class
             problem = problem_of(exc, _host(url))
@@ -102,20 +102,25 @@ class Download:
         have = await _on_disk(_size, self.target) if resume else 0
         # a range that the server does not give is asked for once more from the beginning
         for offset in dict.fromkeys((have, 0)):
-            async with self._answered(url, offset) as response:
+            async with self.answered(url, offset) as response:
                 start = _starts_at(response, offset)
                 if start is not None:
                     return await self._stored(response, start)
-        raise _FailedError(f"{_host(url)} does not send the file from its beginning", status=HTTPStatus.PARTIAL_CONTENT)
+        raise FailedError(f"{_host(url)} does not send the file from its beginning", status=HTTPStatus.PARTIAL_CONTENT)
 
     @contextlib.asynccontextmanager
-    async def _answered(self, url: str, offset: int) -> AsyncIterator[httpx.Response]:
-        """The first answer that is no redirect; each hop is looked at before it is asked."""
+    async def answered(
+        self, url: str, offset: int, *, method: str = "GET", last: int | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """The first answer that is no redirect, of the bytes from `offset` to `last`; each hop is looked at before.
+
+        Raises FailedError where a hop is refused.
+        """
         came_from: str | None = None
         for _ in range(1 + _REDIRECTS):
             if (problem := check_hop(url, came_from=came_from, loopback_allowed=self.loopback_allowed)) is not None:
-                raise _FailedError(problem)
-            response = await self._asked(url, offset)
+                raise FailedError(problem)
+            response = await self._asked(url, offset, method=method, last=last)
             try:
                 location = response.headers.get("location")
                 if response.status_code not in _MOVED or location is None:
@@ -125,16 +130,16 @@ class Download:
                 with contextlib.suppress(Exception):
                     await response.aclose()
             came_from, url = url, _joined(url, location)
-        raise _FailedError(f"{_host(url)}: more than {_REDIRECTS} redirects")
+        raise FailedError(f"{_host(url)}: more than {_REDIRECTS} redirects")
 
-    async def _asked(self, url: str, offset: int) -> httpx.Response:
+    async def _asked(self, url: str, offset: int, *, method: str, last: int | None) -> httpx.Response:
         # identity: the bytes on disk are the bytes whose length and range the server names
         headers = {"accept": "*/*", "accept-encoding": "identity", "user-agent": self.user_agent}
-        if offset:
-            headers["range"] = f"bytes={offset}-"
+        if offset or last is not None:
+            headers["range"] = f"bytes={offset}-{'' if last is None else last}"
         wait = self.connect_timeout_s
         times = {"connect": wait, "pool": 3 * wait, "read": _READ_TIMEOUT_S}
-        call = httpx.Request("GET", url, headers=headers, extensions={"timeout": times})
+        call = httpx.Request(method, url, headers=headers, extensions={"timeout": times})
         wire.set(Wire(url=str(call.url.copy_with(fragment=None))))
         door = self.doors.for_download(url, loopback_allowed=self.loopback_allowed)
         return await door.handle_async_request(call)
@@ -152,7 +157,7 @@ class Download:
                 await _on_disk(part.flush)
             raise
         if expected is not None and part.size != expected:
-            raise _FailedError(f"the file was cut at {part.size} of {expected} bytes", retry=True)
+            raise FailedError(f"the file was cut at {part.size} of {expected} bytes", retry=True)
         return Fetched(
             ok=True,
             status=response.status_code,
@@ -162,10 +167,10 @@ class Download:
         )
 
     def _expected_size(self, response: httpx.Response, start: int) -> int | None:
-        """The whole file's size, None if the server does not say; _FailedError where it cannot be taken."""
+        """The whole file's size, None if the server does not say; FailedError where it cannot be taken."""
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
-            raise _FailedError(f"the file comes encoded as {encoding[:20]!r}, which was not asked for")
+            raise FailedError(f"the file comes encoded as {encoding[:20]!r}, which was not asked for")
         length = response.headers.get("content-length", "")
         if not length.isdecimal():
             return None
@@ -174,7 +179,7 @@ class Download:
 
     def _check_size(self, size: int) -> None:
         if size > self.max_bytes:
-            raise _FailedError(f"the file is larger than {self.max_bytes} bytes")
+            raise FailedError(f"the file is larger than {self.max_bytes} bytes")
 
 
 class _PartFile:
@@ -220,7 +225,7 @@ class _PartFile:
 
 
 def _starts_at(response: httpx.Response, offset: int) -> int | None:
-    """Where the body belongs in the file, None if it does not fit; _FailedError if it is no file at all."""
+    """Where the body belongs in the file, None if it does not fit; FailedError if it is no file at all."""
     status = response.status_code
     if status == HTTPStatus.OK:
         return 0
@@ -230,14 +235,14 @@ def _starts_at(response: httpx.Response, offset: int) -> int | None:
     if offset and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return None
     passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    raise _FailedError(f"{response.request.url.host} answered {status}", status=status, retry=passing)
+    raise FailedError(f"{response.request.url.host} answered {status}", status=status, retry=passing)
 
 
 def _joined(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError as exc:
-        raise _FailedError(f"{_host(url)} redirects to what is no URL") from exc
+        raise FailedError(f"{_host(url)} redirects to what is no URL") from exc
 
 
 def _host(url: str) -> str:

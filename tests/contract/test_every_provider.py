@@ -457,7 +457,7 @@ def test_the_key_goes_nowhere_else_and_is_in_nothing_a_run_leaves(name: str, tmp
         ):
             add(server, name, fault, on=on)
         said = [work.run(*more) for more in ((), ("--json",), ("--retry-failed",))]
-        for words in (("plan",), ("check",), ("status",), ("report",), ("resolve",)):
+        for words in (("plan",), ("check", "--no-media"), ("status",), ("report",), ("resolve",)):
             extra = ("--provider", name) if words[0] in ("plan", "check") else ()
             said.append(call(*words, work.manifest, *extra, environ=work.environ))
         said += [call("providers", *more, environ=work.environ) for more in ((), ("--json",))]

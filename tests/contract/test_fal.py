@@ -91,7 +91,7 @@ def test_models_are_addresses_with_prices_of_their_own(tmp_path: Path) -> None:
         assert plan.code == 0
         rows[1]["model"] = "ray-9"
         work.rows(rows, provider="fal")
-        wrong = call("check", work.manifest, environ=work.environ)
+        wrong = call("check", "--no-media", work.manifest, environ=work.environ)
         assert (wrong.code, "'ray-9' is no model of fal" in wrong.out + wrong.err) == (2, True)
 
 
@@ -118,5 +118,5 @@ def test_options_go_along_as_headers_and_a_wrong_one_is_a_mistake(tmp_path: Path
         names = {name.lower() for name in seen.headers}
         assert {"x-fal-object-lifecycle-preference", "x-fal-queue-priority"} <= names
         work.rows(remote_rows("a"), provider="fal", provider_options={"priority": "high"})
-        wrong = call("check", work.manifest, environ=work.environ)
+        wrong = call("check", "--no-media", work.manifest, environ=work.environ)
         assert (wrong.code, "priority" in wrong.out + wrong.err) == (2, True)

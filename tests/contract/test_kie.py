@@ -42,7 +42,7 @@ def test_a_row_that_sets_a_mode_or_a_first_frame_is_told_so_with_its_place(tmp_p
 def test_a_mode_that_comes_from_a_default_is_a_warning(tmp_path: Path) -> None:
     with KieStandIn() as server:
         work = at(tmp_path, server, "a", defaults={"mode": "flex_2"})
-        checked = call("check", work.manifest, environ=work.environ)
+        checked = call("check", "--no-media", work.manifest, environ=work.environ)
 
         assert checked.code == 0
         assert "kie has no mode" in checked.out + checked.err
@@ -56,7 +56,7 @@ def test_what_is_to_be_ignored_is_left_out_without_a_word(tmp_path: Path) -> Non
         row = {"id": "a", "video_url": "clip.mp4", "first_frame_url": "frame.png", "mode": "flex_2", "prompt": "wool"}
         options = {"ignore": ["mode", "first_frame_url"]}
         work = shoot(tmp_path, server, [row], at="kie", provider="kie", provider_options=options)
-        checked = call("check", work.manifest, environ=work.environ)
+        checked = call("check", "--no-media", work.manifest, environ=work.environ)
         done = work.run()
 
         assert (checked.code, "kie has no" in checked.out + checked.err) == (0, False)
@@ -71,7 +71,7 @@ def test_what_is_to_be_ignored_is_left_out_without_a_word(tmp_path: Path) -> Non
 def test_a_row_without_a_prompt_is_a_mistake(tmp_path: Path) -> None:
     with KieStandIn() as server:
         work = shoot(tmp_path, server, [{"id": "a", "video_url": "https://example.com/a.mp4"}], at="kie")
-        told = call("check", work.manifest, "--provider", "kie", environ=work.environ)
+        told = call("check", "--no-media", work.manifest, "--provider", "kie", environ=work.environ)
 
         assert (told.code, "kie needs a prompt" in told.out + told.err) == (2, True)
 

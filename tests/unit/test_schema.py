@@ -156,6 +156,7 @@ def test_the_defaults_of_the_model_and_of_the_schemas_are_the_same() -> None:
 
     assert Limits(**manifest["limits"]) == Limits()
     assert manifest["naming"] == Manifest.__dataclass_fields__["naming"].default
+    assert manifest["pair_frames"] is Manifest.__dataclass_fields__["pair_frames"].default
     assert defaults(schemas().row) == {"mode": "adhere_1", "variant": 1, "hold": False}
     assert manifest["limits"] == {
         "max_in_flight": 8,

@@ -17,6 +17,7 @@ FACTS: Final = ProviderFacts(
     max_clip_s=30.0,
     longest_included=False,
     max_clip_bytes=100_000_000,
+    containers=frozenset({"mp4"}),
     submits_per_minute=5.0,
     burst=8,
     typical_s=164.0,
