@@ -102,7 +102,7 @@ def _extracted(edited: Path, row: Row) -> Path | None:
     return path if path.is_file() else None
 
 
-def without(paired: Paired, numbers: frozenset[int]) -> tuple[tuple[Row, ...], list[Problem]]:
+def without(paired: Paired, numbers: frozenset[int]) -> tuple[Sequence[Row], list[Problem]]:
     """The rows without those pictures again, and a warning for each."""
     if not numbers:
         return paired.rows, []
