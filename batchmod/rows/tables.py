@@ -146,9 +146,11 @@ def _records(text: str, delimiter: str, file: str, problems: list[Problem], *, f
             line = reader.line_num + first_line
     except csv.Error as error:
         ends = [match.end() for match in islice(_LINE_END.finditer(text), line - first_line)]
-        quote = _open_quote(text, ends[-1] if ends else 0)
-        place = Place(file=file, line=line) if quote is None else _place_in(text, quote, file, first_line=first_line)
-        problems.append(Problem(place=place, message=_said(error, delimiter, unclosed=quote is not None)))
+        start = ends[-1] if ends else 0
+        follows = "expected after" in str(error)
+        at = _after_a_quote(text, start, delimiter) if follows else _open_quote(text, start)
+        place = Place(file=file, line=line) if at is None else _place_in(text, at, file, first_line=first_line)
+        problems.append(Problem(place=place, message=_said(error, delimiter, unclosed=not follows and at is not None)))
 
 
 def _place_in(text: str, at: int, file: str, *, first_line: int = 1) -> Place:
@@ -170,6 +172,19 @@ def _open_quote(text: str, start: int) -> int | None:
                 opened = None
         at += 1
     return opened
+
+
+def _after_a_quote(text: str, start: int, delimiter: str) -> int | None:
+    """Where a separator should stand behind the quote that ends a cell, and does not."""
+    cell = re.compile(rf'"(?:[^"]|"")*"|[^{re.escape(delimiter)}\r\n]*')
+    at = start
+    while at < len(text):
+        match = cell.match(text, at)
+        at = match.end() if match else at
+        if match and match[0].startswith('"') and text[at : at + 1] not in ("", delimiter, "\r", "\n"):
+            return at
+        at += 1
+    return None
 
 
 def _said(error: csv.Error, delimiter: str, *, unclosed: bool) -> str:
