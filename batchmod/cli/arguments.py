@@ -59,6 +59,24 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line as it was meant: manifests may stand between and behind options. SystemExit where it is wrong.
+
+    argparse gives a list of positional arguments up at the first option after it.
+    """
+    top = parser()
+    args, left = top.parse_known_args(argv)
+    if left and not (hasattr(args, "manifests") and all(_is_positional(word) for word in left)):
+        top.error(f"unrecognized arguments: {' '.join(left)}")
+    if left:
+        args.manifests += left
+    return args
+
+
+def _is_positional(word: str) -> bool:
+    return word == "-" or not word.startswith("-")
+
+
 def _add(commands: Any, name: str, text: str, *parts: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     for part in parts:
