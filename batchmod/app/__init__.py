@@ -2,6 +2,7 @@
 
 from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
+from batchmod.app.beginning import MANIFESTS, Begun, begin
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
 from batchmod.app.rebuilding import Rebuilt, rebuild
@@ -11,6 +12,8 @@ from batchmod.app.running import Control, Summary, run
 from batchmod.app.showing import Standing, planned, rewrite, standing
 
 __all__ = [
+    "MANIFESTS",
+    "Begun",
     "Control",
     "Doubt",
     "Loaded",
@@ -21,6 +24,7 @@ __all__ = [
     "Summary",
     "annotate",
     "balances",
+    "begin",
     "cancel",
     "load",
     "planned",

@@ -54,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     looks.add_argument("--frame", metavar="IMAGE_OR_CLIP", help="what the sheet is drawn from, not the example's clip")
     schema = _add(commands, "schema", "print a JSON schema: manifest, row or results")
     schema.add_argument("name", nargs="?", default="manifest", choices=("manifest", "row", "results"))
+    init = _add(commands, "init", "write a small batch that works, to begin with: YAML, CSV and XLSX, with a real clip")
+    init.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where; else the current folder")
     demo = _add(commands, "demo", "copy a small example with a real clip and run it on the embedded engine", _quiet)
     demo.add_argument("folder", nargs="?", default="batchmod-demo", metavar="DIR")
     return top
