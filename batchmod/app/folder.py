@@ -11,7 +11,7 @@ from batchmod.app import pointer, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
-from batchmod.model import Claim, Delivery, Job, ProviderFacts, Row, Status, Work
+from batchmod.model import Claim, Delivery, Job, ProviderFacts, Review, Row, Status, Work
 from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts, wishes_by_key
 
 _TRACES: Final = ("results.csv", "events.jsonl", "videos")
@@ -200,6 +200,9 @@ def _fields(row: Row, job: Job) -> dict[str, Any]:
         "variant": row.variant,
         "job_key": job.key,
         "review": row.review,
+        "keyframes": row.keyframes,
+        "source_id": row.source_id,
+        "hold": "true" if row.hold else None,
         "own": dict(row.own),
         "source": job.video.location,
         "frame": job.first_frame.location if job.first_frame else None,
@@ -210,6 +213,7 @@ def lines(record: Checkpoint) -> Iterator[dict[str, Any]]:
     """The lines of results.csv, one per manifest row, in the manifest's order."""
     works = latest_by_key(record.works())
     deliveries = record.deliveries()
+    reviews = record.reviews()
     first = record.fact("manifest_file") or ""
     for row in sorted(record.stored_rows(), key=lambda row: row.manifest not in ("", first)):
         work = works.get(row.job_key or "")
@@ -219,8 +223,15 @@ def lines(record: Checkpoint) -> Iterator[dict[str, Any]]:
             status=_status(row, work),
             work=work,
             delivery=_delivery(row, work, deliveries),
+            spent_on=_spent_on(row, reviews),
             manifest=row.manifest or first,
         )
+
+
+def _spent_on(row: StoredRow, reviews: Mapping[str, Review]) -> int | None:
+    """The version that a row's `redo` was spent on; None where it says none, or one that still counts."""
+    review = reviews.get(row.id.casefold()) if row.fields.get("review") == "redo" else None
+    return None if review is None or review.armed else review.spent_on
 
 
 def _status(row: StoredRow, work: Work | None) -> Status:
@@ -252,13 +263,15 @@ def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
     own: dict[str, None] = {}
     located: dict[str, str] = {}
     frames: dict[str, str] = {}
+    further: set[str] = set()
     for row in record.stored_rows():
+        further.update(name for name in results.FURTHER if row.fields.get(name))
         own.update(dict.fromkeys(row.fields["own"]))
         if row.fields["source"]:
             located[row.id] = row.fields["source"]
         if row.fields["frame"]:
             frames[row.id] = row.fields["frame"]
-    table = results.write(folder, lines(record), list(own))
+    table = results.write(folder, lines(record), list(own), further=further)
     title = record.fact("manifest_name") or folder.name
     page = report.write(
         folder,

@@ -13,7 +13,7 @@ from typing import IO, Any, Final, Literal, Self
 
 from batchmod import clock, executors, files, limits, planning, work
 from batchmod.app import folder as folders
-from batchmod.app import others, owning
+from batchmod.app import others, owning, whereabouts
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.room import Room
@@ -117,6 +117,7 @@ async def _run_owned(
         if owner.taken_from is not None:
             log.tell("taken_over", run_id=run_id, message=f"the lease of {owner.taken_from}, which has ended")
         folders.claim(record, loaded, add=options.add)
+        whereabouts.remember(record, loaded.folder, loaded.services.environ)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
         scratch.mkdir(exist_ok=True)
         claims = _claims(record, loaded)

@@ -11,6 +11,7 @@ from batchmod.manifest.needs import Answers, Need
 from batchmod.model import Manifest, NamedFile
 from batchmod.rows import Default, RawRow, Ways, ids
 from batchmod.rows.columns import Fields, Wishes
+from batchmod.rows.returning import Returned
 from batchmod.schema import Schemas, one_line
 
 
@@ -59,6 +60,8 @@ class Reading:
     """The sheets among its documents, and how each was read."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """File → its text, where problems have a line and a column in it."""
+    returned: Returned | None = None
+    """Where it is from, if it is a table of our own results: its paths are those of the manifest that it names."""
     needs: frozenset[Need] = frozenset()
     """What must be known first; then nothing else is said yet."""
     rejected: tuple[Rejected, ...] = ()
@@ -124,6 +127,8 @@ class Part:
     sheets: tuple[SheetRead, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     """File → its text, where problems have a line and a column in it."""
+    returned: Returned | None = None
+    """Where it is from, if it is a table of our own results."""
 
 
 _YAML = re.compile(r"---|- |[A-Za-z_]+:(\s|$)")

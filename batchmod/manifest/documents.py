@@ -15,6 +15,7 @@ from batchmod.manifest.trees import Listed, Mapped, Node, Scalar, Tree, parse
 from batchmod.model import DELIMITERS
 from batchmod.rows import Gathered, RawRow, Ways, decoding, from_table, is_header, sheets
 from batchmod.rows.columns import Wishes
+from batchmod.rows.returning import Returned, returned
 from batchmod.rows.sheets import counted
 from batchmod.schema import shown
 from batchmod.urls import without_query
@@ -57,7 +58,28 @@ def _sheet_part(document: Document, asked: Asked) -> Part:
     notes = () if found.said is None else (Note(found.said, found.usual),)
     ways = replace(document.ways, delimiter=document.ways.delimiter or table.delimiter)
     read = SheetRead(file=document.file, kind=document.kind, data=document.data, ways=ways)
-    return Part(rows=_based(gathered, document.base), problems=tuple(problems), notes=notes, sheets=(read,))
+    from_us = returned(table)
+    base = document.base
+    if from_us is not None:
+        problems += _of_several(from_us)
+        # of the manifest itself, `app` finds out where it is from; an included one lies where it was written
+        base = rooted(base, _folder_named(from_us)) if document.above else base
+    rows = _based(gathered, base)
+    return Part(rows=rows, problems=tuple(problems), notes=notes, sheets=(read,), returned=from_us)
+
+
+def _of_several(from_us: Returned) -> Iterator[Problem]:
+    if len(from_us.manifests) > 1:
+        message = (
+            f"these are the results of {len(from_us.manifests)} manifests: {', '.join(map(shown, from_us.manifests))}"
+        )
+        hint = "keep the rows of one, and give the others a copy of their own"
+        yield Problem(place=from_us.place, field="manifest", message=message, hint=hint)
+
+
+def _folder_named(from_us: Returned) -> str:
+    """The folder of the manifest that a table of results names, as seen from the table."""
+    return next(iter(from_us.manifests), "").rpartition("/")[0]
 
 
 def _based(gathered: Gathered, base: str) -> tuple[RawRow, ...]:

@@ -192,7 +192,8 @@ def _row(raw: RawRow, number: int, values: Mapping[str, Any], places: Mapping[st
     return Row(
         number=number,
         own=raw.own,
-        explicit=frozenset(raw.texts),
+        # a table of results names what came from defaults too
+        explicit=frozenset() if raw.literal else frozenset(raw.texts),
         place=raw.place,
         places={**places, **raw.places} if places else raw.places,
         **values,
