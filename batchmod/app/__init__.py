@@ -3,6 +3,7 @@
 from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
 from batchmod.app.beginning import MANIFESTS, Begun, begin
+from batchmod.app.folder import written_aside
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
 from batchmod.app.rebuilding import Rebuilt, rebuild
@@ -35,4 +36,5 @@ __all__ = [
     "run",
     "standing",
     "where",
+    "written_aside",
 ]

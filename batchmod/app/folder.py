@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
-from batchmod.app import pointer, trail
+from batchmod.app import pointer, sheets, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
@@ -161,27 +161,42 @@ def reusable(elsewhere: Mapping[str, Claim], jobs: Iterable[Job]) -> frozenset[s
 def store_rows(record: Checkpoint, loaded: Loaded, plan: Plan) -> bool:
     """Keep the manifest's rows for results.csv and the report; whether they are new."""
     held = {item.job.number: item.why for item in plan.items if item.action is Action.HOLD}
+    cells = sheets.cells_of(loaded)
     rows = [
         StoredRow(
             row.number,
             row.id,
             job.key,
             "held" if row.number in loaded.held or row.number in held else None,
-            {**_fields(row, job), "why": held.get(row.number)},
+            {**_fields(row, job), "why": held.get(row.number), **cells(row.place.line, row)},
             where(loaded),
         )
         for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
     ]
     rows += [
-        StoredRow(row.number, row.id, None, "invalid", _fields_of_invalid(row), where(loaded)) for row in loaded.invalid
+        StoredRow(
+            row.number,
+            row.id,
+            None,
+            "invalid",
+            {**_fields_of_invalid(row), **cells(row.line, None)},
+            where(loaded),
+        )
+        for row in loaded.invalid
     ]
+    sheet = sheets.fact_of(loaded)
     digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
     before = record.fact("rows_of " + loaded.manifest.name)
     record.store_rows(rows, digest=digest, replacing=[] if before is None else before.split("\n")[:1])
     mark = f"{where(loaded)}\n{digest}"
-    if before != mark:
-        record.set_facts({"rows_of " + loaded.manifest.name: mark})
-    return before != mark
+    changed = {
+        name: value
+        for name, value in {**sheet, "rows_of " + loaded.manifest.name: mark}.items()
+        if record.fact(name) != value
+    }
+    if changed:
+        record.set_facts(changed)
+    return bool(changed)
 
 
 def _fields_of_invalid(row: Invalid) -> dict[str, Any]:
@@ -211,13 +226,18 @@ def _fields(row: Row, job: Job) -> dict[str, Any]:
 
 def lines(record: Checkpoint) -> Iterator[dict[str, Any]]:
     """The lines of results.csv, one per manifest row, in the manifest's order."""
+    return (line for _, line in lines_of_rows(record))
+
+
+def lines_of_rows(record: Checkpoint) -> Iterator[tuple[StoredRow, dict[str, Any]]]:
+    """Each row with its line of results.csv."""
     works = latest_by_key(record.works())
     deliveries = record.deliveries()
     reviews = record.reviews()
     first = record.fact("manifest_file") or ""
     for row in sorted(record.stored_rows(), key=lambda row: row.manifest not in ("", first)):
         work = works.get(row.job_key or "")
-        yield results.record(
+        line = results.record(
             row.fields,
             number=row.number,
             status=_status(row, work),
@@ -226,6 +246,7 @@ def lines(record: Checkpoint) -> Iterator[dict[str, Any]]:
             spent_on=_spent_on(row, reviews),
             manifest=row.manifest or first,
         )
+        yield row, line
 
 
 def _spent_on(row: StoredRow, reviews: Mapping[str, Review]) -> int | None:
@@ -258,8 +279,30 @@ def orphan_words(work: Work) -> str:
     return f"request {work.request_id or '(id not known)'} at {work.provider}: {work.status.value}"
 
 
-def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
-    """results.csv and report.html anew; where they stand."""
+def tables(folder: Path) -> tuple[Path, Path, Path | None]:
+    """Where results.csv, report.html and, if there is one, results.xlsx stand when nobody holds them open."""
+    workbook = folder / sheets.FILE_NAME
+    return folder / results.FILE_NAME, folder / report.FILE_NAME, workbook if workbook.exists() else None
+
+
+def written_aside(*written: Path | None) -> list[str]:
+    """What to say of those that had to take another name."""
+    usual = (results.FILE_NAME, report.FILE_NAME, sheets.FILE_NAME)
+    names = [path for path in written if path is not None and path.name not in usual]
+    return [
+        f"{path.stem.rpartition(' (')[0]}{path.suffix} is open in a spreadsheet, so the new one is {path.name}; "
+        f"close it, and run again or say `batchmod report {files.shortest(path.parent)}`"
+        for path in names
+    ]
+
+
+def write_results(
+    record: Checkpoint, folder: Path, *, thumbnails: int | None = sheets.AT_ONCE
+) -> tuple[Path, Path, Path | None]:
+    """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew; where they stand.
+
+    `thumbnails`: how many new ones may be made for the workbook; None: as many as are missing.
+    """
     own: dict[str, None] = {}
     located: dict[str, str] = {}
     frames: dict[str, str] = {}
@@ -281,4 +324,5 @@ def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
         first_frames=frames,
         orphans=[orphan_words(work) for work in orphans(record)],
     )
-    return table, page
+    workbook = sheets.write(record, folder, lambda: lines_of_rows(record), new=thumbnails)
+    return table, page, workbook

@@ -31,6 +31,8 @@ class Invalid:
     id: str
     why: str
     own: Mapping[str, str]
+    line: int | None = None
+    """Where it stands in its document."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,9 +165,12 @@ class Sieve:
             assert problem.row is not None
             cell = f"{problem.field}: " if problem.field else ""
             why.setdefault(problem.row, []).append(f"{cell}{problem.message}")
-        known = {row.number: Invalid(number=row.number, id=row.id, why="", own=row.own) for row in self._rows.values()}
+        known = {
+            row.number: Invalid(number=row.number, id=row.id, why="", own=row.own, line=row.place.line)
+            for row in self._rows.values()
+        }
         known |= {
-            each.number: Invalid(number=each.number, id=each.id, why="", own=each.own)
+            each.number: Invalid(number=each.number, id=each.id, why="", own=each.own, line=each.line)
             for each in self._reading.rejected
         }
         return tuple(replace(known[number], why="; ".join(why[number])) for number in sorted(why))

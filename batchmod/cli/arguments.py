@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     resolve.add_argument("--rebuild", action="store_true", help="make a lost, cut or older record anew")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
-    _add(commands, "report", "write results.csv and report.html anew", _path)
+    _add(commands, "report", "write results.csv (and results.xlsx) and report.html anew", _path)
     _add_serve(commands)
     _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)

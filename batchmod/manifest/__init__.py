@@ -152,7 +152,7 @@ def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -
 
 
 def _rejected(number: int, raw: RawRow, label: str) -> Rejected:
-    return Rejected(number=number, id=label, cells={**raw.texts, **raw.own}, own=raw.own)
+    return Rejected(number=number, id=label, cells={**raw.texts, **raw.own}, own=raw.own, line=raw.place.line)
 
 
 def _all_named(completed: Completed) -> tuple[NamedFile, ...]:

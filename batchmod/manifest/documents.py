@@ -14,8 +14,8 @@ from batchmod.manifest.needs import Missing, Need
 from batchmod.manifest.trees import Listed, Mapped, Node, Scalar, Tree, parse
 from batchmod.model import DELIMITERS
 from batchmod.rows import Gathered, RawRow, Ways, decoding, from_table, is_header, sheets
-from batchmod.rows.columns import Wishes
-from batchmod.rows.returning import Returned, returned
+from batchmod.rows.columns import Wishes, roles
+from batchmod.rows.returning import Returned, names_lost, returned
 from batchmod.rows.sheets import counted
 from batchmod.schema import shown
 from batchmod.urls import without_query
@@ -51,14 +51,16 @@ def _sheet_part(document: Document, asked: Asked) -> Part:
         is_header=lambda cells: is_header(cells, schemas=asked.schemas, wishes=wishes),
     )
     table = found.table
+    from_us = returned(table)
+    names = found.names or names_lost(table)
+    if names is not None:
+        table, wishes = names.undone(table, wishes)
     gathered = from_table(table, schemas=asked.schemas, wishes=wishes, defaults=document.defaults)
     problems = [*table.problems, *gathered.problems]
     if not gathered.rows and not table.problems:
         problems.append(no_rows(Place(file=document.file, line=1), CSV_HINT))
     notes = () if found.said is None else (Note(found.said, found.usual),)
-    ways = replace(document.ways, delimiter=document.ways.delimiter or table.delimiter)
-    read = SheetRead(file=document.file, kind=document.kind, data=document.data, ways=ways)
-    from_us = returned(table)
+    read = _sheet_read(document, replace(found, names=names), wishes, asked)
     base = document.base
     if from_us is not None:
         problems += _of_several(from_us)
@@ -66,6 +68,17 @@ def _sheet_part(document: Document, asked: Asked) -> Part:
         base = rooted(base, _folder_named(from_us)) if document.above else base
     rows = _based(gathered, base)
     return Part(rows=rows, problems=tuple(problems), notes=notes, sheets=(read,), returned=from_us)
+
+
+def _sheet_read(document: Document, found: sheets.Found, wishes: Wishes, asked: Asked) -> SheetRead:
+    """A sheet for whoever writes a copy of it; a workbook that is the manifest comes back with its results."""
+    delimiter = document.ways.delimiter or found.table.delimiter
+    ways = replace(document.ways, delimiter=delimiter, sheet=found.sheet)
+    read = SheetRead(file=document.file, kind=document.kind, data=document.data, ways=ways)
+    if document.kind != "xlsx" or document.above:
+        return read
+    table = found.table if found.names is None else found.names.users(found.table)
+    return replace(read, table=table, roles=roles(table.headers, fields=asked.fields, wishes=wishes, sheet=True))
 
 
 def _of_several(from_us: Returned) -> Iterator[Problem]:

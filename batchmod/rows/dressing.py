@@ -5,10 +5,13 @@ use.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from typing import Any, Final
 
 from batchmod.errors import MissingExtra
+from batchmod.rows.formats import plain
 from batchmod.rows.tables import letters
 
 _LAST_ROW: Final = 1_048_576
@@ -19,7 +22,13 @@ _HEADER: Final = "FFE8EDF3"
 _NARROWEST, _WIDEST = 8, 60
 _NOTE_WIDTH, _NOTE_HEIGHT = 320, 110
 _NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+_SPECIAL: Final = ("=", "+", "-", "@", "\t", "\r", "'", "#")
+"""What begins a formula, an error, or a mark of text, where somebody types it."""
+
+_NUMBER: Final = re.compile(r"-?\d{1,15}(\.\d{1,10})?")
+_FONT: Final = "Calibri"
+_LINK: Final = "FF0563C1"
+_WRONG: Final = "FFF4CCCC"
 
 
 def new_book(title: str) -> tuple[Any, Any]:
@@ -37,14 +46,18 @@ def begin(sheet: Any, headers: Sequence[str], widths: Sequence[float], notes: Ma
     """The header, which stays in view; a header's note says what its column is for. Before any row."""
     from openpyxl.comments import Comment
     from openpyxl.styles import Alignment, Font, PatternFill
+    from openpyxl.worksheet.properties import PageSetupProperties
 
     sheet.freeze_panes = "A2"
+    sheet.page_setup.orientation = "landscape"
+    sheet.page_setup.fitToHeight = 0
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     for index, width in enumerate(widths):
         sheet.column_dimensions[letters(index)].width = width
     cells = []
     for header in headers:
         cell = text(sheet, header)
-        cell.font = Font(bold=True)
+        cell.font = Font(name=_FONT, size=11, bold=True)
         cell.fill = PatternFill("solid", start_color=_HEADER, end_color=_HEADER)
         cell.alignment = Alignment(vertical="top")
         if header in notes:
@@ -64,16 +77,74 @@ def offer(sheet: Any, index: int, words: Iterable[str]) -> None:
     sheet.data_validations.append(choice)
 
 
-def text(sheet: Any, value: str) -> Any:
+def hide(sheet: Any, index: int, *, hidden: bool = True) -> None:
+    """Keep a column from view. Before any row."""
+    sheet.column_dimensions[letters(index)].hidden = hidden
+
+
+def text(sheet: Any, value: str, *, link: str | None = None, wrong: bool = False) -> Any:
     """A cell that holds this text as a text, also after somebody has edited it, whatever it begins with."""
     from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font, PatternFill
 
     cell = WriteOnlyCell(sheet)
-    cell.value = _NO_XML.sub("\ufffd", value)[:_LONGEST]
+    cell.value = _clean(value)
     cell.data_type = "s"
-    if value.startswith(_FORMULA):
+    if value.startswith(_SPECIAL):
         cell.quotePrefix = True
+    if link is not None:
+        cell.hyperlink = link
+        cell.value = _clean(value)
+        cell.font = Font(name=_FONT, size=11, color=_LINK, underline="single")
+    if wrong:
+        cell.fill = PatternFill("solid", start_color=_WRONG, end_color=_WRONG)
     return cell
+
+
+def value(sheet: Any, text_: str) -> Any:
+    """What a cell is to hold so that it reads back as this text: a number where it looks the same, else the text."""
+    if not text_:
+        return None
+    if _NUMBER.fullmatch(text_) and plain(float(text_)) == text_:
+        return float(text_) if "." in text_ else int(text_)
+    return text(sheet, text_) if text_.startswith(_SPECIAL) else _clean(text_)
+
+
+def _clean(text_: str) -> str:
+    return _NO_XML.sub("\ufffd", text_)[:_LONGEST]
+
+
+@cache
+def _jpeg() -> Any:
+    """Openpyxl's picture for files that are JPEGs of a known size: its own class opens them with Pillow to find out."""
+    from openpyxl.drawing.image import Image
+
+    class Jpeg(Image):
+        format = "jpeg"
+
+        def __init__(self, read: Callable[[], bytes], width: int, height: int) -> None:
+            self.read = read
+            self.width = width
+            self.height = height
+
+        def _data(self) -> bytes:
+            return self.read()
+
+    return Jpeg
+
+
+def place(sheet: Any, read: Callable[[], bytes], at: str, *, width: int, height: int) -> None:
+    """A JPEG over the cell `at`, of this size in pixels; it is read when the workbook is saved."""
+    sheet.add_image(_jpeg()(read, width, height), at)
+
+
+def abandon(book: Any) -> None:
+    """Let go of a workbook that will not be saved."""
+    for sheet in book.worksheets:
+        with suppress(Exception):  # whatever it was in the middle of
+            sheet.close()
+        with suppress(Exception):
+            sheet._writer.cleanup()  # noqa: SLF001 - its temporary file has no other handle
 
 
 def width_of(texts: Iterable[str]) -> float:

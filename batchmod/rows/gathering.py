@@ -1,13 +1,13 @@
 """A table → raw rows: which column is what, and what batchmod itself wrote into a results.csv."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from batchmod.errors import Place, Problem
 from batchmod.rows.columns import Fields, Roles, Wishes, roles, unmapped
 from batchmod.rows.raw import Default, Gathered, RawRow
-from batchmod.rows.returning import MARKS
+from batchmod.rows.returning import MARKS, as_it_was
 from batchmod.rows.tables import Record, Table, letters
 from batchmod.schema import Schemas
 
@@ -30,7 +30,7 @@ def from_table(table: Table, *, schemas: Schemas, wishes: Wishes, defaults: Mapp
         wishes = replace(wishes, columns={})
     ours_too = {*fields.names} | {*wishes.columns.values()}
     dropped = {*schemas.results["properties"]} - ours_too if results else set()
-    headers = ["" if header in dropped else _as_it_was(header, table.headers, dropped) for header in table.headers]
+    headers = ["" if header in dropped else as_it_was(header, table.headers, dropped) for header in table.headers]
     found = roles(headers, fields=fields, wishes=wishes, sheet=True)
     faults = _header_problems(table, found, wishes)
     excused: frozenset[str] = frozenset()
@@ -41,12 +41,6 @@ def from_table(table: Table, *, schemas: Schemas, wishes: Wishes, defaults: Mapp
     excused |= {slip.meant for slip in found.slips if slip.meant}
     build = _sheet_row(table, found, literal=bool(results), excused=excused, defaults=defaults)
     return Gathered(rows=tuple(build(record) for record in table.records), problems=tuple(faults))
-
-
-def _as_it_was(header: str, headers: Sequence[str], dropped: Collection[str]) -> str:
-    """The name of a user's column that stands in a table of results as `my_<name>`, since the name is one of ours."""
-    name = header.removeprefix("my_")
-    return name if name in dropped and f"my_{header}" not in headers else header
 
 
 def _header_problems(table: Table, found: Roles, wishes: Wishes) -> list[Problem]:

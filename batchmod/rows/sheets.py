@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from batchmod.errors import Place, Problem
 from batchmod.rows import decoding, tables, workbooks
+from batchmod.rows.returning import Names
 from batchmod.rows.tables import Table
 
 
@@ -28,6 +29,10 @@ class Found:
 
     table: Table
     said: str | None = None
+    sheet: str | None = None
+    """The name of the workbook's sheet that it stands on."""
+    names: Names | None = None
+    """What the user's columns were called, where this is a workbook of our own results."""
     usual: bool = True
     """Whether it is what everybody expects: UTF-8 and commas, or the only sheet with every row to be seen."""
 
@@ -64,7 +69,13 @@ def _workbook(data: bytes, file: str, ways: Ways) -> Found:
     if sheet.hidden:
         left = "left out" if ways.visible_only else "read like the others; --visible-only leaves them out"
         what += f"; {counted(sheet.hidden)} hidden or filtered out, {left}"
-    return Found(table=sheet.table, said=f"{file}: {what}", usual=not (sheet.others or sheet.hidden))
+    return Found(
+        table=sheet.table,
+        said=f"{file}: {what}",
+        sheet=sheet.name,
+        names=sheet.names,
+        usual=not (sheet.others or sheet.hidden),
+    )
 
 
 def counted(rows: int) -> str:
