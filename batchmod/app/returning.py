@@ -1,6 +1,7 @@
 """A table of results that is run as a manifest: whose it is, where its paths begin, and where its outputs are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -11,11 +12,11 @@ from batchmod.app.options import Options
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import BatchmodError, ManifestError, Problem
 from batchmod.manifest import Reading, Returned, kind_of
-from batchmod.model import Manifest
-from batchmod.rows import ids
 
 _TRACES: Final = ("events.jsonl", "videos")
-_MINE: Final = "or take the column job_key out: then it is a manifest of its own, with paths relative to itself"
+_MINE: Final = "take the column job_key out: then it is a manifest of its own, with paths relative to itself"
+_NOT_KNOWN: Final = f"put the file back beside its videos, or name that folder with --output, or {_MINE}"
+_GONE: Final = f"put it back, for its settings are needed; or {_MINE}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +26,11 @@ class _Home:
     folder: Path
     manifest: str
     name: str
+
+    @property
+    def anchor(self) -> Path:
+        """The manifest's file."""
+        return Path(files.normal(self.folder / self.manifest))
 
 
 Read = Callable[[sources.Document], Reading]
@@ -43,30 +49,29 @@ def settled(
         return document, reading
     home = _home(document, of, options, environ)
     if home is None:
-        return document, _refused(
-            reading, of, "these are results, and the output folder that they are from is not known here"
-        )
-    anchor = Path(files.normal(home.folder / home.manifest))
+        message = "these are results, and the output folder that they are from is not known here"
+        return document, _refused(reading, of, message, _NOT_KNOWN)
+    anchor = home.anchor
     document = replace(document, anchor=anchor)
-    settings = Manifest(file=document.file, name=home.name, rows=())
+    settings = None
     if kind_of(anchor.name) == "yaml":
         try:
             named = read(sources.read_document(anchor))
         except ManifestError as error:
-            return document, _refused(reading, of, f"the manifest that these results name: {error}")
+            return document, _refused(reading, of, f"the manifest that these results name: {error}", _GONE)
         if named.manifest is None:
             return document, replace(reading, manifest=None, problems=(*reading.problems, *named.problems))
         settings = named.manifest
     if reading.manifest is None:
         return document, reading
     rehearsed = options.rehearse and home.folder.name == "rehearsal"
+    rows, own_columns = reading.manifest.rows, reading.manifest.own_columns
     manifest = replace(
-        reading.manifest,
+        settings or reading.manifest,
+        file=reading.manifest.file,
+        rows=rows,
+        own_columns=own_columns,
         name=home.name,
-        provider=settings.provider,
-        provider_options=settings.provider_options,
-        naming=settings.naming,
-        limits=settings.limits,
         output=str(home.folder.parent if rehearsed else home.folder),
     )
     return document, replace(reading, manifest=manifest)
@@ -80,47 +85,50 @@ def folder_of(
     return None if home is None else home.folder
 
 
-def _refused(reading: Reading, of: Returned, message: str) -> Reading:
-    hint = f"put the file back beside its videos, or name that folder with --output, {_MINE}"
+def _refused(reading: Reading, of: Returned, message: str, hint: str) -> Reading:
     problem = Problem(place=of.place, field="manifest", message=message, hint=hint)
     return replace(reading, manifest=None, problems=(*reading.problems, problem))
 
 
 def _home(document: sources.Document, of: Returned, options: Options, environ: Mapping[str, str]) -> _Home | None:
-    """The folder whose record knows these results: the one they lie in, the one that is named, or one met before."""
-    own = document.anchor.resolve().parent
-    if document.is_file:
-        if (home := _at(own, of, path=pointer.record_file(own, options.state))) is not None:
+    """The folder whose record knows these results: the one they lie in, the one that is named, or one met before.
+
+    Where several do, the one from where the manifest is where it should be.
+    """
+    first = None
+    for home in _homes(document, of, options, environ):
+        if home.anchor.exists():
             return home
-        if not pointer.record_file(own).exists() and any((own / name).exists() for name in _TRACES):
-            cell = next(iter(of.manifests), "")
-            return _Home(
-                folder=own, manifest=cell, name=ids.stem(cell)
-            )  # whoever opens it says that its record is lost
+        first = first or home
+    return first
+
+
+def _homes(document: sources.Document, of: Returned, options: Options, environ: Mapping[str, str]) -> Iterator[_Home]:
+    beside = document.anchor.absolute()
+    # a folder may be a link, and the manifest's place is seen from the link
+    for own in dict.fromkeys((beside.parent, beside.resolve().parent)) if document.is_file else ():
+        path = pointer.record_file(own, options.state)
+        if path.exists():
+            yield from _at(own, of, path)
+        elif any((own / name).exists() for name in _TRACES):
+            # whoever opens the folder says that its record is lost
+            yield _Home(folder=own, manifest=next(iter(of.manifests), ""), name="")
     named = () if options.output is None else (Path(options.output).absolute(),)
-    return next((home for each in (*named, *whereabouts.places(environ)) if (home := _met(each, of)) is not None), None)
+    for folder in (*named, *whereabouts.places(environ)):
+        with suppress(BatchmodError, OSError):
+            yield from _at(folder, of, pointer.record_file(folder))
 
 
-def _met(folder: Path, of: Returned) -> _Home | None:
-    try:
-        return _at(folder, of, path=pointer.record_file(folder))
-    except (BatchmodError, OSError):
-        return None
-
-
-def _at(folder: Path, of: Returned, *, path: Path) -> _Home | None:
-    if not path.exists():
-        return None
-    with Checkpoint.look_at(path) as record:
-        return _of_record(record, folder, of)
-
-
-def _of_record(record: Checkpoint, folder: Path, of: Returned) -> _Home | None:
+def _at(folder: Path, of: Returned, path: Path) -> Iterator[_Home]:
     """The folder, where its record knows one of the runs or of the rows."""
-    if not any(map(record.knows_run, of.run_ids)) and not any(map(record.rows_of, of.job_keys)):
-        return None
-    names = record.manifests()
+    if not path.exists():
+        return
+    with Checkpoint.look_at(path) as record:
+        if not any(map(record.knows_run, of.run_ids)) and not any(map(record.rows_of, of.job_keys)):
+            return
+        names = record.manifests()
     cell = next(iter(of.manifests), "")
-    # a manifest that was renamed since is known by its new name, where there is no other
-    place = cell if cell in names else next(iter(names)) if len(names) == 1 else None
-    return None if place is None else _Home(folder=folder, manifest=place, name=names[place])
+    if cell not in names and len(names) == 1:  # renamed since
+        cell = next(iter(names))
+    if cell in names:
+        yield _Home(folder=folder, manifest=cell, name=names[cell])

@@ -19,7 +19,7 @@ FOLDER_NAME: Final = "folders"
 
 def remember(record: Checkpoint, folder: Path, environ: Mapping[str, str]) -> None:
     """Keep where a folder is, under its own id."""
-    text = json.dumps({"folder": str(folder.resolve())}, ensure_ascii=False).encode()
+    text = json.dumps({"folder": str(folder.absolute())}, ensure_ascii=False).encode()
     with contextlib.suppress(OSError, UsageError):
         name = files.safe_name(record.fact("folder_id") or str(folder))
         page = data_folder(environ) / FOLDER_NAME / f"{name}.json"

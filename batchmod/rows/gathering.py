@@ -26,8 +26,8 @@ def from_table(table: Table, *, schemas: Schemas, wishes: Wishes, defaults: Mapp
     """
     fields = Fields.of(schemas.row)
     results = table.headers if set(table.headers) >= MARKS else ()
-    if results:  # its columns have our names, whatever the user's were called
-        wishes = replace(wishes, columns={})
+    if results:  # our fields have exactly our names there, and whatever is called otherwise was meant so
+        wishes = replace(wishes, columns={}, extra=frozenset(table.headers).difference(fields.names))
     ours_too = {*fields.names} | {*wishes.columns.values()}
     dropped = {*schemas.results["properties"]} - ours_too if results else set()
     headers = ["" if header in dropped else as_it_was(header, table.headers, dropped) for header in table.headers]

@@ -64,6 +64,8 @@ class Names:
     """The user's columns in a workbook of results: header there → (header in their own sheet, field or nothing)."""
 
     columns: Mapping[str, tuple[str, str]]
+    fields_known: bool = True
+    """Whether nothing is the user's own that is not said to be a field."""
 
     def page(self) -> Iterator[tuple[str, ...]]:
         """What the hidden sheet says."""
@@ -88,7 +90,9 @@ class Names:
             self.columns[each][0] if each in self.columns else "" if each in ours else each for each in table.headers
         )
         fields = {field: was for was, field in self.columns.values() if field and was in headers}
-        return replace(table, headers=headers), replace(wishes, columns={**fields, **wishes.columns})
+        meant = (was for was, field in self.columns.values() if not field) if self.fields_known else ()
+        wishes = replace(wishes, columns={**fields, **wishes.columns}, extra=wishes.extra.union(meant))
+        return replace(table, headers=headers), wishes
 
 
 def names_of(book: Any) -> Names | None:
@@ -107,9 +111,8 @@ def names_lost(table: Table) -> Names | None:
     if not set(table.headers) >= {*MARKS, *SHOWN}:
         return None
     ours = {*SHOWN, *HIDDEN, *READ_BACK}
-    return Names(
-        columns={each: (as_it_was(each, table.headers, ours), "") for each in table.headers if each not in ours}
-    )
+    names = {each: (as_it_was(each, table.headers, ours), "") for each in table.headers if each not in ours}
+    return Names(columns=names, fields_known=False)
 
 
 def as_it_was(header: str, headers: Sequence[str], ours: Collection[str]) -> str:

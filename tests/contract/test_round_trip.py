@@ -168,6 +168,30 @@ def test_a_rehearsal_comes_back_as_a_rehearsal(work: Shoot) -> None:
     assert "nothing new to make" in done.out
 
 
+def test_an_output_folder_that_is_a_link_is_no_other_one(server: SegmindStandIn, tmp_path: Path) -> None:
+    (tmp_path / "big disk/deep/down").mkdir(parents=True)
+    work = shoot(tmp_path / "project", server, files_for(tmp_path / "project"))
+    work.folder.parent.mkdir()
+    work.folder.symlink_to(tmp_path / "big disk/deep/down")
+    assert work.run().code == 0
+    sent = server.ledger.submits_seen
+    copy = Path(shutil.copy(work.folder / "results.csv", tmp_path / "copy.csv"))
+    done = [again(work, path) for path in (work.folder / "results.csv", work.folder.resolve() / "results.csv", copy)]
+
+    assert [each.code for each in done] == [0, 0, 0], [each.err for each in done]
+    assert server.ledger.submits_seen == sent
+
+
+def test_a_column_that_looks_like_a_slip_was_meant_so_before(server: SegmindStandIn, tmp_path: Path) -> None:
+    rows = [{"id": "a", "video_url": "https://example.com/a.mp4", "holds": "1", "Video": "The Doll"}]
+    work = shoot(tmp_path, server, rows, extra_columns=["holds", "Video"])
+    assert work.run().code == 0
+    done = again(work, work.folder / "results.csv")
+
+    assert (done.code, done.err, server.ledger.submits_seen) == (0, done.err, 1)
+    assert (work.results()["a"]["holds"], work.results()["a"]["Video"]) == ("1", "The Doll")
+
+
 # --- edited -------------------------------------------------------------------------------------------------
 
 

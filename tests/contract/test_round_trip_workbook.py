@@ -228,6 +228,18 @@ def test_results_csv_goes_on_with_the_workbook(work: Shoot) -> None:
     assert work.server.ledger.submits_seen == 5
 
 
+def test_a_column_that_looks_like_a_slip_was_meant_so_before(server: SegmindStandIn, tmp_path: Path) -> None:
+    book: Any = openpyxl.Workbook()
+    for row in (("id", "video_url", "mod"), ("a", "https://example.com/a.mp4", "x")):
+        book.active.append(row)
+    book.save(tmp_path / "shots.xlsx")
+    work = Shoot(server=server, home=tmp_path / "home", manifest=tmp_path / "shots.xlsx")
+    assert work.run("--extra-column", "mod").code == 0
+    done = again(work, work.folder / "results.xlsx")
+
+    assert (done.code, done.err, server.ledger.submits_seen) == (0, done.err, 1)
+
+
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
 @pytest.mark.parametrize("form", ["xlsx", "csv"])
 def test_saved_by_libreoffice_it_is_still_the_same_batch(work: Shoot, tmp_path: Path, form: str) -> None:
