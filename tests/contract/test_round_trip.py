@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,22 @@ def test_a_column_that_looks_like_a_slip_was_meant_so_before(server: SegmindStan
 
     assert (done.code, done.err, server.ledger.submits_seen) == (0, done.err, 1)
     assert (work.results()["a"]["holds"], work.results()["a"]["Video"]) == ("1", "The Doll")
+
+
+@pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
+def test_saved_by_libreoffice_it_is_still_the_same_batch(work: Shoot, tmp_path: Path) -> None:
+    profile = f"-env:UserInstallation={(tmp_path / 'profile').as_uri()}"
+    words = ["soffice", profile, "--headless", "--convert-to", "csv:Text - txt - csv (StarCalc):44,34,76"]
+    words.append("--infilter=CSV:44,34,76,1")  # what its window takes it for, without asking
+    table = work.folder / "results.csv"
+    subprocess.run([*words, "--outdir", tmp_path / "lo", table], check=True, capture_output=True, timeout=200)
+    before, sent = without_times(work.folder), work.server.ledger.submits_seen
+    saved = tmp_path / "lo/results.csv"
+    done = again(work, saved)
+
+    assert (done.code, work.server.ledger.submits_seen) == (0, sent), done.err
+    assert saved.read_bytes() != table.read_bytes()
+    assert without_times(work.folder) == before
 
 
 # --- edited -------------------------------------------------------------------------------------------------
