@@ -12,10 +12,13 @@ from batchmod.app.options import Options
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import BatchmodError, ManifestError, Problem
 from batchmod.manifest import Reading, Returned, kind_of
+from batchmod.model import Row
+from batchmod.rows import files_of
 
 _TRACES: Final = ("events.jsonl", "videos")
 _MINE: Final = "take the column job_key out: then it is a manifest of its own, with paths relative to itself"
 _NOT_KNOWN: Final = f"put the file back beside its videos, or name that folder with --output, or {_MINE}"
+_ABSENT: Final = "put it back, or say --allow-outside if the files in its folder are meant"
 _GONE: Final = f"put it back, for its settings are needed; or {_MINE}"
 
 
@@ -64,6 +67,9 @@ def settled(
         settings = named.manifest
     if reading.manifest is None:
         return document, reading
+    if not anchor.exists() and not options.allow_outside and any(map(_names_files, reading.manifest.rows)):
+        # who writes a table must not choose which folder's files may be sent
+        return document, _refused(reading, of, f"the manifest that these results name is not there: {anchor}", _ABSENT)
     rehearsed = options.rehearse and home.folder.name == "rehearsal"
     rows, own_columns = reading.manifest.rows, reading.manifest.own_columns
     manifest = replace(
@@ -83,6 +89,10 @@ def folder_of(
     """The output folder that a table of results is from; None for anything else."""
     home = None if reading.returned is None else _home(document, reading.returned, options, environ)
     return None if home is None else home.folder
+
+
+def _names_files(row: Row) -> bool:
+    return any(not sources.is_remote(named.value) for named in files_of(row))
 
 
 def _refused(reading: Reading, of: Returned, message: str, hint: str) -> Reading:

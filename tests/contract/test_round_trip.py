@@ -2,8 +2,10 @@
 
 import csv
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +319,23 @@ def test_results_whose_manifest_is_gone_are_refused(work: Shoot) -> None:
     assert refused.code == 2
     assert "the manifest that these results name: " in refused.err
     assert "shots.yaml: cannot be read" in refused.err
+
+
+def test_a_table_does_not_choose_which_folders_files_are_sent(server: SegmindStandIn, tmp_path: Path) -> None:
+    write_clip(tmp_path / "sheets/a.mp4")
+    write_clip(tmp_path / "private/a.mp4", mark="private")
+    sheet = tmp_path / "sheets/shots.csv"
+    sheet.write_text("id,video_url\na,a.mp4\n", encoding="utf-8")
+    work = Shoot(server=server, home=tmp_path / "home", manifest=sheet)
+    assert work.run().code == 0
+
+    def aim(lines: list[Line]) -> None:
+        lines[0]["manifest"] = "../../../private/shots.csv"
+
+    with closing(sqlite3.connect(work.folder / "checkpoint.sqlite3")) as db, db:
+        db.execute("UPDATE folder SET value = '../../../private/shots.csv' WHERE name = 'manifest_file'")
+    table = edited(work.folder / "results.csv", work.folder / "results.csv", aim)
+    refused, meant = again(work, table), again(work, table, "--allow-outside")
+
+    assert (refused.code, "is not there" in refused.err, "--allow-outside" in refused.err) == (2, True, True)
+    assert (meant.code, server.ledger.submits_seen) == (0, 2)
