@@ -84,7 +84,7 @@ def copy_into_place(source: Path, target: Path) -> None:
 def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> Path:
     """Write beside and rename, so that a reader sees the old file or the new one.
 
-    Returns where it stands: `results (2).csv` where the first name is held open (spreadsheets on Windows).
+    Returns where it stands: `results (2).csv` where a spreadsheet holds the first name open.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -100,8 +100,19 @@ def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> Path:
     return place
 
 
+def held_open(target: Path) -> bool:
+    """Whether a spreadsheet has the file open and says so beside it: it would write its own state over a new one.
+
+    LibreOffice leaves `.~lock.<name>#`, Excel `~$<name>`; where Excel holds a file so that nobody can write it, trying
+    to is what shows it.
+    """
+    return any(target.with_name(name).exists() for name in (f".~lock.{target.name}#", f"~${target.name}"))
+
+
 def _replace_first_free(part: Path, target: Path) -> Path:
     for place in _free_names(target):
+        if held_open(place):
+            continue
         with contextlib.suppress(PermissionError):
             part.replace(place)
             return place

@@ -92,6 +92,13 @@ def verify_video(path: str, depth: Literal["decode", "container"]) -> VideoFacts
     return _caught(lambda: media.verify_video(Path(path), depth=depth))
 
 
+def thumbnail(path: str, width: int) -> bytes | Refusal:
+    """A clip's first frame as a small JPEG."""
+    from batchmod import media
+
+    return _caught(lambda: media.thumbnail_jpeg(media.first_frame(Path(path)), width))
+
+
 class _Told:
     """Says through a small file how far a clip is: any worker, wherever it runs, can be asked so."""
 

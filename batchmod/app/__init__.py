@@ -2,8 +2,10 @@
 
 from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
+from batchmod.app.beginning import MANIFESTS, Begun, begin
 from batchmod.app.checking import Checked, check
 from batchmod.app.ending import Summary
+from batchmod.app.folder import written_aside
 from batchmod.app.framing import Extracted, extract
 from batchmod.app.loading import Loaded, load, where
 from batchmod.app.options import Options
@@ -17,6 +19,8 @@ from batchmod.app.showing import Standing, rewrite, standing
 from batchmod.app.story import Story, tell
 
 __all__ = [
+    "MANIFESTS",
+    "Begun",
     "Checked",
     "Control",
     "Doubt",
@@ -31,6 +35,7 @@ __all__ = [
     "Summary",
     "annotate",
     "balances",
+    "begin",
     "cancel",
     "check",
     "extract",
@@ -45,4 +50,5 @@ __all__ = [
     "standing",
     "tell",
     "where",
+    "written_aside",
 ]

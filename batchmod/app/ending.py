@@ -37,6 +37,8 @@ class Summary:
     warnings: tuple[str, ...] = ()
     results: Path | None = None
     report: Path | None = None
+    workbook: Path | None = None
+    """results.xlsx, where the manifest is a workbook."""
 
     @property
     def ok(self) -> bool:
@@ -73,10 +75,12 @@ def ended(
     stop = "declined" if declined else runner.desk.stop_slug or _unfinished_slug(runner)
     waiting = counts.get("planned", 0) + record.wishes_of(run_id)
     code = exit_code({**counts, "planned": waiting}, stop=stop, warned=runner.desk.uncollected > 0)
-    table, page = loaded.folder / "results.csv", loaded.folder / "report.html"
+    table, page, workbook = folders.tables(loaded.folder)
     if new_rows or log.changes or record.not_shown() or not (table.exists() and page.exists()):
-        table, page = folders.write_results(record, loaded.folder)
-    record.shown()
+        table, page, workbook = folders.write_results(record, loaded.folder)
+    aside = folders.written_aside(table, page, workbook)
+    if not aside:
+        record.shown()
     if not declined:
         log.tell("run_ended", run_id=run_id, exit_code=code, stop_reason=stop, counts=counts)
         record.end_run(run_id, at=clock.now(), exit_code=code, stop_reason=stop)
@@ -90,9 +94,10 @@ def ended(
         seconds=clock.now() - began,
         stop_reason=stop,
         message=runner.desk.stop_message,
-        warnings=tuple(runner.desk.warnings),
+        warnings=(*runner.desk.warnings, *aside),
         results=table,
         report=page,
+        workbook=workbook,
     )
     _write_run_json(summary, run_id=run_id, began=began)
     return summary

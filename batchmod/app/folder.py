@@ -3,20 +3,20 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
-from batchmod.app import past, pointer, trail
+from batchmod.app import past, pointer, sheets, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
 from batchmod.jobs import PlainJobs
 from batchmod.jobs import parts_of as jobs_in_parts
-from batchmod.model import Claim, Delivery, Job, ProviderFacts, Row, Status, Work
+from batchmod.model import Claim, Delivery, Job, ProviderFacts, Review, Row, Status, Work
 from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts
 from batchmod.rows import Stretch, parts_of, saying
 
@@ -190,14 +190,15 @@ def store_rows(record: Checkpoint, loaded: Loaded, plan: Plan) -> bool:
     """Keep the manifest's rows for results.csv and the report; whether they are new."""
     manifest, name = where(loaded), "rows_of " + loaded.manifest.name
     held = {item.job.number: item.why for item in plan.of(Action.HOLD)}
-    stored = _Stored(manifest=manifest, held=held, says_hold=loaded.held)
-    digest = stored.digest(loaded)
-    before, mark = record.fact(name), f"{manifest}\n{digest}"
+    stored = _Stored(manifest=manifest, held=held, says_hold=loaded.held, cells=sheets.cells_of(loaded))
+    digest, before = stored.digest(loaded), record.fact(name)
     replacing = [] if before is None else before.split("\n")[:1]
     record.store_rows(stored.rows(loaded), digest=digest, replacing=replacing)
-    if before != mark:
-        record.set_facts({name: mark})
-    return before != mark
+    facts = {**sheets.fact_of(loaded), name: f"{manifest}\n{digest}"}
+    changed = {fact: value for fact, value in facts.items() if record.fact(fact) != value}
+    if changed:
+        record.set_facts(changed)
+    return bool(changed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +209,8 @@ class _Stored:
     held: Mapping[int, str]
     """The number of a row that is held → why."""
     says_hold: frozenset[int]
+    cells: Callable[[int | None, Row | None], dict[str, list[str]]]
+    """Line and row → the cells that the user wrote for it."""
 
     def rows(self, loaded: Loaded) -> Iterator[StoredRow]:
         """One by one."""
@@ -228,12 +231,19 @@ class _Stored:
 
     def _row(self, row: Row, job: Job) -> StoredRow:
         is_held = row.number in self.says_hold or row.number in self.held
-        fields = {**fields_of(row, job), "why": self.held.get(row.number)}
+        fields = {**fields_of(row, job), "why": self.held.get(row.number), **self.cells(row.place.line, row)}
         return StoredRow(row.number, row.id, job.key, "held" if is_held else None, fields, self.manifest)
 
     def _invalid(self, loaded: Loaded) -> Iterator[StoredRow]:
         return (
-            StoredRow(row.number, row.id, None, "invalid", _fields_of_invalid(row), self.manifest)
+            StoredRow(
+                row.number,
+                row.id,
+                None,
+                "invalid",
+                {**_fields_of_invalid(row), **self.cells(row.line, None)},
+                self.manifest,
+            )
             for row in loaded.invalid
         )
 
@@ -259,6 +269,9 @@ def fields_of(row: Row, job: Job) -> dict[str, Any]:
         "variant": row.variant,
         "job_key": job.key,
         "review": row.review,
+        "keyframes": row.keyframes,
+        "source_id": row.source_id,
+        "hold": "true" if row.hold else None,
         "own": dict(row.own),
         "source": job.video.location,
         "frame": job.first_frame.location if job.first_frame else None,
@@ -267,20 +280,35 @@ def fields_of(row: Row, job: Job) -> dict[str, Any]:
 
 def lines(record: Checkpoint) -> Iterator[dict[str, Any]]:
     """The lines of results.csv, one per manifest row, in the manifest's order."""
-    first = record.fact("manifest_file") or ""
+    return (line for _, line in lines_of_rows(record))
+
+
+def lines_of_rows(record: Checkpoint) -> Iterator[tuple[StoredRow, dict[str, Any]]]:
+    """Each row with its line of results.csv."""
+    first, reviews = record.fact("manifest_file") or "", record.reviews()
     rows = record.stored_rows(first=first)
     while some := tuple(islice(rows, _AT_A_TIME)):
         works = latest_by_key(record.works_of(row.job_key for row in some if row.job_key))
         for row in some:
             work = works.get(row.job_key or "")
-            yield results.record(
-                row.fields,
-                number=row.number,
-                status=_status(row, work),
-                work=work,
-                delivery=None if work is None else _delivery(row, record.deliveries_of(work.work_id)),
-                manifest=row.manifest or first,
+            yield (
+                row,
+                results.record(
+                    row.fields,
+                    number=row.number,
+                    status=_status(row, work),
+                    work=work,
+                    delivery=None if work is None else _delivery(row, record.deliveries_of(work.work_id)),
+                    spent_on=_spent_on(row, reviews),
+                    manifest=row.manifest or first,
+                ),
             )
+
+
+def _spent_on(row: StoredRow, reviews: Mapping[str, Review]) -> int | None:
+    """The version that a row's `redo` was spent on; None where it says none, or one that still counts."""
+    review = reviews.get(row.id.casefold()) if row.fields.get("review") == "redo" else None
+    return None if review is None or review.armed else review.spent_on
 
 
 def counts(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
@@ -314,18 +342,42 @@ def orphan_words(work: Work) -> str:
     return f"request {work.request_id or '(id not known)'} at {work.provider}: {work.status.value}"
 
 
-def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
-    """results.csv and report.html anew; where they stand."""
+def tables(folder: Path) -> tuple[Path, Path, Path | None]:
+    """Where results.csv, report.html and, if there is one, results.xlsx stand when nobody holds them open."""
+    workbook = folder / sheets.FILE_NAME
+    return folder / results.FILE_NAME, folder / report.FILE_NAME, workbook if workbook.exists() else None
+
+
+def written_aside(*written: Path | None) -> list[str]:
+    """What to say of those that had to take another name."""
+    usual = (results.FILE_NAME, report.FILE_NAME, sheets.FILE_NAME)
+    names = [path for path in written if path is not None and path.name not in usual]
+    return [
+        f"{path.stem.rpartition(' (')[0]}{path.suffix} is open in a spreadsheet, so the new one is {path.name}; "
+        f"close it, and run again or say `batchmod report {files.shortest(path.parent)}`"
+        for path in names
+    ]
+
+
+def write_results(
+    record: Checkpoint, folder: Path, *, thumbnails: int | None = sheets.AT_ONCE
+) -> tuple[Path, Path, Path | None]:
+    """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew; where they stand.
+
+    `thumbnails`: how many new ones may be made for the workbook; None: as many as are missing.
+    """
     own: dict[str, None] = {}
     located: dict[str, str] = {}
     frames: dict[str, str] = {}
+    further: set[str] = set()
     for row in record.stored_rows():
+        further.update(name for name in results.FURTHER if row.fields.get(name))
         own.update(dict.fromkeys(row.fields["own"]))
         if row.fields["source"]:
             located[row.id] = row.fields["source"]
         if row.fields["frame"]:
             frames[row.id] = row.fields["frame"]
-    table = results.write(folder, lines(record), list(own))
+    table = results.write(folder, lines(record), list(own), further=further)
     title = record.fact("manifest_name") or folder.name
     page = report.write(
         folder,
@@ -335,4 +387,5 @@ def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
         first_frames=frames,
         orphans=[orphan_words(work) for work in orphans(record)],
     )
-    return table, page
+    workbook = sheets.write(record, folder, lambda: lines_of_rows(record), new=thumbnails)
+    return table, page, workbook

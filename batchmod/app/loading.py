@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batchmod import files, jobs, manifest, planning, providers, rows, schema, sources
-from batchmod.app import fitting, pairing
+from batchmod.app import fitting, pairing, returning
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities, seen
 from batchmod.errors import ManifestError, Place, Problem, UsageError
@@ -33,6 +33,8 @@ class Invalid:
     id: str
     why: str
     own: Mapping[str, str]
+    line: int | None = None
+    """Where it stands in its document."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,8 +109,8 @@ def _collector_at_rest() -> Iterator[None]:
 
 def _load(name: Path | str, options: Options, services: Services) -> Loaded:
     document = sources.read_document(name, kind=options.kind)
+    document, reading = _settled(document, read(document, options, services.environ), options, services.environ)
     path = document.anchor
-    reading = read(document, options, services.environ)
     named = sources.missing(reading.named, manifest=path, allow_outside=options.allow_outside)
     problems = [*reading.problems, *named]
     if reading.manifest is None:
@@ -182,9 +184,12 @@ class Sieve:
             assert problem.row is not None
             cell = f"{problem.field}: " if problem.field else ""
             why.setdefault(problem.row, []).append(f"{cell}{problem.message}")
-        known = {row.number: Invalid(number=row.number, id=row.id, why="", own=row.own) for row in self._rows.values()}
+        known = {
+            row.number: Invalid(number=row.number, id=row.id, why="", own=row.own, line=row.place.line)
+            for row in self._rows.values()
+        }
         known |= {
-            each.number: Invalid(number=each.number, id=each.id, why="", own=each.own)
+            each.number: Invalid(number=each.number, id=each.id, why="", own=each.own, line=each.line)
             for each in self._reading.rejected
         }
         return tuple(replace(known[number], why="; ".join(why[number])) for number in sorted(why))
@@ -224,6 +229,16 @@ def read(document: sources.Document, options: Options, environ: Mapping[str, str
         answers |= sources.answers(reading.needs, manifest=document.anchor, tree=tree)
 
 
+def _settled(
+    document: sources.Document, reading: manifest.Reading, options: Options, environ: Mapping[str, str]
+) -> tuple[sources.Document, manifest.Reading]:
+    """What a table of results comes to as a manifest; every other document as it is."""
+    beside = replace(options, columns={})
+    return returning.settled(
+        document, reading, options=options, environ=environ, read=lambda other: read(other, beside, environ)
+    )
+
+
 def _gathered(parsed: Manifest, path: Path, options: Options, services: Services) -> sources.Gathered:
     known = identities(services.environ)
     found = sources.gather(parsed.rows, manifest=path, identities=known, allow_outside=options.allow_outside)
@@ -235,6 +250,10 @@ def where(name: Path | str, options: Options, environ: Mapping[str, str]) -> Pat
     """The output folder of a manifest."""
     document = sources.read_document(name)
     if document.kind not in (None, "yaml"):  # a sheet says nothing of its folder, however it is read
+        if manifest.may_be_returned(document.data, document.kind):
+            reading = read(document, options, environ)
+            if (home := returning.folder_of(document, reading, options=options, environ=environ)) is not None:
+                return home
         return output_folder(
             document.anchor, Manifest(file=document.file, name=ids.stem(document.file), rows=()), options
         )

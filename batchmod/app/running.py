@@ -11,7 +11,7 @@ from typing import Literal
 
 from batchmod import clock, executors, files, jobs, work
 from batchmod.app import folder as folders
-from batchmod.app import others, owning, preparing
+from batchmod.app import others, owning, preparing, whereabouts
 from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
 from batchmod.app.ending import Summary, ended, exit_code, not_begun
 from batchmod.app.loading import Loaded
@@ -92,6 +92,7 @@ async def _run_owned(
         if owner.taken_from is not None:
             log.tell("taken_over", run_id=run_id, message=f"the lease of {owner.taken_from}, which has ended")
         folders.claim(record, loaded, add=options.add)
+        whereabouts.remember(record, loaded.folder, loaded.services.environ)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
         loaded = preparing.settled_for_a_run(loaded, options, record)
         scratch.mkdir(exist_ok=True)

@@ -45,7 +45,7 @@ def standing(folder: Path, *, state: Path | None = None) -> Standing:
         )
 
 
-def rewrite(folder: Path, *, state: Path | None = None) -> tuple[Path, Path]:
-    """results.csv and report.html anew, from the record alone."""
+def rewrite(folder: Path, *, state: Path | None = None) -> tuple[Path, ...]:
+    """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew, from the record alone."""
     with folders.look_at(folder, state=state) as record:
-        return folders.write_results(record, folder)
+        return tuple(path for path in folders.write_results(record, folder, thumbnails=None) if path is not None)

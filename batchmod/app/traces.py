@@ -137,9 +137,10 @@ def _is_json(text: object) -> bool:
 
 def manifest_row(line: Mapping[str, str], position: int) -> Values:
     """A row of the manifest as the last run saw it, as far as results.csv tells."""
-    own = {name: value for name, value in line.items() if name not in results.columns()}
+    own = {name: value for name, value in line.items() if name not in (*results.columns(), *results.FURTHER)}
     fields: Values = {name: line.get(name) or None for name in _FIELDS}
     fields |= {"variant": int(number(line.get("variant")) or 1), "own": own, "why": line.get("error") or None}
+    fields |= {name: line.get(name) or None for name in results.FURTHER}
     fields |= {"source": fields["video_url"] or "", "frame": fields["first_frame_url"]}
     status = line["status"] if line.get("status") in ("held", "invalid") else None
     row = {"number": position, "id": line["id"], "job_key": line.get("job_key") or None}

@@ -123,6 +123,13 @@ class Reader:
         row = self._db.execute("SELECT value FROM folder WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
+    def manifests(self) -> dict[str, str]:
+        """The manifests of the folder: file, as seen from it, → name."""
+        query = "SELECT name, value FROM folder WHERE name LIKE 'added_manifest %'"
+        found = {str(place): str(name).partition(" ")[2] for name, place in self._db.execute(query)}
+        own, name = self.fact("manifest_file"), self.fact("manifest_name")
+        return {own: name, **found} if own is not None and name is not None else found
+
     def stored_rows(self, *, first: str = "") -> Iterator[StoredRow]:
         """The rows in their order, manifest by manifest, that of the file `first` first."""
         names = [row[0] for row in self._db.execute("SELECT DISTINCT manifest FROM manifest_row ORDER BY manifest")]

@@ -1,8 +1,10 @@
-"""`providers`, `looks`, `schema`, `demo`: what there is, and a first try."""
+"""`providers`, `looks`, `schema`, `init`, `demo`: what there is, and a first try."""
 
 import argparse
 import json
+import shlex
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -153,6 +155,21 @@ def _wrapped(start: str, words: Iterable[str]) -> str:
 def schema(args: argparse.Namespace, environ: Environ) -> int:
     """Print a schema."""
     print(files.packaged("schemas", f"{args.name}.schema.json").read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def init(args: argparse.Namespace, environ: Environ) -> int:
+    """Write a batch to begin with, in YAML, CSV and XLSX; what is there already stays as it is."""
+    begun = app.begin(Path(args.folder))
+    shown = files.shortest(begun.folder.absolute())
+    if begun.written:
+        print(f"Written into {shown}: {', '.join(begun.written)}.")
+    if begun.kept:
+        print(f"Left as it was, since it was there already: {', '.join(begun.kept)}.")
+    if begun.lacking:
+        print(f"There is no {app.MANIFESTS[2]}: {begun.lacking}", file=sys.stderr)
+    manifest = files.shortest((begun.folder / app.MANIFESTS[0]).absolute())
+    print(f"Next: batchmod plan {shlex.quote(manifest)}, and then batchmod run {shlex.quote(manifest)}")
     return 0
 
 

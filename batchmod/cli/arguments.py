@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     resolve.add_argument("--rebuild", action="store_true", help="make a lost, cut or older record anew")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
-    _add(commands, "report", "write results.csv and report.html anew", _path)
+    _add(commands, "report", "write results.csv (and results.xlsx) and report.html anew", _path)
     _add_serve(commands)
     _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
@@ -56,9 +56,29 @@ def parser() -> argparse.ArgumentParser:
     looks.add_argument("--frame", metavar="IMAGE_OR_CLIP", help="what the sheet is drawn from, not the example's clip")
     schema = _add(commands, "schema", "print a JSON schema: manifest, row or results")
     schema.add_argument("name", nargs="?", default="manifest", choices=("manifest", "row", "results"))
+    init = _add(commands, "init", "write a small batch that works, to begin with: YAML, CSV and XLSX, with a real clip")
+    init.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where; else the current folder")
     demo = _add(commands, "demo", "copy a small example with a real clip and run it on the embedded engine", _quiet)
     demo.add_argument("folder", nargs="?", default="batchmod-demo", metavar="DIR")
     return top
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line as it was meant: manifests may stand between and behind options. SystemExit where it is wrong.
+
+    argparse gives a list of positional arguments up at the first option after it.
+    """
+    top = parser()
+    args, left = top.parse_known_args(argv)
+    if left and not (hasattr(args, "manifests") and all(_is_positional(word) for word in left)):
+        top.error(f"unrecognized arguments: {' '.join(left)}")
+    if left:
+        args.manifests += left
+    return args
+
+
+def _is_positional(word: str) -> bool:
+    return word == "-" or not word.startswith("-")
 
 
 def _add(commands: Any, name: str, text: str, *parts: Any) -> argparse.ArgumentParser:

@@ -21,5 +21,6 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "providers": about.list_providers,
     "looks": about.list_looks,
     "schema": about.schema,
+    "init": about.init,
     "demo": about.demo,
 }

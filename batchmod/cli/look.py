@@ -220,7 +220,10 @@ def _say_rebuilt(rebuilt: app.Rebuilt | None) -> None:
 
 
 def report(args: argparse.Namespace, environ: Environ) -> int:
-    """results.csv and report.html anew."""
-    for written in app.rewrite(folder_of(args, environ), state=state_of(args)):
-        print(written)
+    """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew."""
+    written = app.rewrite(folder_of(args, environ), state=state_of(args))
+    for path in written:
+        print(path)
+    for said in app.written_aside(*written):
+        print(said, file=sys.stderr)
     return 0

@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from batchmod.cli.arguments import parser
+from batchmod.cli.arguments import parse
 from batchmod.errors import BatchmodError, ManifestError, StoppedEarly
 
 _BUG = 70
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        args = parser().parse_args(argv)
+        args = parse(argv)
     except SystemExit as exit_:
         return int(exit_.code or 0)
     try:

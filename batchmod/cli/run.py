@@ -123,6 +123,14 @@ def _nothing(summary: app.Summary) -> str:
     return "stopped, nothing made" if summary.stop_reason else "nothing new to make"
 
 
+def _tables(summary: app.Summary) -> str:
+    """Where the results stand."""
+    written = [files.shortest(path) for path in (summary.results, summary.workbook) if path is not None]
+    if len(written) > 1:
+        return f"the tables are {' and '.join(written)}"
+    return f"the table is {written[0] if written else files.shortest(summary.folder / 'results.csv')}"
+
+
 def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:
     for warning in summary.warnings:
         print(f"{name}: {warning}", file=sys.stderr)
@@ -135,6 +143,6 @@ def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:
     made += f", {counted(summary.copied, 'copy').replace('copys', 'copies')}" if summary.copied else ""
     money = f", {usd(summary.spent_usd)}" if summary.spent_usd else ""
     took = f"{duration(summary.seconds)}{money}, {counts(summary.counts)}"
-    print(f"{name}: {made} ({took}); look at {shown}/report.html, the table is {shown}/results.csv")
+    print(f"{name}: {made} ({took}); look at {shown}/report.html, {_tables(summary)}")
     if summary.exit_code in (StoppedEarly.exit_code, *SIGNALLED.values()):
         print("Run the same command again to go on; nothing that was paid is paid again.")

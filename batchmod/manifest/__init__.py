@@ -27,6 +27,7 @@ from batchmod.manifest.variables import PREFIX as VARIABLES
 from batchmod.model import Limits, Manifest, NamedFile
 from batchmod.rows import Completed, Draft, Ways, complete, files_of
 from batchmod.rows.columns import wished_twice
+from batchmod.rows.returning import Returned, may_be_returned
 from batchmod.schema import Schemas, everywhere, problems, shown
 from batchmod.schema import defaults as defaults_of
 
@@ -39,12 +40,14 @@ __all__ = [
     "Note",
     "Reading",
     "Rejected",
+    "Returned",
     "SheetRead",
     "Ways",
     "distinct",
     "in_order",
     "kind_of",
     "manifest_of",
+    "may_be_returned",
     "parse_csv",
     "parse_yaml",
     "read",
@@ -136,6 +139,7 @@ def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -
         notes=part.notes,
         sheets=part.sheets,
         texts=part.texts,
+        returned=part.returned,
         rejected=tuple(map(_rejected, completed.rejected)),
     )
     if any(problem.row is None for problem in found):
@@ -146,7 +150,8 @@ def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -
 
 def _rejected(draft: Draft) -> Rejected:
     raw = draft.raw
-    return Rejected(number=draft.number, id=draft.label, cells={**raw.texts, **raw.own}, own=raw.own)
+    cells = {**raw.texts, **raw.own}
+    return Rejected(number=draft.number, id=draft.label, cells=cells, own=raw.own, line=raw.place.line)
 
 
 def _all_named(completed: Completed) -> tuple[NamedFile, ...]:

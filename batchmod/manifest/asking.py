@@ -10,7 +10,9 @@ from batchmod.errors import Place, Problem
 from batchmod.manifest.needs import Answers, Need
 from batchmod.model import Manifest, NamedFile
 from batchmod.rows import Default, RawRow, Ways, ids
-from batchmod.rows.columns import Fields, Wishes
+from batchmod.rows.columns import Fields, Roles, Wishes
+from batchmod.rows.returning import Returned
+from batchmod.rows.tables import Table
 from batchmod.schema import Schemas, one_line
 
 
@@ -31,6 +33,10 @@ class SheetRead:
     data: bytes
     ways: Ways
     """With what was found out about it filled in."""
+    table: Table | None = None
+    """The table of a workbook, for whoever gives it back with results."""
+    roles: Roles | None = None
+    """What its columns are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +47,8 @@ class Rejected:
     id: str
     cells: Mapping[str, str]
     own: Mapping[str, str]
+    line: int | None = None
+    """Where it stands in its document."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +67,8 @@ class Reading:
     """The sheets among its documents, and how each was read."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """File → its text, where problems have a line and a column in it."""
+    returned: Returned | None = None
+    """Where it is from, if it is a table of our own results: its paths are those of the manifest that it names."""
     needs: frozenset[Need] = frozenset()
     """What must be known first; then nothing else is said yet."""
     rejected: tuple[Rejected, ...] = ()
@@ -125,6 +135,8 @@ class Part:
     sheets: tuple[SheetRead, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     """File → its text, where problems have a line and a column in it."""
+    returned: Returned | None = None
+    """Where it is from, if it is a table of our own results."""
 
 
 _YAML = re.compile(r"---|- |[A-Za-z_]+:(\s|$)")

@@ -15,7 +15,8 @@ from batchmod.manifest.needs import Missing, Need
 from batchmod.manifest.trees import Listed, Mapped, Node, Scalar, Tree, parse
 from batchmod.model import DELIMITERS
 from batchmod.rows import RawRow, Ways, decoding, from_table, is_header, sheets
-from batchmod.rows.columns import Wishes
+from batchmod.rows.columns import Wishes, roles
+from batchmod.rows.returning import Returned, names_lost, returned
 from batchmod.rows.sheets import counted
 from batchmod.schema import shown
 from batchmod.urls import without_query
@@ -51,14 +52,48 @@ def _sheet_part(document: Document, asked: Asked) -> Part:
         is_header=lambda cells: is_header(cells, schemas=asked.schemas, wishes=wishes),
     )
     table = found.table
-    gathered = from_table(table, schemas=asked.schemas, wishes=wishes, defaults=document.defaults, base=document.base)
+    from_us = returned(table)
+    names = found.names or names_lost(table)
+    if names is not None:
+        table, wishes = names.undone(table, wishes)
+    base = document.base
+    if from_us is not None and document.above:
+        # of the manifest itself, `app` finds out where it is from; an included one lies where it was written
+        base = rooted(base, _folder_named(from_us))
+    gathered = from_table(table, schemas=asked.schemas, wishes=wishes, defaults=document.defaults, base=base)
     problems = [*table.problems, *gathered.problems]
     if not gathered.rows and not table.problems:
         problems.append(no_rows(Place(file=document.file, line=1), CSV_HINT))
     notes = () if found.said is None else (Note(found.said, found.usual),)
-    ways = replace(document.ways, delimiter=document.ways.delimiter or table.delimiter)
+    read = _sheet_read(document, replace(found, names=names), wishes, asked)
+    if from_us is not None:
+        problems += _of_several(from_us)
+    return Part(runs=(gathered.rows,), problems=tuple(problems), notes=notes, sheets=(read,), returned=from_us)
+
+
+def _sheet_read(document: Document, found: sheets.Found, wishes: Wishes, asked: Asked) -> SheetRead:
+    """A sheet for whoever writes a copy of it; a workbook that is the manifest comes back with its results."""
+    delimiter = document.ways.delimiter or found.table.delimiter
+    ways = replace(document.ways, delimiter=delimiter, sheet=found.sheet)
     read = SheetRead(file=document.file, kind=document.kind, data=document.data, ways=ways)
-    return Part(runs=(gathered.rows,), problems=tuple(problems), notes=notes, sheets=(read,))
+    if document.kind != "xlsx" or document.above:
+        return read
+    table = found.table if found.names is None else found.names.users(found.table)
+    return replace(read, table=table, roles=roles(table.headers, fields=asked.fields, wishes=wishes, sheet=True))
+
+
+def _of_several(from_us: Returned) -> Iterator[Problem]:
+    if len(from_us.manifests) > 1:
+        message = (
+            f"these are the results of {len(from_us.manifests)} manifests: {', '.join(map(shown, from_us.manifests))}"
+        )
+        hint = "keep the rows of one, and give the others a copy of their own"
+        yield Problem(place=from_us.place, field="manifest", message=message, hint=hint)
+
+
+def _folder_named(from_us: Returned) -> str:
+    """The folder of the manifest that a table of results names, as seen from the table."""
+    return next(iter(from_us.manifests), "").rpartition("/")[0]
 
 
 # --- JSON Lines ---------------------------------------------------------------------------------------------

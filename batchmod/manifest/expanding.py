@@ -39,8 +39,8 @@ def _expanded(rows: Iterable[RawRow], asked: Asked) -> list[RawRow]:
     most = int(asked.schemas.row["properties"]["variants"]["maximum"])
     every: list[RawRow] = []
     for raw in rows:
-        if _is_one(raw):
-            every.append(raw)
+        if raw.literal or _is_one(raw):
+            every.append(_rooted(raw))
             continue
         for clip in _clips(_rooted(_with_variables(raw, env, asked.variables)), asked):
             every += _variants(_with_prompt(clip, asked), most)

@@ -1,17 +1,15 @@
 """A table → raw rows: which column is what, and what batchmod itself wrote into a results.csv."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from dataclasses import replace
 
 from batchmod.errors import Problem
 from batchmod.rows.columns import Fields, Roles, Wishes, roles, unmapped
 from batchmod.rows.raw import Default, Gathered
+from batchmod.rows.returning import MARKS, as_it_was
 from batchmod.rows.sheet_rows import SheetRows
 from batchmod.rows.tables import Table
 from batchmod.schema import Schemas
-
-# what tells a sheet that it is a results.csv of ours
-_RESULT_MARKS: Final = frozenset({"job_key", "status"})
 
 
 def is_header(cells: Iterable[str], *, schemas: Schemas, wishes: Wishes) -> bool:
@@ -27,10 +25,12 @@ def from_table(
     `defaults` and `base` go with each row.
     """
     fields = Fields.of(schemas.row)
-    results = table.headers if set(table.headers) >= _RESULT_MARKS else ()
+    results = table.headers if set(table.headers) >= MARKS else ()
+    if results:  # our fields have exactly our names there, and whatever is called otherwise was meant so
+        wishes = replace(wishes, columns={}, extra=frozenset(table.headers).difference(fields.names))
     ours_too = {*fields.names} | {*wishes.columns.values()}
     dropped = {*schemas.results["properties"]} - ours_too if results else set()
-    headers = ["" if header in dropped else header for header in table.headers]
+    headers = ["" if header in dropped else as_it_was(header, table.headers, dropped) for header in table.headers]
     found = roles(headers, fields=fields, wishes=wishes, sheet=True)
     faults = _header_problems(table, found, wishes)
     excused: frozenset[str] = frozenset()

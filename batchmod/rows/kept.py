@@ -102,7 +102,8 @@ def row_of(raw: RawRow, number: int, values: Mapping[str, Any], places: Mapping[
     return Row(
         number=number,
         own=raw.own,
-        explicit=frozenset(raw.texts),
+        # a table of results names what came from defaults too
+        explicit=frozenset() if raw.literal else frozenset(raw.texts),
         place=raw.place,
         places={**places, **raw.places} if places else raw.places,
         **values,

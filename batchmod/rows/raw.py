@@ -26,7 +26,7 @@ class RawRow:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Field → the user's own name for it."""
     literal: bool = False
-    """Whether the prompt is final, so that its braces mean nothing."""
+    """Whether it is a row of our own results: its prompt is final, and its fields may come from defaults."""
     defaults: Mapping[str, Default] = field(default_factory=dict)
     """What its document says for rows that do not; shared by all of a document's rows."""
     base: str = ""

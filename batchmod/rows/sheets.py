@@ -1,11 +1,17 @@
 """A sheet's bytes → its table, and in one line what was found out about them."""
 
+import codecs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from batchmod.errors import Place, Problem
 from batchmod.rows import decoding, tables, workbooks
+from batchmod.rows.returning import Names
 from batchmod.rows.tables import Table
+
+_MARKS_READ_WRONG: Final = tuple(codecs.BOM_UTF8.decode(each).encode() for each in ("cp1252", "mac_roman"))
+"""A byte order mark that was taken for text, in UTF-8."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +34,10 @@ class Found:
 
     table: Table
     said: str | None = None
+    sheet: str | None = None
+    """The name of the workbook's sheet that it stands on."""
+    names: Names | None = None
+    """What the user's columns were called, where this is a workbook of our own results."""
     usual: bool = True
     """Whether it is what everybody expects: UTF-8 and commas, or the only sheet with every row to be seen."""
 
@@ -40,6 +50,11 @@ def read(data: bytes, *, file: str, kind: str, ways: Ways, is_header: Callable[[
         message = "this is an Excel workbook or another zip file, not a text"
         hint = "call it .xlsx, or export it as `CSV UTF-8`"
         problem = Problem(place=Place(file=file), message=message, hint=hint)
+        return Found(table=Table(file=file, problems=(problem,)))
+    if data.removeprefix(codecs.BOM_UTF8).startswith(_MARKS_READ_WRONG):
+        message = "this was UTF-8, read in another encoding and saved so: its words are no longer what they were"
+        hint = "open the original as UTF-8 and save it again"
+        problem = Problem(place=Place(file=file, line=1), message=message, hint=hint)
         return Found(table=Table(file=file, problems=(problem,)))
     decoded = decoding.decode(data, file=file, encoding=ways.encoding)
     if isinstance(decoded, Problem):
@@ -64,7 +79,13 @@ def _workbook(data: bytes, file: str, ways: Ways) -> Found:
     if sheet.hidden:
         left = "left out" if ways.visible_only else "read like the others; --visible-only leaves them out"
         what += f"; {counted(sheet.hidden)} hidden or filtered out, {left}"
-    return Found(table=sheet.table, said=f"{file}: {what}", usual=not (sheet.others or sheet.hidden))
+    return Found(
+        table=sheet.table,
+        said=f"{file}: {what}",
+        sheet=sheet.name,
+        names=sheet.names,
+        usual=not (sheet.others or sheet.hidden),
+    )
 
 
 def counted(rows: int) -> str:

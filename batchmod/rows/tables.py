@@ -210,9 +210,11 @@ def _undecided(file: str, fit: Sequence[str]) -> Problem:
 
 def _not_csv(wrong: NotCsv, text: Text, file: str) -> Problem:
     rest = in_words(text.data[wrong.start :])
-    quote = _open_quote(rest)
-    place = Place(file=file, line=wrong.line) if quote is None else _place_in(rest, quote, file, first_line=wrong.line)
-    return Problem(place=place, message=_said(str(wrong), text.delimiter, unclosed=quote is not None))
+    follows = "expected after" in str(wrong)
+    at = _after_a_quote(rest, text.delimiter) if follows else _open_quote(rest)
+    place = Place(file=file, line=wrong.line) if at is None else _place_in(rest, at, file, first_line=wrong.line)
+    unclosed = not follows and at is not None
+    return Problem(place=place, message=_said(str(wrong), text.delimiter, unclosed=unclosed))
 
 
 def _place_of(data: bytes, at: int, file: str, *, start: int) -> Place:
@@ -239,6 +241,19 @@ def _open_quote(text: str) -> int | None:
             opened = None
         at = text.find('"', at + 1)
     return opened
+
+
+def _after_a_quote(text: str, delimiter: str) -> int | None:
+    """Where a separator should stand behind the quote that ends a cell, and does not."""
+    cell = re.compile(rf'"(?:[^"]|"")*"|[^{re.escape(delimiter)}\r\n]*')
+    at = 0
+    while at < len(text):
+        match = cell.match(text, at)
+        at = match.end() if match else at
+        if match and match[0].startswith('"') and text[at : at + 1] not in ("", delimiter, "\r", "\n"):
+            return at
+        at += 1
+    return None
 
 
 def _said(error: str, delimiter: str, *, unclosed: bool) -> str:

@@ -11,6 +11,7 @@ from xml.parsers import expat
 from batchmod.errors import MissingExtra, Place, Problem
 from batchmod.rows.formats import shown
 from batchmod.rows.records import Record
+from batchmod.rows.returning import NAMES_PAGE, Names, names_of
 from batchmod.rows.tables import Table, with_records
 from batchmod.schema import did_you_mean
 from batchmod.schema import shown as quoted
@@ -34,6 +35,8 @@ class Sheet:
     """The workbook's other sheets."""
     hidden: int = 0
     """How many rows under the header are hidden or filtered out."""
+    names: Names | None = None
+    """What the user's columns were called, where this is a workbook of our own results."""
 
 
 class _Refused(Exception):
@@ -70,9 +73,11 @@ def _parse(data: bytes, file: str, wanted: str | None, *, visible_only: bool) ->
     records = list(_records(found, form, faults, visible_only=visible_only))
     table = with_records(Table(file=file, faults=faults, delimiter=""), records)
     under = [line for line in form.hidden if line > table.line]
-    others = tuple(each.title for each in book.worksheets if each.title != found.title)
+    names = names_of(book)
+    pages = [each for each in book.worksheets if names is None or not each.title.startswith(NAMES_PAGE)]
+    others = tuple(each.title for each in pages if each.title != found.title)
     hidden = len(form.filled.intersection(under))
-    return Sheet(table=table, name=found.title, others=others, hidden=hidden)
+    return Sheet(table=table, name=found.title, others=others, hidden=hidden, names=names)
 
 
 def _load(data: bytes) -> Any:

@@ -137,6 +137,27 @@ def test_a_schema_is_printed(name: str) -> None:
     assert json.loads(done.out)["type"] == "object"
 
 
+def test_manifests_may_stand_between_and_behind_options(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4")
+    for name in ("one", "two", "three"):
+        write_manifest(tmp_path / f"{name}.yaml", [{"id": name, "video_url": "a.mp4"}])
+    words = ("plan", "one.yaml", "--first", "1", "two.yaml", "--no-reuse", "three.yaml", "--json")
+    plans = json.loads(call(*words, environ={}, cwd=tmp_path).out)
+
+    assert [Path(plan["manifest"]).name for plan in plans] == ["one.yaml", "two.yaml", "three.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("plan", "a.yaml", "--yes-please", "b.yaml"), "--yes-please b.yaml"), (("schema", "row", "x"), "x")],
+)
+def test_what_is_no_manifest_and_no_option_is_refused(words: tuple[str, ...], said: str) -> None:
+    refused = call(*words, environ={})
+
+    assert refused.code == 2
+    assert f"unrecognized arguments: {said}" in refused.err
+
+
 def test_help_and_version_answer_at_once() -> None:
     version, words = command("--version", environ={}), command("--help", environ={})
 

@@ -136,6 +136,18 @@ def test_a_slip_in_the_clips_name_still_finds_the_separator() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('video_url;prompt\n"a\n""b""";"c" d\n', "3:11"),
+        ('video_url,prompt\r\nx" y.mp4,"a ""quoted"" "b\r\n', "2:25"),
+        ('sep=;\nvideo_url;prompt\n\n"a"b;c\n', "4:4"),
+    ],
+)
+def test_what_follows_a_closing_quote_has_its_column(text: str, place: str) -> None:
+    assert _refusal(text).startswith(f"s.csv:{place}: after a closing quote comes ")
+
+
 def test_a_cell_longer_than_the_reader_takes_is_a_problem_with_a_line() -> None:
     assert _refusal(f'video_url,prompt\na.mp4,"{"x" * 200_000}"\n').startswith("s.csv:2: a cell in this record is")
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE_NAME: Final = "results.csv"
+FURTHER: Final = ("keyframes", "source_id", "hold")
+"""Fields of a row that have a column, behind the user's own, where a row sets them: they are needed to read it back."""
+
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -25,9 +28,20 @@ def columns() -> tuple[str, ...]:
 
 
 def record(
-    row: Mapping[str, Any], *, number: int, status: Status, work: Work | None, delivery: Delivery | None, manifest: str
+    row: Mapping[str, Any],
+    *,
+    number: int,
+    status: Status,
+    work: Work | None,
+    delivery: Delivery | None,
+    manifest: str,
+    spent_on: int | None = None,
 ) -> dict[str, Any]:
-    """One line: our columns, then the user's own under their names (`my_<name>` where it is one of ours)."""
+    """One line: our columns, then the user's own under their names (`my_<name>` where it is one of ours).
+
+    `spent_on`: the version that its `review: redo` was spent on. The line goes on to speak of that one: read back, it
+    must not ask for another version.
+    """
     line: dict[str, Any] = dict.fromkeys(columns())
     for name in (
         "id",
@@ -54,8 +68,11 @@ def record(
         line["review_of"] = delivery.version if delivery.delivered else None
         if status is Status.SUCCEEDED:
             line["output"] = delivery.path
+    if spent_on is not None:
+        line["review_of"] = spent_on
     own: Mapping[str, str] = row.get("own", {})
     headers = own_headers(own)
+    line.update({name: row[name] for name in FURTHER if row.get(name)})
     line.update({headers[name]: value for name, value in own.items()})
     return line
 
@@ -103,9 +120,15 @@ def _seconds(work: Work) -> float | None:
     return round(max(0.0, work.finished_at - work.submitted_at), 3)
 
 
-def write(folder: Path, lines: Iterable[Mapping[str, Any]], own: Sequence[str]) -> Path:
-    """Write results.csv whole: UTF-8 with BOM, formulas made harmless. Returns where it stands."""
+def write(
+    folder: Path, lines: Iterable[Mapping[str, Any]], own: Sequence[str], *, further: Collection[str] = ()
+) -> Path:
+    """Write results.csv whole: UTF-8 with BOM, formulas made harmless. Returns where it stands.
+
+    `further`: those of FURTHER that have a column.
+    """
     names = [*columns(), *own_headers(own).values()]
+    names += [name for name in FURTHER if name in further and name not in names]
 
     def fill(file: IO[bytes]) -> None:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="", write_through=True)
