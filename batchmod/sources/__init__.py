@@ -13,7 +13,6 @@ from batchmod import work
 from batchmod.errors import Problem
 from batchmod.files import Identities
 from batchmod.jobs import remote
-from batchmod.media.kinds import HEAD_BYTES, sniff
 from batchmod.model import NamedFile, Row, Source, VideoFacts
 from batchmod.rows import Stretch, files_of, parts_of
 from batchmod.sources.documents import Document, answers, read_document
@@ -173,6 +172,8 @@ def _unusable(path: Path, value: str, *, tree: Path, outside: bool, folder: bool
 
 
 def _media_type(path: Path) -> str:
+    from batchmod.media.kinds import HEAD_BYTES, sniff  # with them comes all of PyAV
+
     with path.open("rb") as file:
         kind = sniff(file.read(HEAD_BYTES))
     return _MEDIA_TYPES.get(kind.video or kind.image or "", "application/octet-stream")
