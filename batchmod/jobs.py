@@ -212,9 +212,10 @@ class PlainJobs:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Job]:
-        return map(self._job, self.rows)
+        return map(self.of, self.rows)
 
-    def _job(self, row: Row) -> Job:
+    def of(self, row: Row) -> Job:
+        """The job of one of its rows."""
         how = self.how(row.provider)
         return make(
             row,
@@ -229,7 +230,7 @@ class PlainJobs:
     @property
     def head(self) -> Job:
         """Its first job."""
-        return self._job(self.rows.head)
+        return self.of(self.rows.head)
 
     @property
     def numbers(self) -> Sequence[int]:

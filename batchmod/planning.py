@@ -77,15 +77,31 @@ class Alike:
 
     jobs: PlainJobs
     first: Item
+    """What is said of the first of them, if it is nobody's twin."""
     work_ids: Sequence[int] = ()
     """The work of each, where they have some."""
+    owners: Sequence[str | None] = ()
+    """The id whose request each shares, where some share one."""
+    actions: Collection[Action] = frozenset(Action)
+    """Those whose lines are meant."""
 
     def __len__(self) -> int:
-        return len(self.jobs)
+        return sum(count for _, count in self.counted())
 
     def __iter__(self) -> Iterator[Item]:
-        for job, work_id in zip(self.jobs, self.work_ids or repeat(None), strict=False):
-            yield replace(self.first, job=job, work_id=work_id)
+        known = zip(self.jobs, self.work_ids or repeat(None), self.owners or repeat(None), strict=False)
+        for job, work_id, owner in known:
+            item = replace(self.first, job=job, work_id=work_id)
+            item = item if owner is None else _twin(item, owner)
+            if item.action in self.actions:
+                yield item
+
+    def counted(self) -> Iterator[tuple[Item, int]]:
+        """A line of each kind, and how many there are."""
+        alone = self.owners.count(None) if self.owners else len(self.jobs)
+        twin = next((_twin(self.first, owner) for owner in self.owners if owner is not None), self.first)
+        found = ((self.first, alone), (twin, len(self.jobs) - alone))
+        return ((item, count) for item, count in found if count and item.action in self.actions)
 
 
 class Items(Sequence[Item]):
@@ -115,19 +131,18 @@ class Items(Sequence[Item]):
         return Items(_with(part, actions) for part in self.parts)
 
     def samples(self) -> Iterator[Item]:
-        """One of each kind at least: the first of those that are alike, and every other."""
-        for part in self.parts:
-            yield from (part.first,) if isinstance(part, Alike) else part
+        """One of each kind at least: some of those that are alike, and every other."""
+        return (item for item, _ in self.counted())
 
     def counted(self) -> Iterator[tuple[Item, int]]:
         """As `samples`, each with how many it stands for."""
         for part in self.parts:
-            yield from ((part.first, len(part)),) if isinstance(part, Alike) else ((item, 1) for item in part)
+            yield from part.counted() if isinstance(part, Alike) else ((item, 1) for item in part)
 
 
 def _with(part: Sequence[Item] | Alike, actions: Collection[Action]) -> Sequence[Item] | Alike:
     if isinstance(part, Alike):
-        return part if part.first.action in actions else ()
+        return replace(part, actions=frozenset(part.actions).intersection(actions))
     return [item for item in part if item.action in actions]
 
 
@@ -266,6 +281,16 @@ class _Decider:
 
     def item(self, job: Job) -> Item:
         """The job's line."""
+        item = self._by_itself(job)
+        if item.action in _SHARED and (first := self.owner.setdefault(job.key, job.id)) != job.id:
+            return _twin(item, first)
+        return self._with_its_price(item)
+
+    def by_itself(self, job: Job) -> Item:
+        """The line of a job that is nobody's twin."""
+        return self._with_its_price(self._by_itself(job))
+
+    def _by_itself(self, job: Job) -> Item:
         known, wishes, flaws = self.known, self.wishes, self.flaws
         work = known.works.get(job.key)
         asked = self.further.get(job.number) if job.number not in flaws else None
@@ -275,14 +300,25 @@ class _Decider:
             item = Item(job=job, action=Action.HOLD, why="the row says hold", work_id=item.work_id)
         if job.number in wishes.locked and item.action in _PAYS:
             item = Item(job=job, action=Action.HOLD, why="its review says keep", work_id=item.work_id)
-        if item.action in _SHARED:
-            first = self.owner.setdefault(job.key, job.id)
-            item = item if first == job.id else _twin(item, first)
-        if item.action is Action.SEND:
-            dearest = known.dearest.get((job.provider, job.origin))
-            clip = self.clips.get(job.video.identity)
-            item = _priced(item, self.facts[job.provider], clip, dearest, wishes.price_usd)
         return item
+
+    def _with_its_price(self, item: Item) -> Item:
+        if item.action is not Action.SEND:
+            return item
+        job = item.job
+        dearest = self.known.dearest.get((job.provider, job.origin))
+        clip = self.clips.get(job.video.identity)
+        return _priced(item, self.facts[job.provider], clip, dearest, self.wishes.price_usd)
+
+    def owners(self, jobs: Keyed) -> Sequence[str | None]:
+        """The id whose request each of these new jobs shares; nothing where none shares one."""
+        if not self.repeats.any_of(map(hash, jobs.keys)):
+            return ()
+        firsts = (
+            self.owner.setdefault(key, row_id) if key in self.repeats else row_id
+            for row_id, key in zip(jobs.ids, jobs.keys, strict=True)
+        )
+        return [None if first == row_id else first for first, row_id in zip(firsts, jobs.ids, strict=True)]
 
     def are_special(self, numbers: Iterable[int]) -> bool:
         """Whether anything is said of one of these rows in particular."""
@@ -306,7 +342,7 @@ class _Decider:
 
 
 def _decided(parts: Sequence[Sequence[Job] | PlainJobs], decider: _Decider) -> Iterator[Sequence[Item] | Alike]:
-    """The lines part by part; of plain jobs that are all done, or all new and no twins, the first decides for all."""
+    """The lines part by part; where plain jobs are all done, or all new, the first decides for all."""
     of_many: dict[int, Sequence[int]] = {}
     for number, part in enumerate(parts if any(isinstance(part, PlainJobs) for part in parts) else ()):
         if not isinstance(part, PlainJobs):
@@ -319,15 +355,11 @@ def _decided(parts: Sequence[Sequence[Job] | PlainJobs], decider: _Decider) -> I
             decider.repeats.add(map(hash, jobs.keys))
     for number, part in enumerate(parts):
         works = of_many.get(number)
-        if isinstance(part, PlainJobs) and works is not None and (works or not _has_twins(part, decider.repeats)):
-            yield Alike(jobs=part, first=decider.item(part.head), work_ids=works)
-        else:
+        if works is None or not isinstance(part, PlainJobs):
             yield [decider.item(job) for job in part]
-
-
-def _has_twins(part: PlainJobs, repeats: Repeats) -> bool:
-    """Whether one of its jobs may be the same request as another one of the plan."""
-    return bool(repeats) and repeats.any_of(map(hash, part.keyed().keys))
+        else:
+            owners = decider.owners(part.keyed()) if decider.repeats and not works else ()
+            yield Alike(jobs=part, first=decider.by_itself(part.head), work_ids=works, owners=owners)
 
 
 _SHARED = frozenset({Action.SEND, Action.RESUME, Action.ASK, Action.FETCH, Action.REUSE})

@@ -132,16 +132,18 @@ def book(sheet: Path, home: Path) -> None:
     db.close()
 
 
-def _works(part: jobs.PlainJobs | Sequence[jobs.Job], numbers: Iterator[int]) -> Iterator[tuple[tuple, tuple, tuple]]:
-    for job, number in zip(part, numbers, strict=False):
-        inputs = f'{{"mode": "{job.mode}", "prompt": "{job.prompt}", "video": {{"location": "{job.video.location}", '
-        inputs += f'"local": false, "identity": "{job.video.identity}"}}, "first_frame": null, "keyframes": null}}'
-        request, sha256 = f"request-{number:08d}", f"{number:064x}"
-        where = (job.provider, job.origin)
+def _works(part: jobs.PlainJobs, numbers: Iterator[int]) -> Iterator[tuple[tuple, tuple, tuple]]:
+    first, keyed, columns = part.head, part.keyed(), part.rows.columns()
+    where = (first.provider, first.origin)
+    for row_id, key, clip, prompt in zip(keyed.ids, keyed.keys, columns["video_url"], columns["prompt"], strict=True):
+        number = next(numbers)
+        inputs = f'{{"mode": "flex_1", "prompt": "{prompt}", "video": {{"location": "{clip}", "local": false, '
+        inputs += f'"identity": "url:{clip}"}}, "first_frame": null, "keyframes": null}}'
+        request, stem = f"request-{number:08d}", f"{row_id}_v{{version:03d}}"
         yield (
-            (number, job.key, *where, inputs, request, FACTS, sha256),
+            (number, key, *where, inputs, request, FACTS, f"{number:064x}"),
             (number, *where, inputs, request),
-            (job.id, job.id.casefold(), number, jobs.output_path(job.stem, 1), job.stem),
+            (row_id, row_id.casefold(), number, jobs.output_path(stem, 1), stem),
         )
 
 

@@ -214,7 +214,11 @@ class _Stored:
 
     def rows(self, loaded: Loaded) -> Iterator[StoredRow]:
         """One by one."""
-        yield from map(self._row, loaded.manifest.rows, loaded.jobs)
+        for rows, jobs in zip(parts_of(loaded.manifest.rows), jobs_in_parts(loaded.jobs), strict=True):
+            if isinstance(jobs, PlainJobs):
+                yield from (self._row(row, jobs.of(row)) for row in rows)
+            else:
+                yield from map(self._row, rows, jobs)
         yield from self._invalid(loaded)
 
     def digest(self, loaded: Loaded) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from batchmod.checkpoint.reading import Reader
-from batchmod.model import Delivery, Status, Work
+from batchmod.model import Delivery, Work
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -75,13 +75,14 @@ class Later(Mapping[Key, Value], Generic[Key, Value]):
 
 def at_once(record: Reader, files: frozenset[str]) -> Callable[[Sequence[str], Sequence[str]], Sequence[int] | None]:
     """The answer for many jobs at once, as `Known.at_once` has it."""
+    others = record.not_succeeded()
 
     def answer(keys: Sequence[str], ids: Sequence[str]) -> Sequence[int] | None:
         found = record.standing_of(json.dumps(keys))
         if not found:
             return ()
-        theirs, works, statuses, folded, paths = zip(*found, strict=True)
-        alone = theirs == tuple(keys) and set(statuses) == {Status.SUCCEEDED.value}
+        theirs, works, folded, paths = zip(*found, strict=True)
+        alone = theirs == tuple(keys) and others.keys().isdisjoint(works)
         return works if alone and folded == tuple(map(str.casefold, ids)) and files.issuperset(paths) else None
 
     return answer

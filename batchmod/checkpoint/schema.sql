@@ -7,7 +7,8 @@ PRAGMA user_version = 1;
 -- Facts of the folder: folder_id, account_salt (the folder_id by which the keys were hashed, where
 -- that is another one: the folder was copied), manifest_name, manifest_file, rows_digest, and epoch, which each
 -- run raises when it begins: an intent is written only under the epoch of its own run; shown is the
--- last epoch whose run lived to write results.csv and the report.
+-- last epoch whose run lived to write results.csv and the report, indexed the last one whose run had told the index
+-- of paid work everything, and how that stood then.
 CREATE TABLE folder (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 from batchmod import jobs, work
 from batchmod.errors import Problem
 from batchmod.files import Identities
-from batchmod.media.kinds import HEAD_BYTES, sniff
 from batchmod.model import ClipFacts, NamedFile, Row, Source
 from batchmod.rows import Stretch, files_of, parts_of
 from batchmod.sources.documents import Document, answers, read_document
@@ -185,6 +184,8 @@ def _unusable(path: Path, value: str, *, tree: Path, outside: bool, folder: bool
 
 
 def _media_type(path: Path) -> str:
+    from batchmod.media.kinds import HEAD_BYTES, sniff  # with them comes all of PyAV
+
     with path.open("rb") as file:
         kind = sniff(file.read(HEAD_BYTES))
     return _MEDIA_TYPES.get(kind.video or kind.image or "", "application/octet-stream")
