@@ -120,6 +120,7 @@ class Desk:
         """Receipts that a full disk did not take even without the ballast."""
         self.draining = False
         self._stopped = asyncio.Event()
+        self._at_end_of_sends: list[Callable[[], None]] = []
 
     @property
     def sends(self) -> bool:
@@ -137,6 +138,14 @@ class Desk:
         """Whoever waits to send something new waits no longer."""
         self._stopped.set()
         self.purse.close()
+        for call in self._at_end_of_sends:
+            call()
+
+    def at_end_of_sends(self, call: Callable[[], None]) -> None:
+        """Be called when nothing new is sent any more; at once where that is so already."""
+        self._at_end_of_sends.append(call)
+        if not self.sends:
+            call()
 
     async def pause(self, seconds: float) -> None:
         """Wait before something new is sent, or until nothing new is."""

@@ -11,8 +11,9 @@ from batchmod.model import Again, Blocked, Call, Done, Failed, Job, Status, Step
 from batchmod.planning import Action, Item, Plan
 from batchmod.runner import delivering, resolving
 from batchmod.runner.desk import Desk, Settings, Tools
-from batchmod.runner.lanes import Lane, Task, new_lane
+from batchmod.runner.lanes import Lane, Task, in_flight, new_lane
 from batchmod.runner.money import Purse
+from batchmod.runner.polling import asked
 from batchmod.runner.submitting import Left, submit
 
 _LINKS: Final = 3
@@ -129,6 +130,7 @@ class Runner:
         if self._break_off is not None:
             self._break_off.cancel()
         for lane in self._lanes.values():
+            lane.close()
             await lane.provider.close()
 
     # --- which works ---
@@ -191,7 +193,7 @@ class Runner:
             if provider is None:
                 return None
             provider.watch(self._progress)
-            lane = self._lanes[name, origin] = new_lane(provider, self.desk.settings)
+            lane = self._lanes[name, origin] = new_lane(provider, self.desk)
         return lane
 
     def _progress(self, work: Work, done: int, total: int) -> None:
@@ -255,7 +257,7 @@ class Runner:
         """Take one work as far as it goes."""
         provider = task.lane.provider
         task.began = clock.ticks()
-        with suppress(Left), self.desk.purse.carried(task.work.work_id):
+        with suppress(Left), self.desk.purse.carried(task.work.work_id), in_flight(task):
             if task.action is not Action.SEND and await delivering.deliver_known(self.desk, task):
                 return
             step = provider.begin(task.work) if task.action is Action.SEND else provider.resume(task.work)
@@ -287,9 +289,11 @@ class Runner:
 
     async def _call(self, task: Task, call: Call) -> Step:
         """A request that costs nothing: an upload, a poll, a result."""
-        if call.request.method == "GET" and not task.turn_taken:
+        if task.turn_taken:
+            task.turn_taken = False
+            return await asked(task, call)
+        if call.request.method == "GET":
             task.lane.spend_poll()
-        task.turn_taken = False
         reply = await task.lane.provider.send(call)
         return task.lane.provider.next(call.state, reply)
 
@@ -303,7 +307,7 @@ class Runner:
         if clock.ticks() - task.began > self.desk.settings.poll_deadline_s:
             self.desk.stop("poll_deadline", "a job did not finish in time; run again to go on waiting for it")
             raise Left
-        await task.lane.poll_turn(task.polls)
+        await task.lane.poll_turn(task.polls, age_s=task.age_s())
         task.polls += 1
         task.turn_taken = True
         self.desk.tell("polled", task.work, task.jobs, phase=step.phase)

@@ -6,7 +6,8 @@ from typing import Any
 
 from batchmod import clock, reconcile, retry
 from batchmod.errors import StoppedEarly
-from batchmod.model import Again, Blocked, Call, Failed, Reply, Sent, Step, Uncertain
+from batchmod.limits import Ticket
+from batchmod.model import Again, Blocked, Call, Done, Failed, Reply, Sent, Step, Uncertain, Wait
 from batchmod.runner import resolving
 from batchmod.runner.desk import Desk, Receipt
 from batchmod.runner.lanes import Lane, Task
@@ -23,12 +24,44 @@ async def submit(desk: Desk, task: Task, call: Call) -> Step:
         raise Left
     async with AsyncExitStack() as stack:
         await _lead(task.lane, stack)
-        await task.lane.submit_turn(desk)
+        ticket = await task.lane.submit_turn(not_before=task.not_before)
+        if ticket is None:
+            desk.purse.settle(task.work.work_id)
+            raise Left
+        step, reply = await _in_turn(desk, task, call, ticket)
+    return await _after_refusal(desk, task, step, reply) if isinstance(step, Failed) else step
+
+
+async def _in_turn(desk: Desk, task: Task, call: Call, ticket: Ticket) -> tuple[Step, Reply]:
+    """Send now, and let the lane know what became of the ticket: of each exactly one thing, whatever happens."""
+    lane, asked_at, told = task.lane, clock.ticks(), False
+    try:
         if not desk.sends or not _can_be_kept(desk, task) or not _claimed(desk, task):
             desk.purse.settle(task.work.work_id)
             raise Left
         step, reply = await _send(desk, task, call)
-    return await _after_refusal(desk, task, step, reply) if isinstance(step, Failed) else step
+        told = _tell_lane(task, ticket, step)
+        lane.heard(reply, asked_at=asked_at)
+        return step, reply
+    finally:
+        if not told:
+            lane.told_nothing(ticket)
+
+
+def _tell_lane(task: Task, ticket: Ticket, step: Step) -> bool:
+    """Whether an answer says something of the pace, and what."""
+    if isinstance(step, Wait | Done):
+        task.lane.accepted(ticket)
+        task.running, task.accepted_at = task.lane.pace is not None, clock.ticks()
+        return True
+    if isinstance(step, Failed) and _is_not_now(step):
+        task.lane.refused(ticket, after_s=step.after_s)
+        return True
+    return False
+
+
+def _is_not_now(step: Failed) -> bool:
+    return step.again is Again.LATER and step.slug == "rate_limited"
 
 
 def _can_be_kept(desk: Desk, task: Task) -> bool:
@@ -114,7 +147,9 @@ def _written(desk: Desk, task: Task, request_id: str, state: Mapping[str, Any]) 
 
 async def _after_refusal(desk: Desk, task: Task, step: Failed, reply: Reply) -> Step:
     """A definite no: again, or not."""
-    decision = retry.decide(step, sends=task.sends, policy=desk.settings.policy, jitter=desk.tools.dice())
+    # What all have met together counts for each of them: nobody needs to find out anew that nobody is there.
+    sends = max(task.sends, task.lane.circuit.probes) if step.again is Again.UNREACHED else task.sends
+    decision = retry.decide(step, sends=sends, policy=desk.settings.policy, jitter=desk.tools.dice())
     match decision:
         case retry.SendAgain(ask_first=True):
             return await _ask(desk, task, step, wait_s=decision.after_s) or _once_more(desk, task, step)
@@ -123,9 +158,12 @@ async def _after_refusal(desk: Desk, task: Task, step: Failed, reply: Reply) -> 
             _nothing_created(desk, task, outcome=outcome, note=step.message, counted=False)
             if decision.fresh_upload:
                 task.lane.provider.forget_uploads(task.work)
-            if step.slug == "rate_limited":
-                task.lane.pause(decision.after_s)
-            await _pause(desk, task, step, decision.after_s)
+            if _is_not_now(step):  # the lane knows when; the row stands back for as long as it was asked itself
+                back_s = 0.0 if step.after_s is None else decision.after_s
+                task.not_before = clock.ticks() + back_s
+                desk.tell("retrying", task.work, task.jobs, why=step.message, after_s=round(back_s, 3))
+            else:
+                await _pause(desk, task, step, decision.after_s)
             return task.lane.provider.begin(desk.record.work(task.work.work_id))
         case retry.StopBatch():
             return Blocked(state=step.state, slug=decision.slug, message=step.message)
