@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 from batchmod import clock, retry
+from batchmod.checkpoint import NotTogether
 from batchmod.errors import NO_ROOM, StoppedEarly
 from batchmod.model import Again, Blocked, Call, Done, Failed, Job, Status, Step, Uncertain, Wait, Work
 from batchmod.planning import Action, Item, Plan
@@ -47,7 +49,7 @@ class Runner:
                 await delivering.reuse(self.desk, item, groups[item.job.key])
         await self._warn_of_balance(plan)
         timer = asyncio.ensure_future(self._end_in_time())
-        carried = asyncio.ensure_future(self._carry_all([*self._orphans(plan), *self._tasks(plan)]))
+        carried = asyncio.ensure_future(self._carry_all(chain(self._orphans(plan), self._tasks(plan))))
         asking = asyncio.ensure_future(self._ask_meanwhile(carried, groups))
         try:
             await carried
@@ -129,6 +131,7 @@ class Runner:
         """Let go of the providers."""
         if self._break_off is not None:
             self._break_off.cancel()
+        self.desk.flush()
         for lane in self._lanes.values():
             lane.close()
             await lane.provider.close()
@@ -212,9 +215,20 @@ class Runner:
     async def _carry_all(self, tasks: Iterable[Task]) -> None:
         """Each lane's tasks in their order, so many of them at a time."""
         queues: dict[int, list[Task]] = {}
-        for task in tasks:
+        for task in self._opened(tasks):
             queues.setdefault(id(task.lane), []).append(task)
         await asyncio.gather(*(self._carry_lane(queue) for queue in queues.values()))
+
+    def _opened(self, tasks: Iterable[Task]) -> list[Task]:
+        """The tasks, with the works that they open written at once: nobody acts on one before."""
+        if isinstance(tasks, list):
+            return tasks
+        try:
+            with self.desk.record.together():
+                return list(tasks)
+        except NotTogether as error:
+            slug = "disk_full" if "full" in str(error.__cause__) else "record_failed"
+            raise StoppedEarly(f"{self.desk.record.path} cannot be written: {error.__cause__}", slug=slug) from error
 
     async def _carry_lane(self, queue: list[Task]) -> None:
         settings = self.desk.settings
