@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -45,7 +46,7 @@ class Processes:
                 self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop,)
             )
         pool = self._pool
-        with _without(self._drop), _deaf():  # the workers start here, and keep what they start with
+        with _without(self._drop), _deaf(), _nameless():  # the workers start here, and keep what they start with
             running = asyncio.get_running_loop().run_in_executor(pool, function, *values)
         try:
             return await running
@@ -89,6 +90,21 @@ def _deaf() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _nameless() -> Iterator[None]:
+    """The main module without its file: who starts while the block lasts does not run it once more.
+
+    What workers run stands in modules of its own; the main module may be anybody's script, without a guard.
+    """
+    main = sys.modules["__main__"].__dict__
+    kept = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(kept)
 
 
 def cores() -> int:

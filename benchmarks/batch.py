@@ -55,7 +55,9 @@ def clip(path: Path, *, kilobytes: int = 64, frames: int = 72) -> Path:
         made = target.getvalue()
         if len(made) <= kilobytes * 1024:
             break
-    path.write_bytes(made + (kilobytes * 1024 - len(made)).to_bytes(4) + b"free" + bytes(kilobytes * 1024 - len(made) - 8))
+    path.write_bytes(
+        made + (kilobytes * 1024 - len(made)).to_bytes(4) + b"free" + bytes(kilobytes * 1024 - len(made) - 8)
+    )
     return path
 
 

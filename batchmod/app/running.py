@@ -14,6 +14,7 @@ from typing import IO, Any, Final, Literal, Self
 from batchmod import clock, executors, files, limits, planning, work
 from batchmod.app import folder as folders
 from batchmod.app import others, owning
+from batchmod.app.checking import Checker
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.room import Room
@@ -119,8 +120,10 @@ async def _run_owned(
         folders.claim(record, loaded, add=options.add)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
         scratch.mkdir(exist_ok=True)
-        claims = _claims(record, loaded)
-        runner = _runner(record, loaded, options, owner=owner, run_id=run_id, scratch=scratch, log=log, claims=claims)
+        claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen))
+        runner = _runner(
+            record, loaded, options, owner=owner, run_id=run_id, scratch=scratch, log=log, claims=claims, checker=checker
+        )  # fmt: skip
         control.attach(runner.drain)
         try:
             await runner.resolve()
@@ -137,6 +140,7 @@ async def _run_owned(
         finally:
             await runner.close()
             claims.close()
+            checker.close()
             with suppress(StoppedEarly):
                 owner.check()  # what lies there may be another run's by now
                 files.clear(scratch, keep=".part")
@@ -225,6 +229,7 @@ def _runner(
     scratch: Path,
     log: "Log",
     claims: Index | NoIndex,
+    checker: Checker,
 ) -> Runner:
     workers = min(executors.cores(), max(1, len(loaded.chosen)))
     videos = loaded.folder / "videos"  # may be a link to another disk
@@ -247,7 +252,7 @@ def _runner(
         folder=loaded.folder,
         scratch=scratch,
         provider=opener(loaded.services, record, scratch, workers=workers),
-        verify=verifier(options.verify),
+        verify=checker.verify,
         clip=loaded.clips.get,
         observe=log.write,
         dice=secrets.SystemRandom().random,

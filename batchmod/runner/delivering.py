@@ -134,7 +134,7 @@ async def _bring_home(desk: Desk, task: Task, done: Done) -> Home | Missed:
         if got.ok:
             found = await desk.tools.verify(part)
             if isinstance(found, VideoFacts):
-                return await _place(desk, task, part, found)
+                return await _place(desk, task, part, found, sha256=got.sha256)
             missed = Missed(problem=f"the file is not whole: {found.message}")
             await asyncio.to_thread(part.unlink, missing_ok=True)
         elif (got.gone and _may_be_had_anew(task, done)) or not (got.retry or got.gone):
@@ -157,10 +157,10 @@ async def _placed_before(desk: Desk, task: Task) -> Home | None:
     return None
 
 
-async def _place(desk: Desk, task: Task, part: Path, facts: VideoFacts) -> Home:
+async def _place(desk: Desk, task: Task, part: Path, facts: VideoFacts, *, sha256: str) -> Home:
     """Give a checked file its final names; its hash is written down first."""
     work_id = task.work.work_id
-    sha256 = await asyncio.to_thread(files.sha256_of, part)
+    sha256 = sha256 or await asyncio.to_thread(files.sha256_of, part)
     await desk.write(lambda: desk.record.arrived(work_id, sha256=sha256))
     first = _free(desk, desk.record.deliveries_of(work_id)[0], sha256)
     target = desk.tools.folder / first.path

@@ -3,9 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+from batchmod import clock
 
 Value = TypeVar("Value")
+
+_SOON_S: Final = 0.1
+_LONGEST_S: Final = 0.01
+"""Nobody waits longer for company, however slow the disk is."""
 
 
 class Writer:
@@ -17,6 +23,8 @@ class Writer:
     def __init__(self, together: Callable[[], AbstractContextManager[None]], *, broken: type[Exception]) -> None:
         """`together`: a group; `broken`: what it raises where nothing of it was written."""
         self._together, self._broken = together, broken
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = self._took_s = self._ended = 0.0
         self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
 
     async def write(self, step: Callable[[], Value]) -> Value:
@@ -41,15 +49,25 @@ class Writer:
 
     def soon(self, step: Callable[[], object]) -> None:
         """Take a step that nobody waits for, after those that were taken before it."""
-        self._add(step, None)
+        self._add(step, None, within_s=_SOON_S)
 
-    def _add(self, step: Callable[[], Any], done: "asyncio.Future[Any] | None") -> None:
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self.flush)
+    def _add(self, step: Callable[[], Any], done: "asyncio.Future[Any] | None", *, within_s: float = 0.0) -> None:
+        """Wait for others no longer than the last commit took: half of the time at most goes into commits."""
         self._waiting.append((step, done))
+        now = clock.ticks()
+        due = max(now + within_s, min(self._ended + self._took_s, now + _LONGEST_S))
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._due, self._timer = due, loop.call_later(due - now, self.flush)
 
     def flush(self) -> None:
         """Write what waits, now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        began, self._timer = clock.ticks(), None
         waiting, self._waiting = self._waiting, []
         outcomes = self._outcomes([step for step, _ in waiting])
         for (_, done), (value, error) in zip(waiting, outcomes, strict=True):
@@ -59,6 +77,9 @@ class Writer:
                 done.set_exception(error)
             else:
                 done.set_result(value)
+
+        self._ended = clock.ticks()
+        self._took_s = self._ended - began
 
     def _outcomes(self, steps: list[Callable[[], Any]]) -> list[tuple[Any, Exception | None]]:
         if len(steps) > 1:
