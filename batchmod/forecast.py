@@ -200,7 +200,7 @@ def _share(name: str, part: _Sum, given: Conditions) -> Share:
         cost=part.cost,
         seconds=_span(part.requests, part.flying, each, facts, given),
         each_s=each if part.flying else None,
-        per_minute=limits.pace(facts, given.limits.submits_per_minute).per_minute,
+        per_minute=limits.told(facts, given.limits.submits_per_minute).per_minute,
         side_by_side=_side_by_side(facts, given),
     )
 
@@ -218,7 +218,7 @@ def _side_by_side(facts: ProviderFacts, given: Conditions) -> int:
 
 def _span(sends: int, flying: int, each_s: float | None, facts: ProviderFacts, given: Conditions) -> Span:
     """What the pace and the number in flight leave possible: the slower of the two decides."""
-    per_minute, burst = limits.pace(facts, given.limits.submits_per_minute)
+    per_minute, burst = limits.told(facts, given.limits.submits_per_minute)
     paced = 0.0 if per_minute is None else max(0, sends - burst) * 60.0 / per_minute
     if not flying:
         return Span(sending=0.0, all=0.0)

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -139,6 +139,10 @@ def _lay_out(db: sqlite3.Connection) -> None:
     db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
 
 
+class NotTogether(Exception):
+    """A group of steps was not written."""
+
+
 class Index:
     """One user's index, open, seen from one output folder."""
 
@@ -148,6 +152,7 @@ class Index:
         self._folder_id = folder_id
         self.told_all = True
         """Whether nothing was kept from it."""
+        self._grouped = False
 
     @classmethod
     def open(cls, path: Path, *, folder: Path, folder_id: str) -> Self:
@@ -187,7 +192,25 @@ class Index:
             raise _refused(self._path, error) from error
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Take several steps, durable at the end and all at once. Raises NotTogether, with nothing written."""
+        try:
+            with self._transaction():
+                self._grouped = True
+                yield
+        except sqlite3.Error as error:
+            raise NotTogether from error
+        finally:
+            self._grouped = False
+
+    @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._grouped:
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise NotTogether from error
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield self._db
@@ -252,6 +275,10 @@ class NoIndex:
     """For runs that cost nothing: there is nothing to claim."""
 
     told_all = False
+
+    def together(self) -> AbstractContextManager[None]:
+        """Nothing is written."""
+        return nullcontext()
 
     def claim(self, job_key: str, *, at: float, force: bool = False) -> bool:  # noqa: ARG002 - the index's own face
         """Everything may be made."""

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -34,6 +35,7 @@ _SPECIAL: Final = (
 """Not public by the registries of IANA, though `ipaddress` takes them, or some of them, for it."""
 
 
+@lru_cache(maxsize=4096)
 def origin_of(url: str) -> str:
     """`scheme://host[:port]`, lower case, a default port dropped; ValueError if it has no such parts."""
     parts = urlsplit(url)
@@ -128,6 +130,7 @@ def check_hop(url: str, *, came_from: str | None, loopback_allowed: bool) -> str
     return check_address(host, loopback_allowed=loopback_allowed) if _address(host) is not None else None
 
 
+@lru_cache(maxsize=256)
 def check_address(address: str, *, loopback_allowed: bool) -> str | None:
     """What speaks against connecting to this IP address for a download, or None if it is public."""
     ip = _address(address)
@@ -139,6 +142,7 @@ def check_address(address: str, *, loopback_allowed: bool) -> str | None:
     return None if inner is None and _is_public(ip) else f"not a public address: {address}"
 
 
+@lru_cache(maxsize=256)
 def is_loopback_host(host: str) -> bool:
     """Whether a URL's host is this machine: `localhost`, 127.0.0.0/8 or ::1."""
     ip = _address(host)
@@ -165,6 +169,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+@lru_cache(maxsize=4096)
 def _unreadable(url: str) -> str | None:
     """What keeps a URL from being an http(s) URL that everybody reads alike."""
     # urlsplit drops tabs and newlines silently, and others read a backslash as a slash

@@ -19,6 +19,7 @@ from batchmod.app.log import Log
 from batchmod.app.options import Options
 from batchmod.app.room import Room
 from batchmod.app.services import Services
+from batchmod.app.verifying import Checker
 from batchmod.checkpoint import Checkpoint, load_ballast
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
 from batchmod.index import Index, NoIndex
@@ -96,8 +97,11 @@ async def _run_owned(
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
         loaded = preparing.settled_for_a_run(loaded, options, record)
         scratch.mkdir(exist_ok=True)
-        claims = _claims(record, loaded)
-        runner = _runner(record, loaded, options, owner=owner, run_id=run_id, scratch=scratch, log=log, claims=claims)
+        claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen))
+        settings = _settings(record, loaded, options, run_id)
+        runner = _runner(
+            record, loaded, settings, owner=owner, scratch=scratch, log=log, claims=claims, checker=checker
+        )
         control.attach(runner.drain)
         try:
             await runner.resolve()
@@ -115,6 +119,7 @@ async def _run_owned(
             await runner.close()
             indexed = claims.standing() if claims.told_all else ""
             claims.close()
+            checker.close()
             with suppress(StoppedEarly):
                 owner.check()  # what lies there may be another run's by now
                 files.clear(scratch, keep=".part")
@@ -141,36 +146,21 @@ def _claims(record: Checkpoint, loaded: Loaded) -> Index | NoIndex:
 def _runner(
     record: Checkpoint,
     loaded: Loaded,
-    options: Options,
+    settings: Settings,
     *,
     owner: owning.Ownership,
-    run_id: str,
     scratch: Path,
     log: Log,
     claims: Index | NoIndex,
+    checker: Checker,
 ) -> Runner:
-    workers = min(executors.cores(), max(1, len(loaded.chosen)))
     videos = loaded.folder / "videos"  # may be a link to another disk
-    settings = Settings(
-        run_id=run_id,
-        max_in_flight=loaded.limits.max_in_flight,
-        submits_per_minute=loaded.limits.submits_per_minute,
-        polls_per_minute=loaded.limits.polls_per_minute,
-        local_workers=workers,
-        stop_after_failures=loaded.limits.stop_after_failures,
-        history_grace_s=options.history_grace_s,
-        drain_s=options.drain_s,
-        reuse=options.reuse,
-        no_wait=options.no_wait,
-        until=options.until,
-        redo=_redo(record, loaded),
-    )
     tools = Tools(
         checkpoint=record,
         folder=loaded.folder,
         scratch=scratch,
-        provider=opener(loaded.services, record, scratch, workers=workers),
-        verify=verifier(options.verify),
+        provider=opener(loaded.services, record, scratch, workers=settings.local_workers),
+        verify=checker.verify,
         clip=loaded.clips.get,
         observe=log.write,
         dice=secrets.SystemRandom().random,
@@ -180,6 +170,23 @@ def _runner(
         elsewhere=others.holders(loaded.services, record, loaded.folder),
     )
     return Runner(tools, settings, _purse(record, loaded))
+
+
+def _settings(record: Checkpoint, loaded: Loaded, options: Options, run_id: str) -> Settings:
+    return Settings(
+        run_id=run_id,
+        max_in_flight=loaded.limits.max_in_flight,
+        submits_per_minute=loaded.limits.submits_per_minute,
+        polls_per_minute=loaded.limits.polls_per_minute,
+        local_workers=min(executors.cores(), max(1, len(loaded.chosen))),
+        stop_after_failures=loaded.limits.stop_after_failures,
+        history_grace_s=options.history_grace_s,
+        drain_s=options.drain_s,
+        reuse=options.reuse,
+        no_wait=options.no_wait,
+        until=options.until,
+        redo=_redo(record, loaded),
+    )
 
 
 def _purse(record: Checkpoint, loaded: Loaded) -> Purse:

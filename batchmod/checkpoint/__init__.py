@@ -1,10 +1,11 @@
 """The record: what was asked for, sent, paid and delivered, in one SQLite file per output folder.
 
-Every method that writes is one transaction, durable when it returns (WAL with `synchronous=FULL`). The order of
-calls around a paid request is the whole promise: `intend` before the POST, `accept` before anything else.
+Every method that writes is one transaction, durable when it returns (WAL with `synchronous=FULL`), or with the group
+of `together` that it is called in. The order of calls around a paid request is the whole promise: `intend` before the POST, `accept` before anything else.
 """
 
 from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, VERSION, load_ballast
+from batchmod.checkpoint.reading import NotTogether
 from batchmod.checkpoint.record import Checkpoint
 from batchmod.checkpoint.values import StoredRow, Totals, source_of
 
@@ -14,6 +15,7 @@ __all__ = [
     "FILE_NAME",
     "VERSION",
     "Checkpoint",
+    "NotTogether",
     "StoredRow",
     "Totals",
     "load_ballast",

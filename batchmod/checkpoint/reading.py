@@ -40,8 +40,15 @@ def _uri_to_look(path: Path) -> str:
     return f"{uri}?mode=ro" if log.exists() and log.stat().st_size else f"{uri}?mode=ro&immutable=1"
 
 
+class NotTogether(Exception):
+    """A group of steps was not written."""
+
+
 class Reader:
     """One output folder's record, open."""
+
+    _grouped = False
+    """Whether the steps of a group are being taken: none of them commits by itself."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
@@ -100,8 +107,32 @@ class Reader:
         self.close()
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Take several steps, durable at the end and all at once; a step that raises is taken back alone.
+
+        Raises NotTogether, with nothing written, where the disk does not take them: then each is taken by itself.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._grouped = True
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._roll_back()
+            raise NotTogether from error
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._grouped = False
+
+    @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, durable at the end. Raises StoppedEarly where the disk does not take it."""
+        if self._grouped:
+            with self._step() as db:
+                yield db
+            return
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
@@ -112,6 +143,21 @@ class Reader:
             raise StoppedEarly(f"{self.path} cannot be written: {error}", slug=slug) from error
         except BaseException:
             self._roll_back()
+            raise
+
+    @contextmanager
+    def _step(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, durable with its group. Trouble of the disk is the whole group's."""
+        try:
+            self._db.execute("SAVEPOINT step")
+            yield self._db
+            self._db.execute("RELEASE step")
+        except sqlite3.OperationalError as error:
+            raise NotTogether from error
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK TO step")
+                self._db.execute("RELEASE step")
             raise
 
     def _roll_back(self) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from batchmod.model import Attempt, Delivery, Job, Source, Status, VideoFacts, Work
@@ -15,6 +16,9 @@ WORK_COLUMNS: Final = (
 )
 
 
+_WORK_NAMES: Final = tuple(WORK_COLUMNS.split(", "))
+_NOTHING: Final[Mapping[str | None, Any]] = {None: None, "{}": MappingProxyType({}), "[]": ()}
+"""What most cells hold, read without a reader of JSON."""
 BOOKED: Final = "paid for elsewhere"
 """The note of an attempt whose request id comes from a history or a person, not from an answer to our own POST."""
 
@@ -57,9 +61,9 @@ def source_of(stored: Mapping[str, Any] | None) -> Source | None:
 
 def work_of(row: Sequence[Any]) -> Work:
     """A row of `work`, in the order of WORK_COLUMNS."""
-    values = dict(zip(WORK_COLUMNS.split(", "), row, strict=True))
+    values = dict(zip(_WORK_NAMES, row, strict=True))
     for name in ("options", "inputs", "state", "facts", "warnings"):
-        values[name] = None if values[name] is None else json.loads(values[name])
+        values[name] = _NOTHING[values[name]] if values[name] in _NOTHING else json.loads(values[name])
     values["status"] = Status(values["status"])
     values["billed"] = None if values["billed"] is None else bool(values["billed"])
     values["warnings"] = tuple(values["warnings"])

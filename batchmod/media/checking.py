@@ -25,7 +25,7 @@ def verify_video(path: Path, *, depth: Literal["decode", "container"]) -> VideoF
     with open_video(path) as video:
         _check_length(path, video)
         video.stream.thread_type = "AUTO"
-        video.stream.thread_count = _THREADS
+        video.stream.thread_count = _THREADS if depth == "decode" else 1
         return _read_through(path, video, every_frame=depth == "decode")
 
 

@@ -21,6 +21,8 @@ class Fetched:
     problem: str = ""
     retry: bool = False
     gone: bool = False
+    sha256: str = ""
+    """Of the file, where it was taken on the way; empty: not known yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -237,7 +237,7 @@ class Hosted:
                 return Fetched(ok=False, problem="the file that came with the answer is gone", gone=True)
             return Fetched(ok=True)
         got = await self._transport.download(done.location, part, loopback_allowed=self._near, resume=True)
-        return Fetched(ok=got.ok, problem=got.problem, retry=got.retry, gone=got.gone)
+        return Fetched(ok=got.ok, problem=got.problem, retry=got.retry, gone=got.gone, sha256=got.sha256)
 
     async def cancel(self, work: Work) -> Cancelled:
         """Ask that a request be stopped, if it still runs: at some providers the same wish deletes what has ended."""

@@ -24,7 +24,7 @@ async def deliver(desk: Desk, task: Task, done: Done, *, last: bool) -> bool:
     False where its link has expired and the provider gives fresh ones, unless this is the `last` one to be tried.
     """
     if task.lane.provider.facts.hosted:
-        desk.record.output_known(task.work.work_id, location=done.location, cost_usd=done.cost_usd)
+        await desk.write(lambda: _known(desk, task, done))
         left = {} if done.balance_usd is None else {"balance_usd": done.balance_usd}
         desk.tell("output_known", task.work, task.jobs, cost_usd=done.cost_usd, **left)
     missed = await _deliver(desk, task, done)
@@ -56,9 +56,7 @@ async def deliver_known(desk: Desk, task: Task) -> bool:
 
 async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
     record, work_id, hosted = desk.record, task.work.work_id, task.lane.provider.facts.hosted
-    for job in task.jobs:
-        record.add_delivery(job, work_id)
-    record.name_stray(work_id, files.safe_name(f"request-{record.work(work_id).request_id}"))
+    await desk.write(lambda: _named(desk, task))
     home = await _bring_home(desk, task, done)
     if isinstance(home, Missed):
         return home
@@ -66,15 +64,17 @@ async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
     fetched = task.action is Action.FETCH
     # A price that nobody knows is no cost of nothing.
     estimated = (task.estimate_usd or None) if hosted and work.cost_usd is None else None
-    record.succeed(
-        work_id,
-        facts=home.facts,
-        sha256=home.sha256,
-        at=clock.now(),
-        flag_reason=doubt(desk.tools.clip(work.inputs["video"]["identity"]), home.facts),
-        warnings=done.warnings,
-        estimated_usd=estimated,
-        paid=hosted,
+    await desk.write(
+        lambda: record.succeed(
+            work_id,
+            facts=home.facts,
+            sha256=home.sha256,
+            at=clock.now(),
+            flag_reason=doubt(desk.tools.clip(work.inputs["video"]["identity"]), home.facts),
+            warnings=done.warnings,
+            estimated_usd=estimated,
+            paid=hosted,
+        )
     )
     cost = work.cost_usd if work.cost_usd is not None else estimated
     if not fetched:
@@ -83,6 +83,22 @@ async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
     desk.keep_claim(work_id)
     desk.tell("succeeded", task.work, task.jobs, cost_usd=0.0 if fetched else cost, output=home.path)
     return None
+
+
+def _known(desk: Desk, task: Task, done: Done) -> None:
+    desk.record.output_known(task.work.work_id, location=done.location, cost_usd=done.cost_usd)
+    _named(desk, task)
+
+
+def _named(desk: Desk, task: Task) -> None:
+    """Every id that the output is for has a file's name for it; one that is for no id gets one of its own."""
+    work_id = task.work.work_id
+    named = {delivery.id.casefold() for delivery in desk.record.deliveries_of(work_id)}
+    for job in task.jobs:
+        if job.id.casefold() not in named:
+            desk.record.add_delivery(job, work_id)
+    if not task.jobs and not named:
+        desk.record.name_stray(work_id, files.safe_name(f"request-{desk.record.work(work_id).request_id}"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +134,7 @@ async def _bring_home(desk: Desk, task: Task, done: Done) -> Home | Missed:
         if got.ok:
             found = await desk.tools.verify(part)
             if isinstance(found, VideoFacts):
-                return await _place(desk, task, part, found)
+                return await _place(desk, task, part, found, sha256=got.sha256)
             missed = Missed(problem=f"the file is not whole: {found.message}")
             await asyncio.to_thread(part.unlink, missing_ok=True)
         elif (got.gone and _may_be_had_anew(task, done)) or not (got.retry or got.gone):
@@ -141,11 +157,11 @@ async def _placed_before(desk: Desk, task: Task) -> Home | None:
     return None
 
 
-async def _place(desk: Desk, task: Task, part: Path, facts: VideoFacts) -> Home:
+async def _place(desk: Desk, task: Task, part: Path, facts: VideoFacts, *, sha256: str) -> Home:
     """Give a checked file its final names; its hash is written down first."""
     work_id = task.work.work_id
-    sha256 = await asyncio.to_thread(files.sha256_of, part)
-    desk.record.arrived(work_id, sha256=sha256)
+    sha256 = sha256 or await asyncio.to_thread(files.sha256_of, part)
+    await desk.write(lambda: desk.record.arrived(work_id, sha256=sha256))
     first = _free(desk, desk.record.deliveries_of(work_id)[0], sha256)
     target = desk.tools.folder / first.path
     await asyncio.to_thread(files.put_in_place, part, target)

@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from batchmod import clock, files, retry
-from batchmod.checkpoint import Checkpoint
+from batchmod import clock, files, index, retry
+from batchmod.checkpoint import Checkpoint, NotTogether
 from batchmod.errors import StoppedEarly
 from batchmod.model import Attempt, Event, Job, VideoFacts, Work
 from batchmod.providers.base import Provider
 from batchmod.runner import telling
 from batchmod.runner.money import Purse
+from batchmod.runner.writing import Writer
 from batchmod.work import Refusal
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +67,10 @@ def _nobody_else(provider: str, origin: str, request_ids: Collection[str]) -> tu
 
 class Claims(Protocol):
     """The index of paid work, as a run needs it."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Take several steps at once. Raises NotTogether, with nothing written."""
+        ...
 
     def claim(self, job_key: str, *, at: float, force: bool = False) -> bool:
         """Claim a request before its intent; False where another folder holds it."""
@@ -119,7 +126,10 @@ class Desk:
         self.unwritten: list[Receipt] = []
         """Receipts that a full disk did not take even without the ballast."""
         self.draining = False
+        self._writer = Writer(self.record.together, broken=NotTogether)
+        self._claims = Writer(tools.claims.together, broken=index.NotTogether)
         self._stopped = asyncio.Event()
+        self._at_end_of_sends: list[Callable[[], None]] = []
 
     @property
     def sends(self) -> bool:
@@ -137,6 +147,14 @@ class Desk:
         """Whoever waits to send something new waits no longer."""
         self._stopped.set()
         self.purse.close()
+        for call in self._at_end_of_sends:
+            call()
+
+    def at_end_of_sends(self, call: Callable[[], None]) -> None:
+        """Be called when nothing new is sent any more; at once where that is so already."""
+        self._at_end_of_sends.append(call)
+        if not self.sends:
+            call()
 
     async def pause(self, seconds: float) -> None:
         """Wait before something new is sent, or until nothing new is."""
@@ -161,14 +179,27 @@ class Desk:
         if lost:
             raise StoppedEarly("; ".join(lost), slug="disk_full")
 
-    def claim(self, task_work: Work, *, hosted: bool) -> bool:
+    async def write(self, step: Callable[[], Value]) -> Value:
+        """Take a step of the record, together with those of the same moment; its value once it is on disk."""
+        return await self._writer.write(step)
+
+    async def claim(self, task_work: Work, *, hosted: bool) -> bool:
         """Claim a request for this folder; False where another one holds it. Free work needs no claim."""
         if not hosted:
             return True
-        return self.tools.claims.claim(task_work.job_key, at=clock.now(), force=not self.settings.reuse)
+        claims, key, force = self.tools.claims, task_work.job_key, not self.settings.reuse
+        return await self._claims.write(lambda: claims.claim(key, at=clock.now(), force=force))
+
+    def flush(self) -> None:
+        """Write what waits to be written, now."""
+        self._writer.flush()
+        self._claims.flush()
 
     def keep_claim(self, work_id: int) -> None:
-        """Let the index know what has become of a work; the record is the truth, so a failure here is none."""
+        """Let the index know soon what has become of a work; the record is the truth, so a failure here is none."""
+        self._claims.soon(lambda: self._keep_claim(work_id))
+
+    def _keep_claim(self, work_id: int) -> None:
         work = self.record.work(work_id)
         work = self.record.held_work(work.job_key) or work
         if work.origin:

@@ -1,53 +1,156 @@
 """One provider at one origin is a lane: its pace, its first request, its row of failures."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from batchmod import clock, limits
-from batchmod.model import Job, Work
+from batchmod.limits import Ticket
+from batchmod.model import Job, Reply, Sent, Work
 from batchmod.planning import Action
 from batchmod.providers.base import Provider
 from batchmod.runner.desk import Desk, Settings
+from batchmod.runner.turns import PollTurns, SubmitTurns
 
-_POLL_BURST = 30
+_RATE_LIMITED = 429
+_DOWN = frozenset({502, 503, 504})
 
 
-@dataclass(kw_only=True, slots=True)
 class Lane:
-    """The pace of one provider at one origin."""
+    """One provider, one key, all their jobs: who may send or ask now, by what the provider has answered so far."""
 
-    provider: Provider
-    submits: limits.TokenBucket | None
-    polls: limits.TokenBucket
-    answered: bool = False
-    """Whether a request has been answered: until then they leave one by one."""
-    leading: asyncio.Lock = field(default_factory=asyncio.Lock)
-    failures: list[str] = field(default_factory=list)
-    """Slugs of the failures since the last success, while they are of one kind."""
+    def __init__(self, provider: Provider, desk: Desk, *, pace: limits.Pace | None, polls: limits.PollBudget) -> None:
+        self.provider = provider
+        self.pace = pace
+        self.polls = polls
+        self.circuit = limits.Circuit()
+        self.ages = limits.Ages()
+        self.answered = not provider.facts.hosted
+        """Whether a request has been answered: until then they leave one by one."""
+        self.leading = asyncio.Lock()
+        self.failures: list[str] = []
+        """Slugs of the failures since the last success, while they are of one kind."""
+        self._dice = desk.tools.dice
+        self._turns = SubmitTurns(
+            wait=self._submit_wait, disproved=self._disproved, start=self._start, give_back=self.told_nothing
+        )
+        self._questions = PollTurns(wait=self._poll_wait, take=self._ask)
+        desk.at_end_of_sends(self._turns.close)
 
     def has_answered(self) -> bool:
         """Whether the provider has answered a request by now."""
         return self.answered
 
-    async def submit_turn(self, desk: Desk) -> None:
-        """Wait until the limiter lets a request leave, or until none leaves any more."""
-        if self.submits is not None:
-            self.submits, wait = self.submits.take(clock.ticks())
-            await desk.pause(wait)
+    # --- paid requests ---
 
-    async def poll_turn(self, polls: int) -> None:
+    async def submit_turn(self, *, not_before: float = 0.0) -> Ticket | None:
+        """Wait until a request may leave now; None where none leaves any more. The ticket goes with its answer."""
+        if self.pace is None:
+            return Ticket(0)
+        return await self._turns.take(not_before=not_before)
+
+    def _submit_wait(self, now: float) -> float:
+        assert self.pace is not None
+        return max(self.pace.wait(now), self.circuit.wait(now))
+
+    def _disproved(self) -> bool:
+        """It takes requests again, or is known to take one whenever a job has ended."""
+        assert self.pace is not None
+        return self.pace.closed is None or self.pace.learned is limits.Learned.SLOTS
+
+    def _start(self) -> Ticket:
+        assert self.pace is not None
+        self.pace, ticket = self.pace.started(clock.ticks())
+        self.circuit = self.circuit.asked()
+        return ticket
+
+    def accepted(self, ticket: Ticket) -> None:
+        """A request was accepted: its job runs."""
+        self._moved(self.pace and self.pace.accepted(clock.ticks(), ticket))
+
+    def refused(self, ticket: Ticket, *, after_s: float | None) -> None:
+        """A request was refused for now (429): all of them wait, as long as that is."""
+        if self.pace is not None:
+            self._moved(self.pace.refused(clock.ticks(), ticket, after_s=after_s, jitter=self._dice()))
+
+    def told_nothing(self, ticket: Ticket) -> None:
+        """A request came to something that says nothing of the pace."""
+        self.circuit = self.circuit.gone()
+        self._moved(self.pace and self.pace.gone(ticket))
+
+    def resumed(self) -> None:
+        """A job of an earlier run is in flight."""
+        self._moved(self.pace and self.pace.resumed())
+
+    def ended(self) -> None:
+        """A job in flight has ended at the provider."""
+        self._moved(self.pace and self.pace.ended())
+
+    def unwatched(self) -> None:
+        """A job in flight is left to a later run."""
+        self._moved(self.pace and self.pace.left())
+
+    def _moved(self, pace: limits.Pace | None) -> None:
+        self.pace = pace
+        if pace is not None:
+            self._turns.look()
+
+    # --- questions ---
+
+    async def poll_turn(self, polls: int, *, age_s: float) -> None:
         """Wait until a job that was polled `polls` times is to be polled again, and the budget allows."""
-        self.polls, wait = self.polls.take(clock.ticks())
-        await clock.sleep(max(limits.poll_delay(polls), wait))
+        delay = limits.poll_delay(polls, jitter=self._dice())
+        hint = self.ages.hint(age_s)
+        if hint is not None and polls and hint > age_s:
+            delay = min(delay, hint - age_s)
+        await self._questions.take(delay)
 
     def spend_poll(self) -> None:
-        """Count a request that does not wait for its turn."""
-        self.polls, _ = self.polls.take(clock.ticks())
+        """Count a question that does not wait for its turn."""
+        self.polls = self.polls.taken(clock.ticks())
 
-    def pause(self, seconds: float) -> None:
-        """No request leaves for so long: the provider asked for it."""
-        if self.submits is not None:
-            self.submits = self.submits.paused(clock.ticks() + seconds)
+    def _poll_wait(self, now: float) -> float:
+        return max(self.polls.wait(now), self.circuit.wait(now))
+
+    def _ask(self, now: float) -> None:
+        self.polls = self.polls.taken(now)
+        self.circuit = self.circuit.asked()
+
+    def poll_answered(self, reply: Reply, *, after_s: float | None) -> None:
+        """What a question was answered, where that concerns the questions of all: not so often."""
+        if reply.sent is not Sent.ANSWERED:
+            return
+        if reply.status == _RATE_LIMITED:
+            self.polls = self.polls.refused(clock.ticks(), after_s=after_s, jitter=self._dice())
+        else:
+            self.polls = self.polls.answered(clock.ticks())
+
+    # --- whether it is there at all ---
+
+    def heard(self, reply: Reply, *, asked_at: float) -> None:
+        """Whether the provider has answered, and not only a gateway before it."""
+        if reply.sent is Sent.ANSWERED and reply.status not in _DOWN:
+            self.circuit = self.circuit.answered()
+        else:
+            self.circuit = self.circuit.failed(clock.ticks(), asked_at=asked_at, jitter=self._dice())
+        self._look()
+
+    def not_heard(self) -> None:
+        """A request was broken off."""
+        self.circuit = self.circuit.gone()
+        self._look()
+
+    def _look(self) -> None:
+        self._turns.look()
+        self._questions.look()
+
+    def close(self) -> None:
+        """Wake nobody any more."""
+        self._turns.close()
+        self._questions.close()
+
+    # --- rows of failures ---
 
     def succeeded(self) -> None:
         """A success ends a row of failures."""
@@ -76,19 +179,54 @@ class Task:
     sends: int = 0
     polls: int = 0
     began: float = 0.0
+    not_before: float = 0.0
+    """Until when it was asked to wait by its last refusal, in ticks; 0 where it was not refused."""
+    accepted_at: float = 0.0
+    """When this run's request was accepted, in ticks; 0 for one of an earlier run."""
+    running: bool = False
+    """Whether its lane counts it as in flight."""
+    seen_running_s: float = 0.0
+    """How old it was when it was last seen running."""
     turn_taken: bool = False
     """Whether the poll budget was asked for the next request already."""
     in_the_air: bool = False
     """Between intent and receipt of a paid request: not to be broken off."""
 
+    def age_s(self) -> float:
+        """Seconds since it was accepted; 0 for a request of an earlier run."""
+        return clock.ticks() - self.accepted_at if self.accepted_at else 0.0
 
-def new_lane(provider: Provider, settings: Settings) -> Lane:
+    def ended(self) -> None:
+        """Its job has ended at the provider."""
+        if self.accepted_at:
+            self.lane.ages = self.lane.ages.ended(running_at_s=self.seen_running_s, ended_at_s=self.age_s())
+        self.running = False
+        self.lane.ended()
+
+
+@contextmanager
+def in_flight(task: Task) -> Iterator[None]:
+    """While a task is carried, its lane knows whether it holds a place at the provider."""
+    if task.action in (Action.RESUME, Action.ASK) and task.lane.pace is not None:
+        task.running = True
+        task.lane.resumed()
+    try:
+        yield
+    finally:
+        if task.running:
+            task.running = False
+            task.lane.unwatched()
+
+
+def new_lane(provider: Provider, desk: Desk) -> Lane:
     """A lane at the provider's published pace, or at the one that was asked for."""
-    now, facts = clock.ticks(), provider.facts
-    rate, burst = limits.pace(facts, settings.submits_per_minute)
-    return Lane(
-        provider=provider,
-        submits=None if rate is None else limits.TokenBucket.full(per_minute=rate, burst=burst, at=now),
-        polls=limits.TokenBucket.full(per_minute=settings.polls_per_minute, burst=_POLL_BURST, at=now),
-        answered=not facts.hosted,
-    )
+    now, settings = clock.ticks(), desk.settings
+    polls = limits.PollBudget.of(settings.polls_per_minute, at=now)
+    return Lane(provider, desk, pace=_pace(provider, settings, now) if provider.facts.hosted else None, polls=polls)
+
+
+def _pace(provider: Provider, settings: Settings, now: float) -> limits.Pace:
+    rate, burst = limits.told(provider.facts, settings.submits_per_minute)
+    if rate is None:
+        return limits.Pace.of(settings.max_in_flight)
+    return limits.Pace.of(settings.max_in_flight, told=limits.TokenBucket.full(per_minute=rate, burst=burst, at=now))

@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 from batchmod import clock, retry
+from batchmod.checkpoint import NotTogether
 from batchmod.errors import NO_ROOM, StoppedEarly
 from batchmod.model import Again, Blocked, Call, Done, Failed, Job, Status, Step, Uncertain, Wait, Work
 from batchmod.planning import Action, Item, Plan
 from batchmod.runner import delivering, resolving
 from batchmod.runner.desk import Desk, Settings, Tools
-from batchmod.runner.lanes import Lane, Task, new_lane
+from batchmod.runner.lanes import Lane, Task, in_flight, new_lane
 from batchmod.runner.money import Purse
+from batchmod.runner.polling import asked
 from batchmod.runner.submitting import Left, submit
 
 _LINKS: Final = 3
@@ -45,7 +48,7 @@ class Runner:
             await delivering.reuse(self.desk, item, groups[item.job.key])
         await self._warn_of_balance(plan)
         timer = asyncio.ensure_future(self._end_in_time())
-        carried = asyncio.ensure_future(self._carry_all([*self._orphans(plan), *self._tasks(plan)]))
+        carried = asyncio.ensure_future(self._carry_all(chain(self._orphans(plan), self._tasks(plan))))
         asking = asyncio.ensure_future(self._ask_meanwhile(carried, groups))
         try:
             await carried
@@ -127,7 +130,9 @@ class Runner:
         """Let go of the providers."""
         if self._break_off is not None:
             self._break_off.cancel()
+        self.desk.flush()
         for lane in self._lanes.values():
+            lane.close()
             await lane.provider.close()
 
     # --- which works ---
@@ -190,7 +195,7 @@ class Runner:
             if provider is None:
                 return None
             provider.watch(self._progress)
-            lane = self._lanes[name, origin] = new_lane(provider, self.desk.settings)
+            lane = self._lanes[name, origin] = new_lane(provider, self.desk)
         return lane
 
     def _progress(self, work: Work, done: int, total: int) -> None:
@@ -209,9 +214,20 @@ class Runner:
     async def _carry_all(self, tasks: Iterable[Task]) -> None:
         """Each lane's tasks in their order, so many of them at a time."""
         queues: dict[int, list[Task]] = {}
-        for task in tasks:
+        for task in self._opened(tasks):
             queues.setdefault(id(task.lane), []).append(task)
         await asyncio.gather(*(self._carry_lane(queue) for queue in queues.values()))
+
+    def _opened(self, tasks: Iterable[Task]) -> list[Task]:
+        """The tasks, with the works that they open written at once: nobody acts on one before."""
+        if isinstance(tasks, list):
+            return tasks
+        try:
+            with self.desk.record.together():
+                return list(tasks)
+        except NotTogether as error:
+            slug = "disk_full" if "full" in str(error.__cause__) else "record_failed"
+            raise StoppedEarly(f"{self.desk.record.path} cannot be written: {error.__cause__}", slug=slug) from error
 
     async def _carry_lane(self, queue: list[Task]) -> None:
         settings = self.desk.settings
@@ -254,7 +270,7 @@ class Runner:
         """Take one work as far as it goes."""
         provider = task.lane.provider
         task.began = clock.ticks()
-        with suppress(Left), self.desk.purse.carried(task.work.work_id):
+        with suppress(Left), self.desk.purse.carried(task.work.work_id), in_flight(task):
             if task.action is not Action.SEND and await delivering.deliver_known(self.desk, task):
                 return
             step = provider.begin(task.work) if task.action is Action.SEND else provider.resume(task.work)
@@ -286,9 +302,11 @@ class Runner:
 
     async def _call(self, task: Task, call: Call) -> Step:
         """A request that costs nothing: an upload, a poll, a result."""
-        if call.request.method == "GET" and not task.turn_taken:
+        if task.turn_taken:
+            task.turn_taken = False
+            return await asked(task, call)
+        if call.request.method == "GET":
             task.lane.spend_poll()
-        task.turn_taken = False
         reply = await task.lane.provider.send(call)
         return task.lane.provider.next(call.state, reply)
 
@@ -302,7 +320,7 @@ class Runner:
         if clock.ticks() - task.began > self.desk.settings.poll_deadline_s:
             self.desk.stop("poll_deadline", "a job did not finish in time; run again to go on waiting for it")
             raise Left
-        await task.lane.poll_turn(task.polls)
+        await task.lane.poll_turn(task.polls, age_s=task.age_s())
         task.polls += 1
         task.turn_taken = True
         self.desk.tell("polled", task.work, task.jobs, phase=step.phase)

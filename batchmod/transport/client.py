@@ -17,7 +17,7 @@ from batchmod import __version__
 from batchmod.model import Reply, Request, Sent
 from batchmod.transport.asking import Asked, asked
 from batchmod.transport.body import Body, body_of
-from batchmod.transport.doors import Doors, Wire, wire
+from batchmod.transport.doors import Doors, Wire, bare, wire
 from batchmod.transport.download import Download, Fetched
 from batchmod.transport.outcome import problem_of, sent_of
 from batchmod.urls import check_request_url
@@ -168,7 +168,7 @@ class Transport:
             extensions={"timeout": times},
         )
         door = self._door(str(call.url), fresh=fresh)
-        attempt = Wire(url=str(call.url.copy_with(fragment=None)))
+        attempt = Wire(url=bare(call.url))
         return _Prepared(
             door=door, call=call, wire=attempt, body=body, guard=guard, patience_s=patience_s, into=into
         )  # fmt: skip

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from batchmod.transport.doors import Doors, Wire, wire
+from batchmod.transport.doors import Doors, Wire, bare, wire
 from batchmod.transport.outcome import address_was_refused, problem_of
 from batchmod.urls import check_hop
 
@@ -99,7 +99,7 @@ class Download:
         )
 
     async def _fetched(self, url: str, *, resume: bool) -> Fetched:
-        have = await _on_disk(_size, self.target) if resume else 0
+        have = _have(self.target) if resume else 0
         # a range that the server does not give is asked for once more from the beginning
         for offset in dict.fromkeys((have, 0)):
             async with self.answered(url, offset) as response:
@@ -140,13 +140,13 @@ class Download:
         wait = self.connect_timeout_s
         times = {"connect": wait, "pool": 3 * wait, "read": _READ_TIMEOUT_S}
         call = httpx.Request(method, url, headers=headers, extensions={"timeout": times})
-        wire.set(Wire(url=str(call.url.copy_with(fragment=None))))
+        wire.set(Wire(url=bare(call.url)))
         door = self.doors.for_download(url, loopback_allowed=self.loopback_allowed)
         return await door.handle_async_request(call)
 
     async def _stored(self, response: httpx.Response, start: int) -> Fetched:
         expected = self._expected_size(response, start)
-        part = await _on_disk(_PartFile, self.target, start)
+        part = await _on_disk(_PartFile, self.target, start) if start else _PartFile(self.target, 0)
         try:
             async for chunk in cast(httpx.AsyncByteStream, response.stream):
                 self._check_size(part.size + len(chunk))
@@ -190,8 +190,8 @@ class _PartFile:
         self._path = path
         self._digest = hashlib.sha256()
         self._pending = bytearray()
+        self._begun = bool(start)
         if not start:
-            path.write_bytes(b"")
             return
         with path.open("r+b") as file:
             file.truncate(start)
@@ -211,9 +211,10 @@ class _PartFile:
         room = shutil.disk_usage(self._path.parent)
         if room.total and room.free < _LEFT_FREE:  # some network file systems tell no sizes
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-        with self._path.open("r+b") as file:
+        with self._path.open("r+b" if self._begun else "wb") as file:
             file.seek(self.size - len(piece))
             file.write(piece)
+        self._begun = True
         self._digest.update(piece)
 
     def seal(self) -> str:
@@ -257,6 +258,13 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _have(path: Path) -> int:
+    try:
+        return _size(path)
+    except OSError as exc:
+        raise _DiskError(exc) from exc
 
 
 async def _on_disk(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

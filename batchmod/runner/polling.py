@@ -1,0 +1,34 @@
+"""A question about a running job: what its answer says of the job, and of when to ask again."""
+
+from batchmod import clock
+from batchmod.model import Call, Reply, Sent, Step, Wait
+from batchmod.providers.answers import patience
+from batchmod.runner.lanes import Task
+
+_OK = 200
+
+
+async def asked(task: Task, call: Call) -> Step:
+    """Ask in the turn that was waited for, and let the lane know how it was answered."""
+    lane, asked_at, heard = task.lane, clock.ticks(), False
+    try:
+        reply = await lane.provider.send(call)
+        lane.poll_answered(reply, after_s=patience(reply))
+        lane.heard(reply, asked_at=asked_at)
+        heard = True
+    finally:
+        if not heard:
+            lane.not_heard()
+    step = lane.provider.next(call.state, reply)
+    _note(task, step, reply)
+    return step
+
+
+def _note(task: Task, step: Step, reply: Reply) -> None:
+    """A job that has ended gives its place to the next one, before its output is fetched."""
+    if reply.sent is not Sent.ANSWERED or reply.status != _OK:
+        return
+    if isinstance(step, Wait):
+        task.seen_running_s = task.age_s()
+    elif task.running:
+        task.ended()

@@ -1,0 +1,99 @@
+"""Durable steps, those of one moment together; whoever took one goes on when it is on disk."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Final, TypeVar
+
+from batchmod import clock
+
+Value = TypeVar("Value")
+
+_SOON_S: Final = 0.1
+_LONGEST_S: Final = 0.01
+"""Nobody waits longer for company, however slow the disk is."""
+
+
+class Writer:
+    """Groups the steps of a database: a commit costs as much for a hundred of them as for one.
+
+    No promise is weaker for it: a step's value is had only when it is on disk, as if it had been alone.
+    """
+
+    def __init__(self, together: Callable[[], AbstractContextManager[None]], *, broken: type[Exception]) -> None:
+        """`together`: a group; `broken`: what it raises where nothing of it was written."""
+        self._together, self._broken = together, broken
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = self._took_s = self._ended = 0.0
+        self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
+
+    async def write(self, step: Callable[[], Value]) -> Value:
+        """Take a step with those of the same moment; its value, or what it raises, once it is durable.
+
+        A task that is cancelled meanwhile comes back with its value all the same, and is cancelled where it waits
+        next: what is on disk must be followed by what belongs to it.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+        self._add(step, done)
+        try:
+            value: Value = await asyncio.shield(done)
+        except asyncio.CancelledError:
+            self.flush()
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            loop.call_soon(task.cancel)
+            value = done.result()
+        return value
+
+    def soon(self, step: Callable[[], object]) -> None:
+        """Take a step that nobody waits for, after those that were taken before it."""
+        self._add(step, None, within_s=_SOON_S)
+
+    def _add(self, step: Callable[[], Any], done: "asyncio.Future[Any] | None", *, within_s: float = 0.0) -> None:
+        """Wait for others no longer than the last commit took: half of the time at most goes into commits."""
+        self._waiting.append((step, done))
+        now = clock.ticks()
+        due = max(now + within_s, min(self._ended + self._took_s, now + _LONGEST_S))
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._due, self._timer = due, loop.call_later(due - now, self.flush)
+
+    def flush(self) -> None:
+        """Write what waits, now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        began, self._timer = clock.ticks(), None
+        waiting, self._waiting = self._waiting, []
+        outcomes = self._outcomes([step for step, _ in waiting])
+        for (_, done), (value, error) in zip(waiting, outcomes, strict=True):
+            if done is None:
+                continue
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(value)
+
+        self._ended = clock.ticks()
+        self._took_s = self._ended - began
+
+    def _outcomes(self, steps: list[Callable[[], Any]]) -> list[tuple[Any, Exception | None]]:
+        if len(steps) > 1:
+            try:
+                with self._together():
+                    return [self._outcome(step) for step in steps]
+            except self._broken:
+                pass  # each by itself: one may find room where all did not, and a receipt has its ballast
+        return [self._outcome(step) for step in steps]
+
+    def _outcome(self, step: Callable[[], Any]) -> tuple[Any, Exception | None]:
+        try:
+            return step(), None
+        except self._broken:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is raised where the step was taken
+            return None, error
