@@ -21,6 +21,9 @@ _PATCH = 5
 _LATTICE_PATCH = 7
 """Side of a patch, in pixels, for looks made of cells: a smaller one does not see a whole cell."""
 
+_BITS = 8
+"""Of a colour of a pixel, as the engine computes and writes them."""
+
 _one_at_a_time = threading.Lock()
 """Numba's simplest threading layer ends the process when two threads enter it at once."""
 
@@ -90,11 +93,13 @@ class _Clip:
     """A clip's frames with their moments, all of the first one's size."""
 
     def __init__(self, source: Path) -> None:
-        facts = media.probe_video(source)
+        stored = media.clip_facts(source)
+        facts = stored.video
         self.frames = facts.frames
         self.size = (facts.width, facts.height)
         self._source = source
         self._changes = False
+        self._depth = _depth_lost(stored.bits, hdr=stored.hdr)
 
     def read(self) -> Iterator[tuple[media.Frame, Moment]]:
         """The frames from the first on, however often it is called."""
@@ -105,11 +110,14 @@ class _Clip:
         return ((reduced(frame.rgb), moment) for frame, moment in self.read())
 
     def warnings(self) -> tuple[str, ...]:
-        """That the frames changed their size on the way."""
+        """What of the clip is not as it was: how deep its colours are, and sizes that changed on the way."""
         if not self._changes:
-            return ()
+            return self._depth
         width, height = self.size
-        return (f"the clip changes its size on the way: all frames were made {width}x{height}, like the first",)
+        return (
+            *self._depth,
+            f"the clip changes its size on the way: all frames were made {width}x{height}, like the first",
+        )
 
     def _of_one_size(self, frame: media.Frame) -> media.Frame:
         width, height = self.size
@@ -117,6 +125,12 @@ class _Clip:
             return frame
         self._changes = True
         return replace(frame, rgb=resized(frame.rgb, width, height))
+
+
+def _depth_lost(bits: int, *, hdr: bool) -> tuple[str, ...]:
+    if hdr:
+        return ("the clip is HDR, which is made as it is into eight-bit SDR and looks flat: convert it to SDR first",)
+    return (f"the clip has {bits} bits a colour: the output has 8",) if bits > _BITS else ()
 
 
 def _understood(prompt: str | None) -> looks.Understanding:

@@ -16,9 +16,10 @@ from batchmod.engine import pipeline
 from tests.engine.pictures import Rgb, demo_frames, noise, panning
 
 _TICK = Fraction(1, 1000)
+_PQ = 16
 
 
-def _clip(
+def _clip(  # noqa: PLR0913 - each says one thing of the clip
     path: Path,
     frames: Iterable[Rgb],
     *,
@@ -28,6 +29,7 @@ def _clip(
     aspect: Fraction = Fraction(1),
     channels: str | None = None,
     codec: str = "libx264",
+    transfer: int | None = None,
 ) -> Path:
     """A clip of 25 frames a second, or shown at these milliseconds, with a second of noise where it has sound."""
     with av.open(str(path), "w", options={} if path.suffix == ".mkv" else {"video_track_timescale": "1000"}) as output:
@@ -39,6 +41,8 @@ def _clip(
                 video.pix_fmt, video.codec_context.time_base = pixels, _TICK
                 video.set_display_rotation(turned)
                 video.codec_context.sample_aspect_ratio = aspect
+                if transfer is not None:
+                    video.codec_context.color_trc = transfer
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
             frame.pts, frame.time_base = times[number] if times else 40 * number, _TICK
             output.mux(video.encode(frame.reformat(format=pixels)))
@@ -111,6 +115,23 @@ def test_any_depth_and_sampling_gives_the_same_picture(tmp_path: Path, pixels: s
     made = _modified(_clip(tmp_path / "in.mp4", [plain] * 2, pixels=pixels), "night")
 
     assert np.abs(made[0].rgb.astype(float) - reference[0].rgb).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("pixels", "transfer", "said"),
+    [
+        ("yuv420p", None, ()),
+        ("yuv420p10le", None, ("the clip has 10 bits a colour: the output has 8",)),
+        ("yuv420p10le", _PQ, ("the clip is HDR, which is made as it is into eight-bit SDR and looks flat",)),
+    ],
+)
+def test_colours_that_lose_depth_are_spoken_of(
+    tmp_path: Path, pixels: str, transfer: int | None, said: tuple[str, ...]
+) -> None:
+    source = _clip(tmp_path / "in.mp4", demo_frames(2, 64, 36), pixels=pixels, transfer=transfer)
+    made = pipeline.modify(source, tmp_path / "out.mp4", mode="flex_2", prompt="sepia", first_frame=None)
+
+    assert tuple(warning.partition(": convert")[0] for warning in made.warnings) == said
 
 
 @pytest.mark.parametrize("channels", ["mono", "5.1"])
