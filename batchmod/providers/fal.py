@@ -4,7 +4,7 @@ Contract: https://docs.fal.ai (queue, request errors, media expiration), the mod
 the source of the vendor's Python SDK, fal-client 1.0.3.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,7 +15,6 @@ from batchmod.model import (
     Done,
     Endpoints,
     Failed,
-    HistoryRow,
     Price,
     ProviderFacts,
     Reply,
@@ -26,6 +25,9 @@ from batchmod.model import (
     Work,
 )
 from batchmod.providers import steps
+
+# the queue cannot be listed, and no balance can be asked for with this key
+from batchmod.providers.absent import balance_of, balance_request, history_request, history_rows, history_spans
 from batchmod.providers.answers import as_object, http_date, inside, web_url, words_of
 from batchmod.providers.steps import State, saved
 from batchmod.urls import is_loopback_host, origin_of
@@ -368,33 +370,3 @@ def cancel_request(work: Work, endpoints: Endpoints) -> Request | None:
     """The wish that a request be stopped: surely heard while it waits, a hope once it runs."""
     link = (work.state or {}).get("cancel_url")
     return Request(method="PUT", url=link or f"{_request_url(endpoints, work.request_id)}/cancel")
-
-
-# --- what fal does not have ---
-
-
-def history_request(
-    endpoints: Endpoints, *, page: int, since: float, until: float, last: Reply | None = None
-) -> Request | None:
-    """None: the queue cannot be listed."""
-    return None
-
-
-def history_spans(since: float, now: float) -> Iterator[tuple[float, float]]:
-    """None."""
-    return iter(())
-
-
-def history_rows(reply: Reply) -> list[HistoryRow] | None:
-    """None: there is no history."""
-    return None
-
-
-def balance_request(endpoints: Endpoints) -> Request | None:
-    """None: no balance can be asked for with this key."""
-    return None
-
-
-def balance_of(reply: Reply) -> float | None:
-    """None."""
-    return None

@@ -5,7 +5,7 @@ and https://docs.kie.ai/common-api; kie publishes no Python SDK.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
@@ -17,7 +17,6 @@ from batchmod.model import (
     Endpoints,
     Failed,
     FileAsBytes,
-    HistoryRow,
     ProviderFacts,
     Reply,
     Request,
@@ -27,6 +26,16 @@ from batchmod.model import (
     Work,
 )
 from batchmod.providers import steps
+
+# no way to stop a task is published, tasks are listed on web pages only, and what a credit costs is not published
+from batchmod.providers.absent import (
+    balance_of,
+    balance_request,
+    cancel_request,
+    history_request,
+    history_rows,
+    history_spans,
+)
 from batchmod.providers.answers import as_object, by_body_code, http_date, inside, number, web_url, words_of
 from batchmod.providers.steps import State, saved
 
@@ -280,38 +289,3 @@ def _after_link(state: State, reply: Reply) -> Step:
     fresh = web_url(as_object(reply).get("data")) if 200 <= reply.status < 300 else None
     blocked = _gated(state, reply) or steps.blocked(state, reply, facts=FACTS)
     return blocked or Done(state=state, location=fresh or str(state.ticket["link"]))
-
-
-# --- what kie does not have ---
-
-
-def cancel_request(work: Work, endpoints: Endpoints) -> Request | None:
-    """None: no way to stop a task is published."""
-    return None
-
-
-def history_request(
-    endpoints: Endpoints, *, page: int, since: float, until: float, last: Reply | None = None
-) -> Request | None:
-    """None: tasks are listed on kie's web pages only."""
-    return None
-
-
-def history_spans(since: float, now: float) -> Iterator[tuple[float, float]]:
-    """None."""
-    return iter(())
-
-
-def history_rows(reply: Reply) -> list[HistoryRow] | None:
-    """None: there is no history."""
-    return None
-
-
-def balance_request(endpoints: Endpoints) -> Request | None:
-    """None: kie counts credits, whose price in US dollars is not published with them."""
-    return None
-
-
-def balance_of(reply: Reply) -> float | None:
-    """None."""
-    return None

@@ -24,6 +24,9 @@ from batchmod.model import (
     Work,
 )
 from batchmod.providers import steps
+
+# DELETE takes the record away, and nobody says whether it stops the job
+from batchmod.providers.absent import cancel_request
 from batchmod.providers.answers import as_object, filter_slug, http_date, inside, moment, number, web_url
 from batchmod.providers.steps import State, saved
 
@@ -174,11 +177,6 @@ _UNREAD: Final = re.compile(
 
 
 # --- account ---
-
-
-def cancel_request(work: Work, endpoints: Endpoints) -> Request | None:
-    """None: DELETE takes the record away, and nobody says whether it stops the job."""
-    return None
 
 
 def balance_request(endpoints: Endpoints) -> Request | None:

@@ -3,7 +3,7 @@
 Contract: https://docs.agents.lumalabs.ai/guides/ and the source of the vendor's Python SDK 0.5.0.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from batchmod.model import (
     Endpoints,
     Failed,
     FileSize,
-    HistoryRow,
     Price,
     ProviderFacts,
     Reply,
@@ -24,6 +23,16 @@ from batchmod.model import (
     Work,
 )
 from batchmod.providers import steps
+
+# no request can be stopped or listed, and the balance cannot be asked for
+from batchmod.providers.absent import (
+    balance_of,
+    balance_request,
+    cancel_request,
+    history_request,
+    history_rows,
+    history_spans,
+)
 from batchmod.providers.answers import as_object, filter_slug, http_date, inside, shown, web_url
 from batchmod.providers.steps import State, saved
 
@@ -282,35 +291,3 @@ def _failed(state: State, body: Mapping[str, Any]) -> Failed:
 
 
 # --- what there is not ---
-
-
-def cancel_request(work: Work, endpoints: Endpoints) -> Request | None:
-    """None: a request cannot be stopped."""
-    return None
-
-
-def balance_request(endpoints: Endpoints) -> Request | None:
-    """None: the balance cannot be asked for."""
-    return None
-
-
-def balance_of(reply: Reply) -> float | None:
-    """Never asked."""
-    return None
-
-
-def history_request(
-    endpoints: Endpoints, *, page: int, since: float, until: float, last: Reply | None = None
-) -> Request | None:
-    """None: requests are not listed, so a lost one cannot be found."""
-    return None
-
-
-def history_spans(since: float, now: float) -> Iterator[tuple[float, float]]:
-    """None."""
-    return iter(())
-
-
-def history_rows(reply: Reply) -> list[HistoryRow] | None:
-    """None."""
-    return None

@@ -26,6 +26,9 @@ from batchmod.model import (
     Work,
 )
 from batchmod.providers import steps
+
+# the API tells no balance
+from batchmod.providers.absent import balance_of, balance_request
 from batchmod.providers.answers import as_object, http_date, inside, moment, web_url, words_of
 from batchmod.providers.steps import State, saved
 
@@ -326,16 +329,3 @@ def _given(row: Mapping[str, Any]) -> dict[str, Any] | None:
 def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs in a manifest's words."""
     return {ours: given.get(theirs) for theirs, ours in _INPUTS.items()} | {"mode": given.get("mode", _OWN_MODE)}
-
-
-# --- what Replicate does not have ---
-
-
-def balance_request(endpoints: Endpoints) -> Request | None:
-    """None: the API tells no balance."""
-    return None
-
-
-def balance_of(reply: Reply) -> float | None:
-    """None."""
-    return None

@@ -3,7 +3,7 @@
 Contract: https://docs.dev.runwayml.com and the source of the vendor's Python SDK 5.24.0.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from batchmod.model import (
     Endpoints,
     Failed,
     FileAsBytes,
-    HistoryRow,
     Price,
     ProviderFacts,
     Reply,
@@ -24,6 +23,9 @@ from batchmod.model import (
     Work,
 )
 from batchmod.providers import steps
+
+# tasks are not listed
+from batchmod.providers.absent import history_request, history_rows, history_spans
 from batchmod.providers.answers import as_object, http_date, inside, price, web_url
 from batchmod.providers.steps import State, saved
 
@@ -262,20 +264,3 @@ def balance_of(reply: Reply) -> float | None:
     """The balance, which is told in credits."""
     credits_ = price(as_object(reply).get("creditBalance"))
     return None if credits_ is None else round(credits_ * _CREDIT_USD, 6)
-
-
-def history_request(
-    endpoints: Endpoints, *, page: int, since: float, until: float, last: Reply | None = None
-) -> Request | None:
-    """None: tasks are not listed, so a lost one cannot be found."""
-    return None
-
-
-def history_spans(since: float, now: float) -> Iterator[tuple[float, float]]:
-    """None."""
-    return iter(())
-
-
-def history_rows(reply: Reply) -> list[HistoryRow] | None:
-    """None."""
-    return None

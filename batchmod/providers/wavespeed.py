@@ -4,7 +4,7 @@ Contract: https://wavespeed.ai/docs (the model, get result, predictions, account
 the source of the vendor's Python SDK, wavespeed 2.0.5.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from batchmod.model import (
     Done,
     Endpoints,
     FileSize,
-    HistoryRow,
     Price,
     ProviderFacts,
     Reply,
@@ -24,6 +23,16 @@ from batchmod.model import (
     Work,
 )
 from batchmod.providers import steps
+
+# no way to stop a prediction, to list them, or to ask for the balance is published
+from batchmod.providers.absent import (
+    balance_of,
+    balance_request,
+    cancel_request,
+    history_request,
+    history_rows,
+    history_spans,
+)
 from batchmod.providers.answers import as_object, by_body_code, http_date, inside, web_url
 from batchmod.providers.steps import State, saved
 
@@ -224,38 +233,3 @@ def _by_status(state: State, status: str, data: Any) -> Step:
             return steps.failed(state, "the service has deleted it", slug="output_expired", billed=True)
         case other:
             return Wait(state=replace(state, misses=0), phase=other)
-
-
-# --- what WaveSpeed does not have ---
-
-
-def cancel_request(work: Work, endpoints: Endpoints) -> Request | None:
-    """None: no way to stop a job is published."""
-    return None
-
-
-def history_request(
-    endpoints: Endpoints, *, page: int, since: float, until: float, last: Reply | None = None
-) -> Request | None:
-    """None: predictions cannot be listed."""
-    return None
-
-
-def history_spans(since: float, now: float) -> Iterator[tuple[float, float]]:
-    """None."""
-    return iter(())
-
-
-def history_rows(reply: Reply) -> list[HistoryRow] | None:
-    """None: there is no history."""
-    return None
-
-
-def balance_request(endpoints: Endpoints) -> Request | None:
-    """None: no balance can be asked for by a published request."""
-    return None
-
-
-def balance_of(reply: Reply) -> float | None:
-    """None."""
-    return None
