@@ -291,8 +291,7 @@ def _delivery(row: StoredRow, deliveries: Iterable[Delivery]) -> Delivery | None
 
 def orphans(record: Checkpoint) -> tuple[Work, ...]:
     """Unfinished works that no row shows: older versions, or sent before the row was edited, deleted or moved."""
-    keys, newest = {row.job_key for row in record.stored_rows()}, record.newest()
-    return tuple(work for work in record.unfinished() if work.job_key not in keys or work.work_id not in newest)
+    return tuple(work for work in record.unfinished() if not record.rows_showing(work))
 
 
 def orphan_words(work: Work) -> str:
@@ -307,10 +306,11 @@ def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
     frames: dict[str, str] = {}
     for row in record.stored_rows():
         own.update(dict.fromkeys(row.fields["own"]))
-        if row.fields["source"]:
+        # a URL stands in the row's line already, and there may be a million
+        if row.fields["source"] and row.fields["source"] != row.fields.get("video_url"):
             located[row.id] = row.fields["source"]
-        if row.fields["frame"]:
-            frames[row.id] = row.fields["frame"]
+        if row.fields["frame"] != row.fields.get("first_frame_url"):
+            frames[row.id] = row.fields["frame"] or ""
     table = results.write(folder, lines(record), list(own))
     title = record.fact("manifest_name") or folder.name
     page = report.write(

@@ -153,10 +153,6 @@ class Reader:
         query = f"SELECT work_id, status FROM work WHERE status IN ({', '.join('?' * len(others))})"  # noqa: S608
         return dict(self._db.execute(query, others))
 
-    def newest(self) -> frozenset[int]:
-        """The number of each key's newest work."""
-        return frozenset(row[0] for row in self._db.execute("SELECT max(work_id) FROM work GROUP BY job_key"))
-
     def rows_of(self, job_key: str) -> tuple[str, ...]:
         """The ids of the rows that ask for this, of every manifest of the folder."""
         query = "SELECT id FROM manifest_row WHERE job_key = ? ORDER BY manifest, number"

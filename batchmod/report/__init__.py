@@ -27,8 +27,9 @@ def write(
 ) -> Path:
     """Write report.html whole from the lines of results.csv; returns where it stands.
 
-    `sources` and `first_frames`: id → absolute path or URL. Files are shown where they lie, relative to `folder`;
-    URLs are named without their query and not loaded. The page shows at most `most` rows: those that need a look,
+    `sources` and `first_frames`: id → absolute path or URL, where it is not the URL that its line names; empty for a
+    first frame that is not sent. Files are shown where they lie, relative to `folder`; URLs are named without their
+    query and not loaded. The page shows at most `most` rows: those that need a look,
     then the newest; the totals count all. `orphans`: a line for each unfinished request that no row names any more.
     """
     totals, kept = gather(lines, most=most)
