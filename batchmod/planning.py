@@ -157,9 +157,13 @@ class Plan:
         """The lines with one of these actions."""
         return self.items.of(*actions)
 
+    def counted(self) -> Iterator[tuple[Item, int]]:
+        """One line of each kind at least, each with how many it stands for."""
+        return self.items.counted()
+
     def count(self, action: Action) -> int:
         """How many rows have this action."""
-        return sum(count for item, count in self.items.counted() if item.action is action)
+        return sum(count for item, count in self.counted() if item.action is action)
 
     @property
     def paid_sends(self) -> Items:
