@@ -311,11 +311,12 @@ def write_results(record: Checkpoint, folder: Path) -> tuple[Path, Path]:
             located[row.id] = row.fields["source"]
         if row.fields["frame"] != row.fields.get("first_frame_url"):
             frames[row.id] = row.fields["frame"] or ""
-    table = results.write(folder, lines(record), list(own))
+    noted = report.Gathering()
+    table = results.write(folder, noted.watch(lines(record)), list(own))
     title = record.fact("manifest_name") or folder.name
     page = report.write(
         folder,
-        lines(record),
+        noted,
         title=title,
         sources=located,
         first_frames=frames,
