@@ -148,11 +148,22 @@ def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> None:
 
 def listing(folder: Path, under: str) -> frozenset[str]:
     """Every finished file below `folder/under`, relative to `folder`, with `/`; listed once."""
-    found: set[str] = set()
-    for root, _, names in os.walk(folder / under):
-        base = Path(root).relative_to(folder).as_posix()
-        found.update(f"{base}/{name}" for name in names if not name.startswith("."))
-    return frozenset(found)
+    return frozenset(_below(folder / under, under))
+
+
+def _below(folder: Path, shown_as: str) -> Iterator[str]:
+    """The files one by one, since there may be a million; hidden ones and links to folders are passed over."""
+    try:
+        entries = os.scandir(folder)
+    except OSError:
+        return
+    with entries:
+        for entry in entries:
+            if not entry.is_dir():
+                if not entry.name.startswith("."):
+                    yield f"{shown_as}/{entry.name}"
+            elif not entry.is_symlink():
+                yield from _below(folder / entry.name, f"{shown_as}/{entry.name}")
 
 
 def make_folder(folder: Path) -> None:

@@ -157,9 +157,13 @@ class Plan:
         """The lines with one of these actions."""
         return self.items.of(*actions)
 
+    def counted(self) -> Iterator[tuple[Item, int]]:
+        """One line of each kind at least, each with how many it stands for."""
+        return self.items.counted()
+
     def count(self, action: Action) -> int:
         """How many rows have this action."""
-        return sum(count for item, count in self.items.counted() if item.action is action)
+        return sum(count for item, count in self.counted() if item.action is action)
 
     @property
     def paid_sends(self) -> Items:
@@ -187,10 +191,6 @@ class Plan:
             exact=all(each.exact for each in counts),
             unpriced=sum(each.unpriced * count for each, count in counts.items()),
         )
-
-    def counted(self) -> Iterator[tuple[Item, int]]:
-        """A line for each kind of row at least, with how many rows it stands for."""
-        return self.items.counted()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

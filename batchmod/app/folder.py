@@ -337,8 +337,7 @@ def _delivery(row: StoredRow, deliveries: Iterable[Delivery]) -> Delivery | None
 
 def orphans(record: Checkpoint) -> tuple[Work, ...]:
     """Unfinished works that no row shows: older versions, or sent before the row was edited, deleted or moved."""
-    keys, newest = {row.job_key for row in record.stored_rows()}, record.newest()
-    return tuple(work for work in record.unfinished() if work.job_key not in keys or work.work_id not in newest)
+    return tuple(work for work in record.unfinished() if not record.rows_showing(work))
 
 
 def orphan_words(work: Work) -> str:
@@ -377,15 +376,17 @@ def write_results(
     for row in record.stored_rows():
         further.update(name for name in results.FURTHER if row.fields.get(name))
         own.update(dict.fromkeys(row.fields["own"]))
-        if row.fields["source"]:
+        # a URL stands in the row's line already, and there may be a million
+        if row.fields["source"] and row.fields["source"] != row.fields.get("video_url"):
             located[row.id] = row.fields["source"]
-        if row.fields["frame"]:
-            frames[row.id] = row.fields["frame"]
-    table = results.write(folder, lines(record), list(own), further=further)
+        if row.fields["frame"] != row.fields.get("first_frame_url"):
+            frames[row.id] = row.fields["frame"] or ""
+    noted = report.Gathering()
+    table = results.write(folder, noted.watch(lines(record)), list(own), further=further)
     title = record.fact("manifest_name") or folder.name
     page = report.write(
         folder,
-        lines(record),
+        noted,
         title=title,
         sources=located,
         first_frames=frames,

@@ -207,10 +207,6 @@ class Reader:
         query = f"SELECT work_id, status FROM work WHERE status IN ({', '.join('?' * len(others))})"  # noqa: S608
         return dict(self._db.execute(query, others))
 
-    def newest(self) -> frozenset[int]:
-        """The number of each key's newest work."""
-        return frozenset(row[0] for row in self._db.execute("SELECT max(work_id) FROM work GROUP BY job_key"))
-
     def works_for(self, row_id: str, *job_keys: str | None) -> tuple[Work, ...]:
         """Every work whose output is, or would be, this id's, or that one of these keys names; oldest first."""
         marks = ", ".join("?" for _ in job_keys) or "NULL"

@@ -73,7 +73,7 @@ def card(line: Line, *, number: int, places: Places, ours: frozenset[str]) -> Ca
         before=_shown(places.folder, places.sources.get(id_))
         or Shown(name=_text(line, "video_url") or "no clip named"),
         after=_after(line, places.folder),
-        first_frame=_shown(places.folder, places.first_frames.get(id_)),
+        first_frame=_shown(places.folder, places.first_frames.get(id_, _url(line, "first_frame_url"))),
         size=_size(line),
         prompt=_text(line, "prompt"),
         facts=tuple(_facts(line)),
@@ -112,6 +112,11 @@ def _shown(folder: Path, location: str | None) -> Shown | None:
 def _after(line: Line, folder: Path) -> Shown | None:
     output = _text(line, "output")
     return Shown(name=output, href=reference(folder, folder / output)) if output else None
+
+
+def _url(line: Line, name: str) -> str | None:
+    value = str(line.get(name) or "")
+    return value if _URL.match(value) else None
 
 
 def _text(line: Line, name: str) -> str | None:

@@ -53,17 +53,30 @@ class Totals:
         return len(self._requests) > before
 
 
-def gather(lines: Iterable[Line], *, most: int = MOST_CARDS) -> tuple[Totals, list[Line]]:
-    """The totals of all lines, and the `most` lines to show: those that need a look first, then the newest."""
-    totals = Totals()
+class Gathering:
+    """What the report needs of the lines, taken note of while they go by to somebody else."""
 
-    def counted() -> Iterator[Line]:
-        for line in lines:
-            totals.add(line)
+    def __init__(self, *, most: int = MOST_CARDS) -> None:
+        self.totals = Totals()
+        self._most = most
+        self._kept: list[tuple[tuple[bool, str, int], int, Line]] = []
+
+    def watch(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """The lines as they are."""
+        for number, line in enumerate(lines):
+            self.totals.add(line)
+            # of equals the first; the number is never there twice, so that lines are not compared
+            entry = (_worth(line), -number, line)
+            if len(self._kept) < self._most:
+                heapq.heappush(self._kept, entry)
+            elif self._kept:
+                heapq.heappushpop(self._kept, entry)
             yield line
 
-    kept = heapq.nlargest(most, counted(), key=_worth)
-    return totals, kept
+    @property
+    def kept(self) -> list[Line]:
+        """The lines to show: those that need a look first, then the newest."""
+        return [line for _, _, line in sorted(self._kept, key=lambda entry: entry[:2], reverse=True)]
 
 
 def in_reading_order(kept: Iterable[Line]) -> Iterator[tuple[int, Line]]:
