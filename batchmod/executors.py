@@ -98,8 +98,9 @@ def _nameless() -> Iterator[None]:
 
     What workers run stands in modules of its own; the main module may be anybody's script, without a guard.
     """
-    main = sys.modules["__main__"].__dict__
-    kept = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main: dict[str, object] = sys.modules["__main__"].__dict__
+    names: tuple[str, ...] = ("__file__", "__spec__")
+    kept = {name: main.pop(name) for name in names if name in main}
     main["__spec__"] = None
     try:
         yield

@@ -122,7 +122,8 @@ async def _run_owned(
         scratch.mkdir(exist_ok=True)
         claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen))
         runner = _runner(
-            record, loaded, options, owner=owner, run_id=run_id, scratch=scratch, log=log, claims=claims, checker=checker
+            loaded, options, owner=owner, run_id=run_id, scratch=scratch, log=log, checker=checker,
+            kept=(record, claims),
         )  # fmt: skip
         control.attach(runner.drain)
         try:
@@ -220,7 +221,6 @@ def _claims(record: Checkpoint, loaded: Loaded) -> Index | NoIndex:
 
 
 def _runner(
-    record: Checkpoint,
     loaded: Loaded,
     options: Options,
     *,
@@ -228,9 +228,10 @@ def _runner(
     run_id: str,
     scratch: Path,
     log: "Log",
-    claims: Index | NoIndex,
+    kept: tuple[Checkpoint, Index | NoIndex],
     checker: Checker,
 ) -> Runner:
+    record, claims = kept
     workers = min(executors.cores(), max(1, len(loaded.chosen)))
     videos = loaded.folder / "videos"  # may be a link to another disk
     settings = Settings(

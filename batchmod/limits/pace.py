@@ -177,7 +177,7 @@ class Pace:
             beat_s=self.beat_s + (apart - self.beat_s) / _BEATS,
         )  # fmt: skip
         if self.closed is not None:
-            return pace._reopened(self.closed, at, ticket) if ticket.number >= self.closed.first else pace
+            return _reopened(pace, self.closed, at, ticket) if ticket.number >= self.closed.first else pace
         reach = self.reach + (1.0 if self.reach < _REACH[1] else 4.0 / self.reach)
         return replace(pace, reach=min(reach, float(self.window.most)), window=self.window.accepted(pace.in_flight))
 
@@ -185,7 +185,7 @@ class Pace:
         """One of those in the air was refused for now; `after_s`: how long the provider asks to be left alone."""
         pace, closed = replace(self, air=self.air - 1), self.closed
         if closed is None:
-            return pace if ticket.number < self.opened else pace._closing(at, after_s, jitter)
+            return pace if ticket.number < self.opened else _closing(pace, at, after_s, jitter)
         held = min(closed.held, pace.in_flight)
         if ticket.number < closed.first:
             until = max(closed.until, at + (after_s or 0.0))
@@ -195,7 +195,7 @@ class Pace:
         return replace(
             pace,
             closed=replace(
-                closed, last=at, until=at + pace._pause_s(denied, after_s, jitter), denied=denied, need=need,
+                closed, last=at, until=at + _pause_s(pace, denied, after_s, jitter), denied=denied, need=need,
                 denied_by_end=closed.denied_by_end or ticket.by_end, trials=closed.trials - 1, ended=0,
             ),
             signs=max(-_SURE, self.signs - (ticket.by_end and not closed.denied_by_end)),
@@ -223,48 +223,50 @@ class Pace:
         """A running job is not watched any more."""
         return replace(self, running=self.running - 1)
 
-    # --- what follows ---
 
-    def _closing(self, at: float, after_s: float | None, jitter: float) -> "Pace":
-        until = at + self._pause_s(0, after_s, jitter)
-        told = None if self.told is None else self.told.paused(at)
-        return replace(
-            self, told=told, closed=Closed(first=self.starts, since=at, until=until, held=self.in_flight, last=at)
-        )
+def _closing(pace: Pace, at: float, after_s: float | None, jitter: float) -> Pace:
+    until = at + _pause_s(pace, 0, after_s, jitter)
+    told = None if pace.told is None else pace.told.paused(at)
+    return replace(
+        pace, told=told, closed=Closed(first=pace.starts, since=at, until=until, held=pace.in_flight, last=at)
+    )
 
-    def _pause_s(self, denied: int, after_s: float | None, jitter: float) -> float:
-        """How long until a trial by time: as asked, at least; doubling where trials are refused all the same."""
-        rate = self.cadence.rate
-        doubling = 2.0 ** min(denied, 16)
-        if after_s is not None:
-            paused = max(after_s, min(_LONGEST_S, _MOST_ASKED * after_s, doubling * after_s))
-        else:
-            first = _FIRST_S if rate is None else min(_FIRST_S, max(_SHORTEST_S, 2.0 / rate))
-            paused = min(_LONGEST_S, doubling * first)
-        if self.learned is Learned.SLOTS and self.in_flight:
-            paused = max(paused, _LONGEST_S)  # places become free when jobs end, not with time
-        return paused * (1.0 + _JITTER * jitter)
 
-    def _reopened(self, closed: Closed, at: float, ticket: Ticket) -> "Pace":
-        """One was taken again: that tells what the refusal was about."""
-        signs = max(-_SURE, min(_SURE, self.signs + self._sign(closed, at, ticket)))
-        opened = replace(self, closed=None, opened=self.starts, signs=signs)
-        if opened.learned is Learned.SLOTS:
-            level = self.in_flight if closed.denied else closed.held
-            cadence = self.cadence.anew(at) if signs < _SURE else Cadence(began=at, passed=1)
-            reach = max(1.0, min(self.reach, float(level)))
-            return replace(opened, window=self.window.learned(level), cadence=cadence, reach=reach)
-        reach = max(1.0, self.reach / 2.0)
-        if opened.learned is Learned.NOTHING:
-            return replace(opened, reach=reach)
-        window = self.window if signs > -_SURE else Window.of(self.window.most)
-        cadence = self.cadence.learned(at, since=closed.since, refused_at=closed.last, denied=closed.denied)
-        return replace(opened, window=window, cadence=cadence, reach=reach)
+def _pause_s(pace: Pace, denied: int, after_s: float | None, jitter: float) -> float:
+    """How long until a trial by time: as asked, at least; doubling where trials are refused all the same."""
+    rate = pace.cadence.rate
+    doubling = 2.0 ** min(denied, 16)
+    if after_s is not None:
+        paused = max(after_s, min(_LONGEST_S, _MOST_ASKED * after_s, doubling * after_s))
+    else:
+        first = _FIRST_S if rate is None else min(_FIRST_S, max(_SHORTEST_S, 2.0 / rate))
+        paused = min(_LONGEST_S, doubling * first)
+    if pace.learned is Learned.SLOTS and pace.in_flight:
+        paused = max(paused, _LONGEST_S)  # places become free when jobs end, not with time
+    return paused * (1.0 + _JITTER * jitter)
 
-    def _sign(self, closed: Closed, at: float, ticket: Ticket) -> int:
-        """Something ended and its place was given away: slots. Nothing had, and only time had passed: a rate."""
-        if ticket.by_end:
-            return int(self.learned is not Learned.RATE and not closed.denied_by_end)
-        if not closed.any_ended or self.signs <= 0:
-            return -_TWO if at - closed.since >= _DOUBT_S else -1  # soon after, an end may only not have been seen yet
-        return -1 if closed.denied_by_end else 0
+
+def _reopened(pace: Pace, closed: Closed, at: float, ticket: Ticket) -> Pace:
+    """One was taken again: that tells what the refusal was about."""
+    signs = max(-_SURE, min(_SURE, pace.signs + _sign(pace, closed, at, ticket)))
+    opened = replace(pace, closed=None, opened=pace.starts, signs=signs)
+    if opened.learned is Learned.SLOTS:
+        level = pace.in_flight if closed.denied else closed.held
+        cadence = pace.cadence.anew(at) if signs < _SURE else Cadence(began=at, passed=1)
+        reach = max(1.0, min(pace.reach, float(level)))
+        return replace(opened, window=pace.window.learned(level), cadence=cadence, reach=reach)
+    reach = max(1.0, pace.reach / 2.0)
+    if opened.learned is Learned.NOTHING:
+        return replace(opened, reach=reach)
+    window = pace.window if signs > -_SURE else Window.of(pace.window.most)
+    cadence = pace.cadence.learned(at, since=closed.since, refused_at=closed.last, denied=closed.denied)
+    return replace(opened, window=window, cadence=cadence, reach=reach)
+
+
+def _sign(pace: Pace, closed: Closed, at: float, ticket: Ticket) -> int:
+    """Something ended and its place was given away: slots. Nothing had, and only time had passed: a rate."""
+    if ticket.by_end:
+        return int(pace.learned is not Learned.RATE and not closed.denied_by_end)
+    if not closed.any_ended or pace.signs <= 0:
+        return -_TWO if at - closed.since >= _DOUBT_S else -1  # soon after, an end may only not have been seen yet
+    return -1 if closed.denied_by_end else 0
