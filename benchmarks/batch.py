@@ -107,10 +107,13 @@ def _told(manifest: Path) -> dict[str, Any]:
 def machine() -> str:
     """What it runs on."""
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}, load {load}"
+    return (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{platform.system()} {platform.release()}, load {load}"
+    )
 
 
-def verdict(name: str, passed: bool) -> int:
+def verdict(name: str, *, passed: bool) -> int:
     """Say whether a bar was met; 1 where it was not."""
     print(f"{'PASS' if passed else 'FAIL'}  {name}")
     return int(not passed)

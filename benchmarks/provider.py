@@ -5,6 +5,7 @@ It answers as fast as asyncio lets it, keeps no ledger, and counts what it was a
 
 import argparse
 import asyncio
+import functools
 import json
 import subprocess
 import sys
@@ -28,6 +29,7 @@ class Limit:
         self._taken: deque[float] = deque()
 
     def takes(self, now: float) -> bool:
+        """Whether one more is accepted now."""
         while self._taken and self._taken[0] <= now - self.window_s:
             self._taken.popleft()
         if (self.slots and self.running >= self.slots) or (self.per_window and len(self._taken) >= self.per_window):
@@ -114,10 +116,12 @@ class Connection(asyncio.Protocol):
         self._service, self._loop, self._got = service, loop, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Answer every request that is whole."""
         self._got += data
         while (end := self._got.find(b"\r\n\r\n")) >= 0:
             head = self._got[:end]
@@ -131,20 +135,20 @@ class Connection(asyncio.Protocol):
             status, body, headers, after_s = self._service.answer(method.decode(), path.decode(), self._loop)
             whole = f"HTTP/1.1 {status} x\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
             if after_s:
-                self._loop.call_later(after_s, self._write, whole, closing)
+                self._loop.call_later(after_s, functools.partial(self._write, whole, closing=closing))
             else:
-                self._write(whole, closing)
+                self._write(whole, closing=closing)
 
-    def _write(self, whole: bytes, closing: bool) -> None:
+    def _write(self, whole: bytes, *, closing: bool) -> None:
         if not self._transport.is_closing():
             self._transport.write(whole)
             if closing:
                 self._transport.close()
 
 
-async def _serve(args: argparse.Namespace) -> None:
+async def _serve(args: argparse.Namespace, file: bytes) -> None:
     loop = asyncio.get_running_loop()
-    service = Service(args, Path(args.file).read_bytes() if args.file else b"")
+    service = Service(args, file)
     server = await loop.create_server(lambda: Connection(service, loop), "127.0.0.1", 0, backlog=4096)
     service.base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(service.base, flush=True)
@@ -160,7 +164,8 @@ def main() -> None:
     parser.add_argument("--per-window", type=int, default=0, help="so many submits in a window")
     parser.add_argument("--window-s", type=float, default=60.0)
     parser.add_argument("--retry-after", type=float, default=0.0, help="what a 429 says; 0: nothing")
-    asyncio.run(_serve(parser.parse_args()))
+    args = parser.parse_args()
+    asyncio.run(_serve(args, Path(args.file).read_bytes() if args.file else b""))
 
 
 @contextmanager

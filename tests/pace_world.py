@@ -1,12 +1,13 @@
 """A provider and its client on a simulated clock: what a pace does to limits that nobody tells it."""
 
+import functools
 import heapq
 import itertools
 import math
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from batchmod.limits import Pace, Ticket
@@ -15,7 +16,7 @@ from batchmod.limits import Pace, Ticket
 class Limit(Protocol):
     """What a provider holds its clients to."""
 
-    def takes(self, at: float, running: int) -> bool:
+    def takes(self, at: float, running: int, /) -> bool:
         """Whether one more is accepted at this moment."""
         ...
 
@@ -40,7 +41,7 @@ class Sliding:
     later: tuple[float, int] = (math.inf, 0)
     taken: deque[float] = field(default_factory=deque)
 
-    def takes(self, at: float, running: int) -> bool:
+    def takes(self, at: float, _running: int) -> bool:
         while self.taken and self.taken[0] <= at - self.window_s:
             self.taken.popleft()
         if len(self.taken) >= (self.later[1] if at >= self.later[0] else self.count):
@@ -59,7 +60,7 @@ class Fixed:
     window: int = -1
     taken: int = 0
 
-    def takes(self, at: float, running: int) -> bool:
+    def takes(self, at: float, _running: int) -> bool:
         window = math.floor((at + self.offset_s) / self.window_s)
         if window != self.window:
             self.window, self.taken = window, 0
@@ -76,7 +77,7 @@ class Bucket:
     tokens: float = math.inf
     at: float = 0.0
 
-    def takes(self, at: float, running: int) -> bool:
+    def takes(self, at: float, _running: int) -> bool:
         self.tokens = min(self.burst, self.tokens + (at - self.at) * self.per_s)
         self.at = at
         if self.tokens < 1.0:
@@ -92,10 +93,10 @@ class World:
     limit: Limit
     pace: Pace
     jobs: int = 10**9
-    takes_s: Callable[[random.Random], float] = lambda dice: 0.2
+    takes_s: Callable[[random.Random], float] = lambda _: 0.2
     trip_s: float = 0.002
     """Each way."""
-    seen_late_s: Callable[[random.Random], float] = lambda dice: 0.0
+    seen_late_s: Callable[[random.Random], float] = lambda _: 0.0
     """How long after its end a job is seen to have ended."""
     after_s: float | None = None
     blocking: bool = False
@@ -110,7 +111,8 @@ class World:
 
     def run(self, until: float = math.inf) -> "World":
         """Let it happen until all jobs have ended, or until that moment."""
-        dice, self._queue, self._number = random.Random(self.seed), [], itertools.count()
+        dice, self._number = random.Random(self.seed), itertools.count()
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._waiting, self._wake = self.jobs, math.inf
         self._send(dice)
         while self._queue and self.finished < self.jobs:
@@ -135,7 +137,7 @@ class World:
                 return
             self._waiting -= 1
             self.pace, ticket = self.pace.started(self.now)
-            self._at(self.now + self.trip_s, lambda ticket=ticket: self._arrives(ticket, dice))
+            self._at(self.now + self.trip_s, functools.partial(self._arrives, ticket, dice))
 
     def _arrives(self, ticket: Ticket, dice: random.Random) -> None:
         if not self.limit.takes(self.now, self.running):
@@ -150,7 +152,11 @@ class World:
             self._at(self.now + self.trip_s, lambda: self._yes(ticket))
             self._at(self.now + max(took, self.trip_s) + self.trip_s + self.seen_late_s(dice), self._seen)
             return
-        self._at(self.now + took + self.trip_s, lambda: (self._yes(ticket), self._seen()))
+        self._at(self.now + took + self.trip_s, functools.partial(self._yes_and_ended, ticket))
+
+    def _yes_and_ended(self, ticket: Ticket) -> None:
+        self._yes(ticket)
+        self._seen()
 
     def _ends(self) -> None:
         self.running -= 1

@@ -1,7 +1,8 @@
 """The record: what was asked for, sent, paid and delivered, in one SQLite file per output folder.
 
 Every method that writes is one transaction, durable when it returns (WAL with `synchronous=FULL`), or with the group
-of `together` that it is called in. The order of calls around a paid request is the whole promise: `intend` before the POST, `accept` before anything else.
+of `together` that it is called in. The order of calls around a paid request is the whole promise: `intend` before the
+POST, `accept` before anything else.
 """
 
 from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, VERSION, load_ballast

@@ -8,9 +8,8 @@ _CUT: Final = 0.97
 _BEYOND: Final = 1.05
 """So far above the ceiling the climb is slow; a limit that has risen is then looked for in strides."""
 _SLOPE: Final = ((_BEYOND - 1.0) / (1.0 - _CUT)) ** (1 / 3)
-_STRIDE: Final = 0.01
-_SEARCH: Final = 0.005
-"""Growth a second beyond the ceiling; and of a pace that is not known well, at most."""
+_GROWTH: Final = 0.005
+"""Growth a second, both beyond the ceiling, and of a pace that is not known well at most."""
 _LEAST_STARTS: Final = 90.0
 _LEAST_S: Final = 40.0
 _LEAST_COSTS: Final = 10.0
@@ -66,7 +65,7 @@ class Cadence:
         if along <= _SLOPE:
             return self.ceiling * (1.0 + (1.0 - _CUT) * along**3)
         beyond_s = self.grown_s - (1.0 + _SLOPE) * self.width_s
-        return self.ceiling * _BEYOND * math.exp(min(_LONGEST, _STRIDE * beyond_s))
+        return self.ceiling * _BEYOND * math.exp(min(_LONGEST, _GROWTH * beyond_s))
 
     def wait(self, at: float) -> float:
         """Seconds from `at` until the next start's turn."""
@@ -89,9 +88,10 @@ class Cadence:
         return replace(self, passed=self.passed + 1, grown_s=self.grown_s + grown, marks=marks)
 
     def learned(self, at: float, *, since: float, refused_at: float, denied: int) -> "Cadence":
-        """What got through until the provider took one again at `at`; it refused first at `since`, last at `refused_at`.
+        """What got through until the provider took one again at `at`.
 
-        `denied`: how many trials it refused between. The dearer a refusal, the longer the ceiling is kept to.
+        It refused first at `since`, last at `refused_at`, and `denied` trials between. The dearer a
+        refusal, the longer the ceiling is kept to.
         """
         passed = self.passed - 1  # the one that was just accepted begins the next measure
         if self.began is None or passed <= 0 or at <= self.began:
@@ -102,7 +102,7 @@ class Cadence:
         if recent is None and self.ceiling is not None and self.proven and denied < _AGAIN:
             ceiling = max(ceiling, _MOST_CUT * self.ceiling)
         width = max(_LEAST_STARTS / ceiling, _LEAST_S, _LEAST_COSTS * (at - since) if recent else 0.0)
-        search = 0.0 if ceiling > low or high <= _SURE * low else min(_SEARCH, math.log(high / low) / _WINDOW_S)
+        search = 0.0 if ceiling > low or high <= _SURE * low else min(_GROWTH, math.log(high / low) / _WINDOW_S)
         found = replace(
             self, ceiling=ceiling, search=search, width_s=width, grown_s=0.0, proven=recent is not None or ceiling > low
         )

@@ -18,10 +18,14 @@ _LONGEST_S: Final = 60.0
 _SHORTEST_S: Final = 0.1
 _REACH: Final = (8.0, 16.0)
 """How many may be in the air at first; and up to where one more may with each that is accepted."""
+_APART: Final = 0.5
+_MOST_APART_S: Final = 0.05
+_BEATS: Final = 16
 _JITTER: Final = 0.1
 """What several processes of one key are kept from marching in step by."""
 _MOST_ASKED: Final = 30.0
 """No more than so many times what was asked for is waited, where that was not enough."""
+_TWO: Final = 2
 _SURE: Final = 3
 """So many signs of one kind, and what was learned of the other kind is forgotten."""
 _DOUBT_S: Final = 5.0
@@ -85,6 +89,10 @@ class Pace:
     starts: int = 0
     reach: float = _REACH[0]
     """How many may be in the air, sent and not answered: grows with what is accepted, as in TCP's slow start."""
+    started_at: float = -math.inf
+    accepted_at: float = -math.inf
+    beat_s: float = 0.0
+    """How far apart jobs are accepted, on an average."""
     air: int = 0
     running: int = 0
     """Accepted, and not known to have ended."""
@@ -97,9 +105,9 @@ class Pace:
     @property
     def learned(self) -> Learned:
         """What refusals are taken to be about."""
-        if not self.signs:
-            return Learned.NOTHING
-        return Learned.SLOTS if self.signs > 0 else Learned.RATE
+        if self.signs > 0:
+            return Learned.SLOTS
+        return Learned.RATE if self.signs <= -_TWO else Learned.NOTHING
 
     @property
     def in_flight(self) -> int:
@@ -109,11 +117,22 @@ class Pace:
     def wait(self, at: float) -> float:
         """Seconds until the next may leave, if nothing happens till then; infinite: not before something happens."""
         told = 0.0 if self.told is None else self.told.wait(at)
+        told = max(told, self._apart_s(at))
         if self.closed is not None:
             return max(told, self._trial_in(self.closed, at))
         if self.air >= int(self.reach) or self.in_flight >= self.window.size:
             return math.inf
         return max(told, self.cadence.wait(at))
+
+    def _apart_s(self, at: float) -> float:
+        """Seconds until the next start is no longer in step with the last one.
+
+        Jobs that begin together end together, and whoever has eight answers at once to deal with leaves seven places
+        empty meanwhile.
+        """
+        if self.learned is not Learned.SLOTS or 2 * self.in_flight < self.window.size:
+            return 0.0
+        return max(0.0, self.started_at + min(_MOST_APART_S, _APART * self.beat_s) - at)
 
     def _trial_in(self, closed: Closed, at: float) -> float:
         """Seconds until a trial: where enough has ended, else when the time is over; one at a time then."""
@@ -145,15 +164,20 @@ class Pace:
             used = closed.need if by_end else 0
             closed = replace(closed, trials=closed.trials + 1, ended=closed.ended - used)
         pace = replace(
-            self, told=told, closed=closed, air=self.air + 1, starts=self.starts + 1, cadence=self.cadence.started(at)
-        )
+            self, told=told, closed=closed, air=self.air + 1, starts=self.starts + 1, started_at=at,
+            cadence=self.cadence.started(at),
+        )  # fmt: skip
         return pace, Ticket(self.starts, by_end)
 
     def accepted(self, at: float, ticket: Ticket) -> "Pace":
         """One of those in the air was accepted."""
-        pace = replace(self, air=self.air - 1, running=self.running + 1, cadence=self.cadence.accepted(at))
+        apart = min(at - self.accepted_at, 2.0 * _MOST_APART_S) if self.starts > 1 else 0.0
+        pace = replace(
+            self, air=self.air - 1, running=self.running + 1, cadence=self.cadence.accepted(at), accepted_at=at,
+            beat_s=self.beat_s + (apart - self.beat_s) / _BEATS,
+        )  # fmt: skip
         if self.closed is not None:
-            return pace._reopened(self.closed, at, ticket) if ticket.number >= self.closed.first else pace
+            return _reopened(pace, self.closed, at, ticket) if ticket.number >= self.closed.first else pace
         reach = self.reach + (1.0 if self.reach < _REACH[1] else 4.0 / self.reach)
         return replace(pace, reach=min(reach, float(self.window.most)), window=self.window.accepted(pace.in_flight))
 
@@ -161,7 +185,7 @@ class Pace:
         """One of those in the air was refused for now; `after_s`: how long the provider asks to be left alone."""
         pace, closed = replace(self, air=self.air - 1), self.closed
         if closed is None:
-            return pace if ticket.number < self.opened else pace._closing(at, after_s, jitter)
+            return pace if ticket.number < self.opened else _closing(pace, at, after_s, jitter)
         held = min(closed.held, pace.in_flight)
         if ticket.number < closed.first:
             until = max(closed.until, at + (after_s or 0.0))
@@ -171,7 +195,7 @@ class Pace:
         return replace(
             pace,
             closed=replace(
-                closed, last=at, until=at + pace._pause_s(denied, after_s, jitter), denied=denied, need=need,
+                closed, last=at, until=at + _pause_s(pace, denied, after_s, jitter), denied=denied, need=need,
                 denied_by_end=closed.denied_by_end or ticket.by_end, trials=closed.trials - 1, ended=0,
             ),
             signs=max(-_SURE, self.signs - (ticket.by_end and not closed.denied_by_end)),
@@ -199,45 +223,50 @@ class Pace:
         """A running job is not watched any more."""
         return replace(self, running=self.running - 1)
 
-    # --- what follows ---
 
-    def _closing(self, at: float, after_s: float | None, jitter: float) -> "Pace":
-        until = at + self._pause_s(0, after_s, jitter)
-        told = None if self.told is None else self.told.paused(at)
-        return replace(
-            self, told=told, closed=Closed(first=self.starts, since=at, until=until, held=self.in_flight, last=at)
-        )
+def _closing(pace: Pace, at: float, after_s: float | None, jitter: float) -> Pace:
+    until = at + _pause_s(pace, 0, after_s, jitter)
+    told = None if pace.told is None else pace.told.paused(at)
+    return replace(
+        pace, told=told, closed=Closed(first=pace.starts, since=at, until=until, held=pace.in_flight, last=at)
+    )
 
-    def _pause_s(self, denied: int, after_s: float | None, jitter: float) -> float:
-        """How long until a trial by time: as asked, at least; doubling where trials are refused all the same."""
-        rate = self.cadence.rate
-        doubling = 2.0 ** min(denied, 16)
-        if after_s is not None:
-            paused = max(after_s, min(_LONGEST_S, _MOST_ASKED * after_s, doubling * after_s))
-        else:
-            first = _FIRST_S if rate is None else min(_FIRST_S, max(_SHORTEST_S, 2.0 / rate))
-            paused = min(_LONGEST_S, doubling * first)
-        if self.learned is Learned.SLOTS and self.in_flight:
-            paused = max(paused, _LONGEST_S)  # places become free when jobs end, not with time
-        return paused * (1.0 + _JITTER * jitter)
 
-    def _reopened(self, closed: Closed, at: float, ticket: Ticket) -> "Pace":
-        """One was taken again: that tells what the refusal was about."""
-        signs = max(-_SURE, min(_SURE, self.signs + self._sign(closed, ticket)))
-        opened = replace(self, closed=None, opened=self.starts, signs=signs)
-        if opened.learned is Learned.SLOTS:
-            level = self.in_flight if closed.denied else closed.held
-            cadence = self.cadence.anew(at) if signs < _SURE else Cadence(began=at, passed=1)
-            reach = max(1.0, min(self.reach, float(level)))
-            return replace(opened, window=self.window.learned(level), cadence=cadence, reach=reach)
-        window = self.window if signs > -_SURE else Window.of(self.window.most)
-        cadence = self.cadence.learned(at, since=closed.since, refused_at=closed.last, denied=closed.denied)
-        return replace(opened, window=window, cadence=cadence, reach=max(1.0, self.reach / 2.0))
+def _pause_s(pace: Pace, denied: int, after_s: float | None, jitter: float) -> float:
+    """How long until a trial by time: as asked, at least; doubling where trials are refused all the same."""
+    rate = pace.cadence.rate
+    doubling = 2.0 ** min(denied, 16)
+    if after_s is not None:
+        paused = max(after_s, min(_LONGEST_S, _MOST_ASKED * after_s, doubling * after_s))
+    else:
+        first = _FIRST_S if rate is None else min(_FIRST_S, max(_SHORTEST_S, 2.0 / rate))
+        paused = min(_LONGEST_S, doubling * first)
+    if pace.learned is Learned.SLOTS and pace.in_flight:
+        paused = max(paused, _LONGEST_S)  # places become free when jobs end, not with time
+    return paused * (1.0 + _JITTER * jitter)
 
-    def _sign(self, closed: Closed, ticket: Ticket) -> int:
-        """Something ended and its place was given away: slots. Nothing had, and only time had passed: a rate."""
-        if ticket.by_end:
-            return int(self.learned is not Learned.RATE and not closed.denied_by_end)
-        if not closed.any_ended or not self.signs:
-            return -2
-        return -1 if closed.denied_by_end else 0
+
+def _reopened(pace: Pace, closed: Closed, at: float, ticket: Ticket) -> Pace:
+    """One was taken again: that tells what the refusal was about."""
+    signs = max(-_SURE, min(_SURE, pace.signs + _sign(pace, closed, at, ticket)))
+    opened = replace(pace, closed=None, opened=pace.starts, signs=signs)
+    if opened.learned is Learned.SLOTS:
+        level = pace.in_flight if closed.denied else closed.held
+        cadence = pace.cadence.anew(at) if signs < _SURE else Cadence(began=at, passed=1)
+        reach = max(1.0, min(pace.reach, float(level)))
+        return replace(opened, window=pace.window.learned(level), cadence=cadence, reach=reach)
+    reach = max(1.0, pace.reach / 2.0)
+    if opened.learned is Learned.NOTHING:
+        return replace(opened, reach=reach)
+    window = pace.window if signs > -_SURE else Window.of(pace.window.most)
+    cadence = pace.cadence.learned(at, since=closed.since, refused_at=closed.last, denied=closed.denied)
+    return replace(opened, window=window, cadence=cadence, reach=reach)
+
+
+def _sign(pace: Pace, closed: Closed, at: float, ticket: Ticket) -> int:
+    """Something ended and its place was given away: slots. Nothing had, and only time had passed: a rate."""
+    if ticket.by_end:
+        return int(pace.learned is not Learned.RATE and not closed.denied_by_end)
+    if not closed.any_ended or pace.signs <= 0:
+        return -_TWO if at - closed.since >= _DOUBT_S else -1  # soon after, an end may only not have been seen yet
+    return -1 if closed.denied_by_end else 0

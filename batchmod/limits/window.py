@@ -33,7 +33,7 @@ class Window:
         return replace(self, size=level, calm=0, step=0, rounds=min(_MOST_ROUNDS, 2 * self.rounds) if same else 1)
 
     def accepted(self, in_flight: int) -> "Window":
-        """One more was accepted: after enough of them at the full size, one more at once is tried, then two, four, ..."""
+        """One more was accepted: after enough at the full size one more at once is tried, then two, four, ..."""
         if self.size >= self.most or in_flight < _SAME * self.size:
             return self
         calm = self.calm + 1
