@@ -34,7 +34,7 @@ def test_each_form_is_without_a_problem_and_costs_nothing(folder: Path, name: st
     (plan,) = json.loads(call("plan", name, "--json", environ={}, cwd=folder).out)
 
     assert (check.code, check.out) == (0, f"{name}: 3 rows, no problems.\n")
-    assert (plan["counts"], plan["cost_usd"]["high"]) == ({"send": 2, "hold": 1}, 0.0)
+    assert (plan["counts"], plan["cost_usd"]["high"]) == ({"send": 2, "held": 1}, 0.0)
 
 
 def test_the_three_forms_are_one_batch(folder: Path, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_a_file_that_somebody_changed_is_not_sent(tmp_path: Path, server: Segmin
     (made,) = prepared(work)
     made.write_bytes((tmp_path / "long.mp4").read_bytes())
 
-    assert plan(work)["long"]["action"] == "fail"
+    assert plan(work)["long"]["action"] == "will fail"
     assert check(work, "--fix").code == 0
     assert work.run().code == 0
     assert media.probe_video(made).duration_s == pytest.approx(29.8)
