@@ -57,13 +57,33 @@ def _applied(recipe: Recipe) -> Callable[[Rgb, float], Rgb]:
 LOOKS: Final[tuple[Look, ...]] = (
     Look(
         "pencil",
-        ("pencil", "pencil drawing", "pencil sketch", "sketch", "graphite", "hand drawn", "hand-drawn animation"),
+        (
+            "pencil",
+            "pencil drawing",
+            "pencil sketch",
+            "sketch",
+            "graphite",
+            "hand drawn",
+            "hand-drawn animation",
+            "drawing",
+        ),
         _applied(drawing.pencil),
     ),
     Look("charcoal", ("charcoal", "charcoal drawing", "charcoal sketch", "coal drawing"), _applied(drawing.charcoal)),
     Look(
         "ink",
-        ("ink", "ink drawing", "ink sketch", "pen and ink", "pen drawing", "manga", "line art", "black ink", "sumi"),
+        (
+            "ink",
+            "ink drawing",
+            "ink sketch",
+            "pen and ink",
+            "pen drawing",
+            "manga",
+            "line art",
+            "line drawing",
+            "black ink",
+            "sumi",
+        ),
         _applied(drawing.pen),
     ),
     Look(
