@@ -22,8 +22,8 @@ STOP: Final = (
     DETERMINERS
     | TONES
     | _set(
-        "and or but instead with of in on at by for from to into onto as like than over under through across out up down "
-        "off "
+        "and or but instead with of in on at by for from to into onto as like than over under through across out up "
+        "down off "
         "it them they he she him hers we i you me us there here is are be being was were will would should shall can "
         "could may must do does did done has have had not so too very much more most less slightly little bit quite "
         "rather really strongly fully completely totally entirely just also all every everything whole entire overall "
