@@ -143,7 +143,7 @@ def _face(width: int, height: int) -> tuple[Rgb, NDArray[np.bool_]]:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), unit), np.uint8), eyes > 0
 
 
-@pytest.mark.parametrize("name", ["oil", "clay", "watercolour", "cel", "pencil", "ink"])
+@pytest.mark.parametrize("name", ["oil", "clay", "watercolour", "charcoal", "cel", "pencil", "ink"])
 @pytest.mark.parametrize(("width", "height"), [(256, 144), (640, 360)])
 def test_a_small_face_keeps_its_eyes(name: str, width: int, height: int) -> None:
     face, eyes = _face(width, height)

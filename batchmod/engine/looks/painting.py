@@ -15,6 +15,7 @@ from batchmod.engine.looks.brushes import (
     ink,
     kuwahara,
     luma,
+    missed,
     noise,
     rgb,
     saturated,
@@ -32,7 +33,7 @@ def watercolour(picture: Picture, size: float) -> Picture:
     """Thin washes on rough paper: light, bleeding outlines, pigment that gathers at edges and in the grain."""
     wet = wobbled(picture, seed=61, scale=12 * size, reach=1.1 * size)
     broad, fine = kuwahara(kuwahara(wet, 4 * size), 3 * size), kuwahara(wet, 1.5 * size)
-    wash = saturated(broad + (fine - broad) * _missed(broad, fine, size), 1.55)
+    wash = saturated(broad + (fine - broad) * missed(broad, fine, size), 1.55)
     wash = 1 - (1 - wash) * np.float32(0.85)
     shape = wash.shape[:2]
     edges = smoothstep(0.05, 0.6, _slope(luma(wash), 0.8 * size))
@@ -52,12 +53,6 @@ def _slope(plane: Plane, sigma: float) -> Plane:
     return floats(steep * (max(sigma, 0.3) / 3.2))
 
 
-def _missed(broad: Picture, fine: Picture, size: float) -> Plane:
-    """Where broad strokes miss what a fine brush would show, eyes or spokes: a share, HxWx1 (Hertzmann 1998)."""
-    lost = blurred(floats(np.abs(luma(fine) - luma(broad))), 1.5 * size)
-    return smoothstep(0.02, 0.07, lost)[..., None]
-
-
 def oil(picture: Picture, size: float) -> Picture:
     """Thick strokes that follow the forms, with the relief of bristles under a raking light."""
     broad, fine = kuwahara(kuwahara(picture, 3.5 * size), 5 * size), kuwahara(picture, 1.5 * size)
@@ -72,9 +67,9 @@ def oil(picture: Picture, size: float) -> Picture:
     light /= max(float(light.std()), 1e-6)
     laid = along(broad, field, 3.5 * size, stride=size / 2)
     close = along(fine, tangents(luma(fine), 1.5 * size, calm=0.6), 1.2 * size, stride=size / 2)
-    missed = _missed(broad, fine, size)
-    thick = 1 - 0.5 * missed
-    colour = saturated(laid + (close - laid) * missed, 1.35)
+    close_by = missed(broad, fine, size)
+    thick = 1 - 0.5 * close_by
+    colour = saturated(laid + (close - laid) * close_by, 1.35)
     return clipped(colour * (1 + 0.055 * patches[..., None] * thick) + 0.05 * light[..., None] * thick)
 
 
@@ -122,7 +117,7 @@ def _dots(dark: Plane, cell: float) -> Plane:
 def clay(picture: Picture, size: float) -> Picture:
     """Plasticine: rounded flat forms, pressed-in finger marks, one soft lamp from the upper left."""
     broad, fine = kuwahara(kuwahara(picture, 5 * size), 5 * size), kuwahara(picture, 2 * size)
-    pressed = (fine - broad) * _missed(broad, fine, size)
+    pressed = (fine - broad) * missed(broad, fine, size)
     shape = broad.shape[:2]
     prints = 0.010 * noise(shape, seed=81, scale=9 * size, octaves=2) + 0.004 * noise(shape, seed=82, scale=3 * size)
     height = blurred(luma(broad + 0.5 * pressed), 2.2 * size) * 0.9 + prints
