@@ -72,11 +72,19 @@ class Understanding:
             yield f"the prompt names several looks, and one can be drawn: {self.look.name}, not {others}"
 
     def _about_things(self) -> Iterator[str]:
-        if not self.left_over:
-            return
+        if named := self._left_over_named():
+            yield f"the embedded engine cannot make {named}: it changes the whole picture and keeps what is in it"
+
+    def led(self, by: str) -> tuple[str, ...]:
+        """The same where an edited frame leads: it may show them already."""
+        named = self._left_over_named()
+        return (f"{by} leads: {named} will be seen as far as that picture shows it",) if named else ()
+
+    def _left_over_named(self) -> str:
+        """What is left over, quoted, as far as it fits a sentence."""
         named = ", ".join(f"'{_shortened(phrase)}'" for phrase in self.left_over[:_QUOTED])
-        more = f" and {len(self.left_over) - _QUOTED} more" if len(self.left_over) > _QUOTED else ""
-        yield f"the embedded engine cannot make {named}{more}: it changes the whole picture and keeps what is in it"
+        more = len(self.left_over) - _QUOTED
+        return f"{named} and {more} more" if more > 0 else named
 
 
 def _shortened(phrase: str) -> str:

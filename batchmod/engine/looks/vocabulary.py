@@ -36,7 +36,7 @@ STOP: Final = (
         "film movie video clip footage scene shot frame sequence animated animation sketch sketched canvas "
         "paper page panel sheet print printed poster book card landscape scenery "
         "portrait view weather season time day "
-        "hand handmade brush stroke line outline contour hatching texture detail detailed pattern edge surface "
+        "hand handmade brush stroke line outline contour hatched hatching texture detail detailed pattern edge surface "
         "thick thin fine bold rough soft loose clean crisp sharp smooth gentle subtle strong heavy simple elegant "
         "beautiful nice pretty lovely stunning gorgeous high low quality resolution hd 4k 8k masterpiece professional "
         "classic traditional same"
