@@ -19,8 +19,11 @@ _HARMLESS_STRETCH = 0.1
 _SEEN_SHIFT = 1.0
 """Pixels; a smaller shift is not worth a word."""
 _SEEN_ZOOM = 0.005
-_LOOKS_OWN_SHIFT = 4.0
-_LOOKS_OWN_SHARE = 0.015
+_CLEARLY_BESIDE = 0.12
+"""Gain of correlation from which a picture of the key's size is moved: drawn looks gained up to .11 where they lay,
+and more than that when they were moved by 1 % of the picture's width."""
+_LOOKS_OWN_SHIFT = 3.0
+_LOOKS_OWN_SHARE = 0.007
 _WORKING_SIDE = 512
 _ECC_BLUR = 5
 """Side of the Gaussian window, in pixels."""
@@ -74,20 +77,20 @@ def fitted(picture: Rgb, key: Rgb) -> Fitted:
     return Fitted(picture=_placed(picture, key, plain.matrix), how=plain.how)
 
 
-def astray(picture: Rgb, key: Rgb) -> float:
-    """How far, in pixels, a picture of the key's size lies beside it at most; 0 where it does not, or nobody can say.
+def laid_on(picture: Rgb, key: Rgb) -> tuple[Rgb, float]:
+    """A picture of the key's size moved so that its edges lie on the key's, and by how many pixels at most.
 
-    A look of its own moves edges too: up to 4 px were measured, so that less than that, or 1.5 % of the longer side,
-    is no misplacement.
+    0 where it lies on it already, or where nobody can say: then the picture is taken as it is. A look moves edges a
+    little by itself, so that less than 3 px, or 0.7 % of the longer side, is no misplacement.
     """
     height, width = key.shape[:2]
     start = _Placement(matrix=_scaling(picture, width, height, (1.0, 1.0)), how="")
-    found = _aligned(picture, key, start)
-    if found.correlation <= _ALIGNED:
-        return 0.0
+    found = _aligned(picture, key, start, worth=_CLEARLY_BESIDE)
     corners = np.array([(x, y, 1) for x in (0, width - 1) for y in (0, height - 1)], np.float32)
     moved = float(np.linalg.norm(corners @ (found.matrix - start.matrix).T, axis=1).max())
-    return moved if moved > max(_LOOKS_OWN_SHIFT, _LOOKS_OWN_SHARE * max(width, height)) else 0.0
+    if found.correlation <= _ALIGNED or moved <= max(_LOOKS_OWN_SHIFT, _LOOKS_OWN_SHARE * max(width, height)):
+        return picture, 0.0
+    return _placed(picture, key, found.matrix), moved
 
 
 def _motion(found: _Alignment, width: int, height: int) -> str:
@@ -124,8 +127,8 @@ def _scaling(picture: Rgb, width: int, height: int, scale: tuple[float, float]) 
     return np.array([[across, 0, shift_x], [0, down, shift_y]], np.float32)
 
 
-def _aligned(picture: Rgb, key: Rgb, start: _Placement) -> _Alignment:
-    """The best affine map near `start`; correlation 0 where there is none."""
+def _aligned(picture: Rgb, key: Rgb, start: _Placement, *, worth: float = _WORTH_MOVING) -> _Alignment:
+    """The best affine map near `start`, or `start` where no other gains `worth`; correlation 0 where there is none."""
     factor = max(1.0, max(key.shape[:2]) / _WORKING_SIDE)
     width, height = (max(1, round(side / factor)) for side in (key.shape[1], key.shape[0]))
     small = _scaled(start.matrix, factor)
@@ -140,7 +143,7 @@ def _aligned(picture: Rgb, key: Rgb, start: _Placement) -> _Alignment:
         )
     except cv2.error:  # it does not converge on pictures without edges, or without any in common
         return _Alignment(correlation=0.0, matrix=start.matrix, start=start)
-    if correlation - _agreement(template, moving, mask) < _WORTH_MOVING:
+    if correlation - _agreement(template, moving, mask) < worth:
         return _Alignment(correlation=correlation, matrix=start.matrix, start=start)
     matrix = _scaled(_composed(small, np.asarray(found, np.float32)), 1 / factor)
     return _Alignment(correlation=correlation, matrix=matrix, start=start)
@@ -174,7 +177,7 @@ def _warped(picture: Rgb, matrix: _Matrix, width: int, height: int) -> tuple[Rgb
     """The picture seen through the map, and 1 where it covers the frame, 0 outside it."""
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale > 1:  # sampled more coarsely than its pixels lie, it would alias
-        smaller = resized(picture, round(picture.shape[1] / scale), round(picture.shape[0] / scale))
+        smaller = resized(picture, *(max(1, round(side / scale)) for side in (picture.shape[1], picture.shape[0])))
         across, down = smaller.shape[1] / picture.shape[1], smaller.shape[0] / picture.shape[0]
         shift = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2]], np.float32)
         picture, matrix = smaller, _composed(shift, matrix)

@@ -69,7 +69,8 @@ def modify(
                 progress(frames, clip.frames)
     if not frames:
         raise MediaError(f"{source}: no frame could be read; check that the file plays", slug="broken_video")
-    about_input = given.warnings() if given else asked.warnings()
+    leader = "the first frame" if first_frame else "the edited frame of each shot"
+    about_input = (*given.warnings(), *asked.led(leader)) if given else asked.warnings()
     return Modified(
         frames=frames,
         look=asked.look.name if asked.look and not given else None,

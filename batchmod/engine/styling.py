@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from batchmod.engine.ahead import Ahead
-from batchmod.engine.fitting import astray, fitted
+from batchmod.engine.fitting import fitted, laid_on
 from batchmod.engine.keyframes import Edited, Keyframes, Paint
 from batchmod.engine.modes import Mode
 from batchmod.engine.moments import Moment, Reason
@@ -172,13 +172,19 @@ class ShotByShot:
         given = (edited.picture.shape[1], edited.picture.shape[0])
         if given == clip:
             picture = resized(edited.picture, width, height)
-            if not edited.drawn and (beside := astray(picture, frame) * clip[0] / width):
-                self._notes.misplaced(edited.name, beside)
-            return picture
+            return picture if edited.drawn else self._laid_on(picture, frame, edited.name)
         fit = fitted(edited.picture, frame)
         if fit.how:
             self._notes.fitted(edited.name, given, clip, fit.how)
         return fit.picture
+
+    def _laid_on(self, picture: Rgb, frame: Rgb, name: str) -> Rgb:
+        """An edited frame of the frame's size, moved where it clearly lies beside it."""
+        moved, beside = laid_on(picture, frame)
+        if beside:
+            clip = self._makers.clip_size or (frame.shape[1], frame.shape[0])
+            self._notes.misplaced(name, beside * clip[0] / frame.shape[1])
+        return moved
 
 
 class Notes:
@@ -195,10 +201,8 @@ class Notes:
         self._fitted[name] = f"{sizes}: it was {how}"
 
     def misplaced(self, name: str, beside: float) -> None:
-        """An edited frame of the clip's size does not lie on its frame."""
-        seen = f"{name} seems to lie up to {beside:.0f} px beside the clip's"
-        cure = "as it has the clip's size, it was used as it is: move it in a picture editor if that is not meant"
-        self._fitted[name] = f"{seen}; {cure}"
+        """An edited frame of the clip's size did not lie on its frame."""
+        self._fitted[name] = f"{name} lay up to {beside:.0f} px beside the clip's: it was moved and scaled to lie on it"
 
     def borrowed(self, shot: int, moment: Moment) -> None:
         """A shot was styled after another one's keyframe."""

@@ -156,14 +156,14 @@ def test_a_fitted_frame_is_said(tmp_path: Path) -> None:
     assert warnings == ("the first frame is 300x300, the clip 128x72: it was stretched",)
 
 
-def test_a_frame_beside_its_place_is_said_and_used_as_it_is(tmp_path: Path) -> None:
+def test_a_frame_beside_its_place_is_moved_and_said(tmp_path: Path) -> None:
     frames = list(demo_frames(2, 256, 144))
     beside = np.roll(frames[0], 9, axis=1)
     out, warnings = _made(tmp_path, frames, first=_picture(tmp_path / "first.png", beside))
 
     assert len(warnings) == 1
-    assert re.match("the first frame seems to lie up to (8|9|10) px beside the clip's", warnings[0])
-    assert metrics.psnr(out[0], beside) > 28
+    assert re.match("the first frame lay up to (8|9|10|11) px beside the clip's: it was moved", warnings[0])
+    assert metrics.psnr(out[0][:, 20:-20], frames[0][:, 20:-20]) > 24
 
 
 def test_a_folder_is_a_maker_of_keyframes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from batchmod import media
-from batchmod.engine import looks
+from batchmod.engine import looks, raster
 from batchmod.engine.looks import words
 
 Rgb = NDArray[np.uint8]
@@ -127,6 +127,31 @@ def test_strokes_grow_with_the_picture(look: looks.Look, frame: Rgb, drawn: dict
     blurred = [cv2.GaussianBlur(picture, (0, 0), 8) for picture in (small_again, drawn[look.name])]
 
     assert difference(np.asarray(blurred[0], np.uint8), np.asarray(blurred[1], np.uint8)) < 14
+
+
+def _face(width: int, height: int) -> tuple[Rgb, NDArray[np.bool_]]:
+    """A small round face, and where its eyes are."""
+    unit = height / 288
+    picture = np.full((height, width, 3), (120, 130, 145), np.uint8)
+    middle = np.array([width / 2, height / 2])
+    cv2.circle(picture, tuple(middle.astype(int)), round(34 * unit), (225, 180, 150), -1, cv2.LINE_AA)
+    eyes = np.zeros((height, width), np.uint8)
+    for side in (-12, 12):
+        place = tuple((middle + np.array([side, -7]) * unit).astype(int))
+        cv2.ellipse(eyes, place, (round(4.5 * unit), round(2 * unit)), 0, 0, 360, 255, -1)
+    picture[eyes > 0] = (60, 35, 30)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), unit), np.uint8), eyes > 0
+
+
+@pytest.mark.parametrize("name", ["oil", "clay", "watercolour", "charcoal", "cel", "pencil", "ink"])
+@pytest.mark.parametrize(("width", "height"), [(256, 144), (640, 360)])
+def test_a_small_face_keeps_its_eyes(name: str, width: int, height: int) -> None:
+    face, eyes = _face(width, height)
+    skin = cv2.dilate(eyes.astype(np.uint8), np.ones((height // 20,) * 2, np.uint8)) - eyes.astype(np.uint8) > 0
+    drawn = next(look for look in looks.LOOKS if look.name == name).apply(face, 0.92)
+    contrasts = [float(tones[skin].mean() - tones[eyes].mean()) for tones in (raster.luma(face), raster.luma(drawn))]
+
+    assert contrasts[1] > 0.4 * contrasts[0]
 
 
 @pytest.mark.slow

@@ -53,7 +53,8 @@ def test_a_first_frame_leads_and_modifiers_rest(tmp_path: Path) -> None:
     media.write_png(tmp_path / "first.png", style)
     done = made(tmp_path, "black and white, a dragon", mode="flex_3", first_frame=tmp_path / "first.png")
 
-    assert done == pipeline.Modified(frames=3, look=None, warnings=())
+    leads = "the first frame leads: 'a dragon' will be seen as far as that picture shows it"
+    assert done == pipeline.Modified(frames=3, look=None, warnings=(leads,))
     assert np.abs(frames(tmp_path / "out.mp4")[0].astype(int) - style).mean() < 8
 
 

@@ -97,6 +97,28 @@ def test_the_name_of_a_thing_is_a_look_only_where_there_is_no_better_one(prompt:
     assert look_of(prompt) == name
 
 
+@pytest.mark.parametrize(
+    ("prompt", "names"),
+    [
+        ("don't make it a cartoon, make it pencil", ["pencil"]),
+        ("not watercolour or anime, oil instead", ["oil"]),
+        ("instead of a painting, a mosaic", ["mosaic"]),
+        ("not a cartoon but a line drawing", ["ink"]),
+        ("not in red or blue but in green tones", ["in green"]),
+        ("watercolour, not too warm", ["watercolour"]),
+        ("a pencil sketch without colour", ["pencil", "black_and_white"]),
+        ("no people, noir", ["noir"]),
+        ("no black and white", []),
+    ],
+)
+def test_what_is_not_wanted_is_not_made(prompt: str, names: list[str]) -> None:
+    understood = understand(prompt)
+    look = [understood.look.name] if understood.look else []
+
+    assert [*look, *(modifier.name for modifier in understood.modifiers)] == names
+    assert understood.left_over == (("no people",) if "people" in prompt else ())
+
+
 def test_a_pause_parts_phrases() -> None:
     assert look_of("in oil, painting the street") == "oil"
     assert look_of("stained, glass") is None
@@ -261,6 +283,8 @@ WORDS = (
     "tones",
     "black",
     "white",
+    "not",
+    "without",
 )
 
 

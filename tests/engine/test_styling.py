@@ -1,8 +1,9 @@
 """Shots: where keyframes are made, and how a look goes on in what a keyframe does not show."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -21,6 +22,14 @@ FLEX = MODES["flex_3"]
 
 def _negative(rgb: Rgb, strength: float) -> Rgb:
     return np.asarray(rgb + (255.0 - 2.0 * rgb) * strength, np.uint8)
+
+
+def _grey(rgb: Rgb) -> Rgb:
+    return np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.uint8, copy=False)
+
+
+def _dim(rgb: Rgb) -> Rgb:
+    return np.asarray(rgb * 0.25, np.uint8)
 
 
 class _Edits:
@@ -60,12 +69,21 @@ def test_a_cut_is_found_and_motion_is_none() -> None:
     assert [number for number, frame in enumerate(shots) if detector.is_cut(frame)] == [24, 30]
 
 
+@pytest.mark.parametrize("light", [_grey, _dim], ids=["grey", "dim"])
+def test_a_cut_is_found_without_colours_and_in_the_dark(light: Callable[[Rgb], Rgb]) -> None:
+    shots = [*demo_frames(3, 160, 90), *panning(3, 160, 90, speed=4), *demo_frames(3, 160, 90)]
+    detector = CutDetector()
+
+    assert [number for number, frame in enumerate(shots) if detector.is_cut(light(frame))] == [3, 6]
+
+
 def test_a_flash_and_a_fade_are_no_cut() -> None:
     frame = demo_frames(1, 160, 90)[0]
     fade = [np.asarray(frame * (1 - k / 12), np.uint8) for k in range(12)]
+    flash = [frame, np.asarray(np.minimum(frame + 90.0, 255), np.uint8), frame]
     detector = CutDetector()
 
-    assert not any(detector.is_cut(one) for one in fade)
+    assert not any(detector.is_cut(one) for one in (*flash, *fade))
 
 
 def test_each_shot_gets_the_look() -> None:

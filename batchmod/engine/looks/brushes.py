@@ -117,6 +117,12 @@ def _box(plane: Plane, side: int, anchor: tuple[int, int]) -> Plane:
     return floats(cv2.boxFilter(plane, -1, (side, side), anchor=anchor, borderType=cv2.BORDER_REFLECT))
 
 
+def missed(broad: Picture, fine: Picture, size: float) -> Plane:
+    """Where broad strokes miss what a fine brush would show, eyes or spokes: a share, HxWx1 (Hertzmann 1998)."""
+    lost = blurred(floats(np.abs(luma(fine) - luma(broad))), 1.5 * size)
+    return smoothstep(0.02, 0.07, lost)[..., None]
+
+
 def tangents(plane: Plane, sigma: float, *, calm: float = 0.0) -> Field:
     """Unit vectors along the edges: the minor eigenvector of the structure tensor smoothed by `sigma`.
 

@@ -11,6 +11,7 @@ from batchmod.engine.looks.brushes import (
     ink,
     kuwahara,
     luma,
+    missed,
     noise,
     rgb,
     smoothstep,
@@ -35,15 +36,19 @@ def pencil(picture: Picture, size: float) -> Picture:
 
 
 def charcoal(picture: Picture, size: float) -> Picture:
-    """Broad soft blacks that catch the grain of the paper, smudged, with heavy outlines."""
-    grey = luma(kuwahara(picture, 3 * size))
-    tone = smoothstep(0.05, 0.85, blurred(grey, size))
+    """Broad soft blacks that catch the grain of the paper, smudged, drawn over with the stick's edge."""
+    broad, fine = kuwahara(picture, 3 * size), kuwahara(picture, 1.2 * size)
+    grey = luma(fine)
+    edge = np.clip(1.5 * (blurred(grey, 0.7 * size) - blurred(grey, 5 * size)), -0.3, 0.2)
+    tone = smoothstep(0.05, 0.85, blurred(luma(broad), size) + edge)
     paper = noise(grey.shape, seed=21, scale=3.5 * size)
     rubbed = strokes(grey.shape, seed=22, size=2.2 * size, degrees=60.0)
     dark = (1 - tone) ** 1.2 * 0.95
-    coverage = clipped(dark + dark * (1.25 - dark) * (0.30 * paper + 0.16 * rubbed))
-    lines = ink(grey, 1.7 * size, threshold=0.006, hardness=45) * clipped(0.9 + 0.25 * paper)
-    return tinted(1 - np.maximum(coverage, 0.9 * lines), (0.07, 0.065, 0.065), (0.95, 0.93, 0.89))
+    grain = (1 - 0.6 * missed(blurred(broad, 2 * size), fine, size)[..., 0]) * (0.30 * paper + 0.16 * rubbed)
+    coverage = clipped(dark + dark * (1.25 - dark) * grain)
+    lines = ink(luma(kuwahara(picture, 2 * size)), 1.4 * size, threshold=0.005, hardness=55)
+    drawn = np.maximum(coverage, 0.9 * lines * clipped(0.9 + 0.25 * paper))
+    return tinted(1 - drawn, (0.07, 0.065, 0.065), (0.95, 0.93, 0.89))
 
 
 def pen(picture: Picture, size: float) -> Picture:

@@ -1,5 +1,7 @@
 """Looks of paint and matter: watercolour, oil, cel, comic, clay."""
 
+from typing import Final
+
 import cv2
 import numpy as np
 
@@ -13,6 +15,7 @@ from batchmod.engine.looks.brushes import (
     ink,
     kuwahara,
     luma,
+    missed,
     noise,
     rgb,
     saturated,
@@ -22,11 +25,15 @@ from batchmod.engine.looks.brushes import (
     wobbled,
 )
 
+_STEEPEST: Final = 0.35
+"""Of clay: outlines are rounded, not cut."""
+
 
 def watercolour(picture: Picture, size: float) -> Picture:
     """Thin washes on rough paper: light, bleeding outlines, pigment that gathers at edges and in the grain."""
     wet = wobbled(picture, seed=61, scale=12 * size, reach=1.1 * size)
-    wash = saturated(kuwahara(kuwahara(wet, 4 * size), 3 * size), 1.55)
+    broad, fine = kuwahara(kuwahara(wet, 4 * size), 3 * size), kuwahara(wet, 1.5 * size)
+    wash = saturated(broad + (fine - broad) * missed(broad, fine, size), 1.55)
     wash = 1 - (1 - wash) * np.float32(0.85)
     shape = wash.shape[:2]
     edges = smoothstep(0.05, 0.6, _slope(luma(wash), 0.8 * size))
@@ -48,9 +55,9 @@ def _slope(plane: Plane, sigma: float) -> Plane:
 
 def oil(picture: Picture, size: float) -> Picture:
     """Thick strokes that follow the forms, with the relief of bristles under a raking light."""
-    base = kuwahara(kuwahara(picture, 3.5 * size), 5 * size)
-    field = tangents(luma(base), 4 * size, calm=0.6)
-    shape = base.shape[:2]
+    broad, fine = kuwahara(kuwahara(picture, 3.5 * size), 5 * size), kuwahara(picture, 1.5 * size)
+    field = tangents(luma(broad), 4 * size, calm=0.6)
+    shape = broad.shape[:2]
     dabs = noise(shape, seed=71, scale=5 * size, octaves=2)
     hairs = noise(shape, seed=72, scale=1.6 * size, octaves=2)
     pulled = along(np.dstack([dabs, hairs]), field, 7 * size, stride=size / 2)
@@ -58,8 +65,12 @@ def oil(picture: Picture, size: float) -> Picture:
     relief = blurred(bristles, 0.6 * size) + 0.6 * patches
     light = relief - _shifted(relief, max(1, round(size)))
     light /= max(float(light.std()), 1e-6)
-    colour = saturated(along(base, field, 3.5 * size, stride=size / 2), 1.35)
-    return clipped(colour * (1 + 0.055 * patches[..., None]) + 0.05 * light[..., None])
+    laid = along(broad, field, 3.5 * size, stride=size / 2)
+    close = along(fine, tangents(luma(fine), 1.5 * size, calm=0.6), 1.2 * size, stride=size / 2)
+    close_by = missed(broad, fine, size)
+    thick = 1 - 0.5 * close_by
+    colour = saturated(laid + (close - laid) * close_by, 1.35)
+    return clipped(colour * (1 + 0.055 * patches[..., None] * thick) + 0.05 * light[..., None] * thick)
 
 
 def _shifted(plane: Plane, by: int) -> Plane:
@@ -105,13 +116,14 @@ def _dots(dark: Plane, cell: float) -> Plane:
 
 def clay(picture: Picture, size: float) -> Picture:
     """Plasticine: rounded flat forms, pressed-in finger marks, one soft lamp from the upper left."""
-    flat = kuwahara(kuwahara(picture, 5 * size), 5 * size)
-    grey = luma(flat)
-    shape = grey.shape
+    broad, fine = kuwahara(kuwahara(picture, 5 * size), 5 * size), kuwahara(picture, 2 * size)
+    pressed = (fine - broad) * missed(broad, fine, size)
+    shape = broad.shape[:2]
     prints = 0.010 * noise(shape, seed=81, scale=9 * size, octaves=2) + 0.004 * noise(shape, seed=82, scale=3 * size)
-    height = blurred(grey, 2.2 * size) * 0.9 + prints
+    height = blurred(luma(broad + 0.5 * pressed), 2.2 * size) * 0.9 + prints
     slope_x, slope_y = (cv2.Sobel(height, cv2.CV_32F, *axes) * np.float32(size) for axes in ((1, 0), (0, 1)))
-    lamp = (1 - 1.6 * (slope_x + slope_y)) / np.sqrt(1 + 2 * (slope_x**2 + slope_y**2))
+    steep = _STEEPEST * np.tanh(1.6 * (slope_x + slope_y) / _STEEPEST)
+    lamp = (1 - steep) / np.sqrt(1 + 2 * (slope_x**2 + slope_y**2))
     shine = clipped(lamp - 1.12)
-    colour = saturated(flat, 1.3) * np.float32(0.93) + np.float32(0.03)
+    colour = saturated(broad + pressed, 1.3) * np.float32(0.93) + np.float32(0.03)
     return clipped(colour * np.clip(lamp, 0.45, 1.5)[..., None] + 0.5 * shine[..., None])

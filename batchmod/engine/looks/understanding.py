@@ -11,6 +11,7 @@ from batchmod.engine.looks import vocabulary
 from batchmod.engine.looks.catalogue import LOOKS, Look
 from batchmod.engine.looks.modifiers import MODIFIERS, Modifier, of_colours, of_look
 from batchmod.engine.looks.palettes import Palette, palettes_in
+from batchmod.engine.looks.unwanted import unwanted
 from batchmod.engine.looks.words import Phrase, Word, phrase_index, phrases_in, split
 
 Rgb = NDArray[np.uint8]
@@ -71,11 +72,19 @@ class Understanding:
             yield f"the prompt names several looks, and one can be drawn: {self.look.name}, not {others}"
 
     def _about_things(self) -> Iterator[str]:
-        if not self.left_over:
-            return
+        if named := self._left_over_named():
+            yield f"the embedded engine cannot make {named}: it changes the whole picture and keeps what is in it"
+
+    def led(self, by: str) -> tuple[str, ...]:
+        """The same where an edited frame leads: it may show them already."""
+        named = self._left_over_named()
+        return (f"{by} leads: {named} will be seen as far as that picture shows it",) if named else ()
+
+    def _left_over_named(self) -> str:
+        """What is left over, quoted, as far as it fits a sentence."""
         named = ", ".join(f"'{_shortened(phrase)}'" for phrase in self.left_over[:_QUOTED])
-        more = f" and {len(self.left_over) - _QUOTED} more" if len(self.left_over) > _QUOTED else ""
-        yield f"the embedded engine cannot make {named}{more}: it changes the whole picture and keeps what is in it"
+        more = len(self.left_over) - _QUOTED
+        return f"{named} and {more} more" if more > 0 else named
 
 
 def _shortened(phrase: str) -> str:
@@ -118,9 +127,11 @@ class _Reading:
     def __init__(self, words: Sequence[Word]) -> None:
         self._words = words
         self._said = [word.text for word in words]
-        self._phrases = [phrase for phrase in phrases_in(self._said, _INDEX) if self._in_one_clause(phrase)]
-        self._understood = [False] * len(words)
-        begun = {phrase.start for phrase in self._phrases}
+        phrases = [phrase for phrase in phrases_in(self._said, _INDEX) if self._in_one_clause(phrase)]
+        self._unwanted = unwanted(words, _ends(self._said, phrases))
+        self._phrases = [phrase for phrase in phrases if self._unwanted.isdisjoint(range(phrase.start, phrase.end))]
+        self._understood = [place in self._unwanted for place in range(len(words))]
+        begun = {phrase.start for phrase in phrases}
         self._plain = [
             word in vocabulary.STOP or place in begun or word in vocabulary.COLOUR_WORDS
             for place, word in enumerate(self._said)
@@ -131,7 +142,7 @@ class _Reading:
 
     def palettes(self) -> list[Palette]:
         """The colours that the whole picture shall have."""
-        taken = {
+        taken = self._unwanted | {
             place
             for phrase in self._phrases
             if phrase.end - phrase.start > 1 and phrase.name != _BLACK_AND_WHITE
@@ -212,3 +223,11 @@ class _Reading:
             if first - 1 in run and self._said[first - 1] in vocabulary.DETERMINERS:
                 first -= 1
             yield self._words[first].start, self._words[content[-1]].end
+
+
+def _ends(said: Sequence[str], phrases: Sequence[Phrase]) -> dict[int, int]:
+    """Where each known phrase and colour that begins at a place ends, the longest one's end."""
+    ends = {place: place + 1 for place, word in enumerate(said) if word in vocabulary.COLOUR_WORDS}
+    for phrase in phrases:
+        ends[phrase.start] = max(phrase.end, ends.get(phrase.start, 0))
+    return ends

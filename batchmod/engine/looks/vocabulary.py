@@ -22,7 +22,8 @@ STOP: Final = (
     DETERMINERS
     | TONES
     | _set(
-        "and or with of in on at by for from to into onto as like than over under through across out up down off "
+        "and or but instead with of in on at by for from to into onto as like than over under through across out up "
+        "down off "
         "it them they he she him hers we i you me us there here is are be being was were will would should shall can "
         "could may must do does did done has have had not so too very much more most less slightly little bit quite "
         "rather really strongly fully completely totally entirely just also all every everything whole entire overall "
@@ -35,7 +36,7 @@ STOP: Final = (
         "film movie video clip footage scene shot frame sequence animated animation sketch sketched canvas "
         "paper page panel sheet print printed poster book card landscape scenery "
         "portrait view weather season time day "
-        "hand handmade brush stroke line outline contour hatching texture detail detailed pattern edge surface "
+        "hand handmade brush stroke line outline contour hatched hatching texture detail detailed pattern edge surface "
         "thick thin fine bold rough soft loose clean crisp sharp smooth gentle subtle strong heavy simple elegant "
         "beautiful nice pretty lovely stunning gorgeous high low quality resolution hd 4k 8k masterpiece professional "
         "classic traditional same"
@@ -50,6 +51,7 @@ GENERIC: Final = frozenset({
     ("brush", "stroke"),
     ("brushstroke",),
     ("sketch",),
+    ("drawing",),
     ("hand", "drawn"),
     ("animation",),
     ("animated", "film"),
@@ -61,6 +63,9 @@ KEEPING: Final = _set("keep keeping preserve preserving retain retaining maintai
 
 ASKING: Final = _set("add put give insert place replace remove turn make wear change")
 """They end what `KEEPING` began."""
+
+NEGATING: Final = _set("not no never without instead rather nor neither avoid avoiding dont doesnt isnt wont shouldnt")
+"""What is named after one of these is not wanted."""
 
 SCENIC: Final = _set("snowy wintry frosty autumnal moonlit foggy misty hazy")
 """They mean the whole picture also before the name of a thing: a snowy hill, but not a warm coat."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|&")
-_PAUSE: Final = re.compile(r"[,.;:!?()\[\]{}|/\n\"“”„«»]|\s[-–—]+\s")
+_PAUSE: Final = re.compile(r"[,.;:!?()\[\]{}|\n\"“”„«»]|(?<!\b\w)/|/(?!\w\b)|\s[-–—]+\s")
+"""A slash parts words, but not single letters: B/W."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
