@@ -128,7 +128,7 @@ def known(record: Checkpoint, folder: Path, facts: Mapping[str, ProviderFacts]) 
     return Known(
         works=works,
         wishes={work.job_key: work for work in record.wishes() if works[work.job_key].work_id != work.work_id},
-        paid_again=record.paid_again(),
+        paid_again=past.OnceAsked(record.paid_again),
         deliveries=past.Delivered(record),
         unfinished=record.unfinished(),
         files=there,
