@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any, Final, NamedTuple, overload
@@ -330,6 +330,17 @@ def providers_of(jobs: Sequence[Job]) -> set[str]:
     found: set[str] = set()
     for part in parts_of(jobs):
         found |= part.providers() if isinstance(part, PlainJobs) else {job.provider for job in part}
+    return found
+
+
+def those(jobs: Sequence[Job], numbers: Collection[int]) -> list[Job]:
+    """The jobs of rows of these numbers, in their order."""
+    found: list[Job] = []
+    for part in parts_of(jobs):
+        if not isinstance(part, PlainJobs):
+            found += (job for job in part if job.number in numbers)
+        elif any(number in numbers for number in part.numbers):
+            found += (part.of(row) for row in part.rows if row.number in numbers)
     return found
 
 

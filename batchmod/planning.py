@@ -201,7 +201,7 @@ class Known:
     """job_key → its latest work, but for wishes."""
     wishes: Mapping[str, Work] = field(default_factory=dict)
     """job_key → the version that `--pay-again` asked for and that was not sent."""
-    paid_again: frozenset[str] = frozenset()
+    paid_again: Container[str] = frozenset()
     """The keys of which `--pay-again` opened a version in this run, which is one until it ends with 0 or 1."""
     deliveries: Mapping[int, tuple[Delivery, ...]] = field(default_factory=dict)
     """work_id → its deliveries."""

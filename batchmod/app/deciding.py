@@ -20,9 +20,7 @@ Confirm = Callable[[Plan, Loaded], bool]
 
 def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Plan:
     """What a run would do with the chosen rows; with no record yet, everything is new."""
-    chosen = loaded.jobs
-    if not loaded.is_whole:
-        chosen = [job for job in loaded.jobs if job.number in loaded.chosen]
+    chosen = loaded.jobs if loaded.is_whole else jobs.those(loaded.jobs, loaded.chosen)
     facts = {name: loaded.services.facts(name) for name in jobs.providers_of(chosen)}
     known = folders.known(record, loaded.folder, facts) if record is not None else planning.Known()
     if options.reuse and any(of.hosted for of in facts.values()):

@@ -145,7 +145,7 @@ def known(record: Checkpoint, folder: Path, facts: Mapping[str, ProviderFacts]) 
     return Known(
         works=works,
         wishes={work.job_key: work for work in record.wishes() if works[work.job_key].work_id != work.work_id},
-        paid_again=record.paid_again(),
+        paid_again=past.OnceAsked(record.paid_again),
         deliveries=past.Delivered(record),
         unfinished=record.unfinished(),
         files=there,
@@ -317,6 +317,8 @@ def _spent_on(row: StoredRow, reviews: Mapping[str, Review]) -> int | None:
 
 def counts(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
     """Status → how many of the chosen rows have it."""
+    if loaded.is_whole and (rows := record.all_succeeded(where(loaded))):
+        return {Status.SUCCEEDED.value: rows}
     found: Counter[str] = Counter()
     names = {where(loaded)} | ({""} if record.fact("manifest_file") == where(loaded) else set())
     for name in names:

@@ -73,6 +73,19 @@ class Later(Mapping[Key, Value], Generic[Key, Value]):
         return len(self.found)
 
 
+class OnceAsked:
+    """A set that is found out when it is first asked about something."""
+
+    def __init__(self, find: Callable[[], frozenset[str]]) -> None:
+        self._find = find
+        self._found: frozenset[str] | None = None
+
+    def __contains__(self, key: object) -> bool:
+        if self._found is None:
+            self._found = self._find()
+        return key in self._found
+
+
 def at_once(record: Reader, files: frozenset[str]) -> Callable[[Sequence[str], Sequence[str]], Sequence[int] | None]:
     """The answer for many jobs at once, as `Known.at_once` has it."""
     others = record.not_succeeded()

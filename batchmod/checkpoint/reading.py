@@ -201,6 +201,22 @@ class Reader:
             planned = its is None or (own is not None and its in (Status.PLANNED, Status.FAILED))
             yield number, own or Status.PLANNED.value if planned else str(its)
 
+    def all_succeeded(self, manifest: str) -> int | None:
+        """How many rows a manifest has, where it is the only one, and each of them has its output; None else."""
+        # both indices in the order of the keys: a tenth of what asking row by row takes
+        lacking = (
+            "SELECT 1 FROM manifest_row r INDEXED BY manifest_row_by_key "
+            "WHERE NOT EXISTS (SELECT 1 FROM work w WHERE w.job_key = r.job_key)"
+        )
+        others = "SELECT 1 FROM manifest_row WHERE manifest != ?"
+        if (
+            self.not_succeeded()
+            or self._db.execute(others, (manifest,)).fetchone()
+            or self._db.execute(lacking).fetchone()
+        ):
+            return None
+        return int(self._db.execute("SELECT count(*) FROM manifest_row").fetchone()[0])
+
     def not_succeeded(self) -> dict[int, str]:
         """work_id → status, of every work that has another one than succeeded."""
         others = [status.value for status in Status if status is not Status.SUCCEEDED]
