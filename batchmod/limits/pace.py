@@ -64,6 +64,8 @@ class Closed:
     """When it refused last."""
     denied: int = 0
     """Trials it refused."""
+    late: int = 0
+    """Those of them that were made because the time was over."""
     denied_by_end: bool = False
     ended: int = 0
     """Jobs that have ended since and gave nobody their place yet."""
@@ -83,6 +85,8 @@ class Pace:
     cadence: Cadence = field(default_factory=Cadence)
     signs: int = 0
     """What refusals turned out to be about: above zero a lack of slots, below zero a rate."""
+    disproved: bool = False
+    """Whether it has taken one sooner than it had asked for, when a job had ended."""
     closed: Closed | None = None
     opened: int = 0
     """The number of the first start after the last opening: what is answered to earlier ones is old news."""
@@ -190,16 +194,11 @@ class Pace:
         if ticket.number < closed.first:
             until = max(closed.until, at + (after_s or 0.0))
             return replace(pace, closed=replace(closed, held=held, last=at, until=until))
-        denied = closed.denied + 1
-        need = min(2 * closed.need, max(1, pace.in_flight)) if ticket.by_end else closed.need
         return replace(
             pace,
-            closed=replace(
-                closed, last=at, until=at + _pause_s(pace, denied, after_s, jitter), denied=denied, need=need,
-                denied_by_end=closed.denied_by_end or ticket.by_end, trials=closed.trials - 1, ended=0,
-            ),
+            closed=_denied(pace, closed, at, ticket, after_s=after_s, jitter=jitter),
             signs=max(-_SURE, self.signs - (ticket.by_end and not closed.denied_by_end)),
-        )  # fmt: skip
+        )
 
     def gone(self, ticket: Ticket) -> "Pace":
         """One of those in the air came to something else: it says nothing of the pace."""
@@ -232,6 +231,17 @@ def _closing(pace: Pace, at: float, after_s: float | None, jitter: float) -> Pac
     )
 
 
+def _denied(pace: Pace, closed: Closed, at: float, ticket: Ticket, *, after_s: float | None, jitter: float) -> Closed:
+    """A trial was refused: the next of its kind is longer away, those of the other kind are as they were."""
+    closed = replace(closed, last=at, denied=closed.denied + 1, trials=closed.trials - 1)
+    if ticket.by_end:
+        need = min(2 * closed.need, max(1, pace.in_flight))
+        until = max(closed.until, at + (after_s or 0.0))
+        return replace(closed, need=need, ended=0, denied_by_end=True, until=until)
+    late = closed.late + 1
+    return replace(closed, late=late, until=at + _pause_s(pace, late, after_s, jitter))
+
+
 def _pause_s(pace: Pace, denied: int, after_s: float | None, jitter: float) -> float:
     """How long until a trial by time: as asked, at least; doubling where trials are refused all the same."""
     rate = pace.cadence.rate
@@ -249,7 +259,8 @@ def _pause_s(pace: Pace, denied: int, after_s: float | None, jitter: float) -> f
 def _reopened(pace: Pace, closed: Closed, at: float, ticket: Ticket) -> Pace:
     """One was taken again: that tells what the refusal was about."""
     signs = max(-_SURE, min(_SURE, pace.signs + _sign(pace, closed, at, ticket)))
-    opened = replace(pace, closed=None, opened=pace.starts, signs=signs)
+    disproved = pace.disproved or ticket.by_end
+    opened = replace(pace, closed=None, opened=pace.starts, signs=signs, disproved=disproved)
     if opened.learned is Learned.SLOTS:
         level = pace.in_flight if closed.denied else closed.held
         cadence = pace.cadence.anew(at) if signs < _SURE else Cadence(began=at, passed=1)

@@ -55,9 +55,9 @@ class Lane:
         return max(self.pace.wait(now), self.circuit.wait(now))
 
     def _disproved(self) -> bool:
-        """It takes requests again, or is known to take one whenever a job has ended."""
+        """It takes requests again, or is known to take one when a job has ended, whatever it asks for."""
         assert self.pace is not None
-        return self.pace.closed is None or self.pace.learned is limits.Learned.SLOTS
+        return self.pace.closed is None or self.pace.disproved
 
     def _start(self) -> Ticket:
         assert self.pace is not None
