@@ -108,6 +108,9 @@ def _claim(row: tuple[Any, ...]) -> Claim:
 
 
 def _refused(path: Path, error: Exception) -> StoppedEarly:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        text = f"the disk of the index of paid work ({path}) is full; make room and run again. Nothing more is sent"
+        return StoppedEarly(text, slug="disk_full")
     if isinstance(error, OSError) or not os.access(path.parent, os.W_OK) or not os.access(path, os.F_OK):
         cure = "set BATCHMOD_HOME to a folder that can be written and that stays"
     else:

@@ -55,8 +55,7 @@ def write_in_place() -> None:
 def mark_early() -> None:
     """Mutant: an output is written down as done, and the process dies before the file has its name."""
 
-    async def careless(desk: Any, task: Any, part: Path, facts: Any) -> None:
-        sha256 = files.sha256_of(part)
+    async def careless(desk: Any, task: Any, part: Path, facts: Any, *, sha256: str) -> None:
         desk.record.arrived(task.work.work_id, sha256=sha256)
         desk.record.succeed(task.work.work_id, facts=facts, sha256=sha256, at=clock.now())
         os.kill(os.getpid(), signal.SIGKILL)

@@ -26,6 +26,7 @@ _PAGES = sorted(
 _OPTIONS_OF_OTHERS = {
     *("--port", "--fault", "--seconds", "--exclude-editable"),
     *("--jobs", "--kills", "--seed", "--uploads"),
+    *("--loop-jobs", "--minutes", "--per-minute"),
     *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
 }
 """Those of the stand-ins, of pip, and of the benchmarks."""
