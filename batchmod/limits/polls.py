@@ -10,8 +10,8 @@ _GROWTH: Final = 1.6
 _LONGEST_S: Final = 10.0
 _JITTER: Final = 0.1
 _BURST: Final = 30
-_LEAST_SHARE: Final = 1.0 / 64.0
-_REGROWTH: Final = 0.01
+_LEAST_SHARE: Final = 1.0 / 8.0
+_REGROWTH: Final = 0.05
 _LONGEST_PAUSE_S: Final = 60.0
 
 
@@ -79,9 +79,14 @@ class PollBudget:
         return replace(self, bucket=self.bucket.take(at)[0])
 
     def refused(self, at: float, *, after_s: float | None, jitter: float) -> "PollBudget":
-        """One was refused (429): nobody asks for as long as the provider says, else for ever longer."""
+        """One was refused (429): nobody asks for as long as the provider says, else for ever longer.
+
+        Those that were under way by then are refused with it: together they are one refusal, and halve it once.
+        """
         pause = min(_LONGEST_PAUSE_S, 2.0 ** min(self.refusals, 16)) if after_s is None else after_s
         until = max(self.until, at + pause * (1.0 + 0.25 * jitter))
+        if at < self.until:
+            return self._sharing(self.share, at, until=until, refusals=self.refusals)
         return self._sharing(max(_LEAST_SHARE, self.share / 2.0), at, until=until, refusals=self.refusals + 1)
 
     def answered(self, at: float) -> "PollBudget":
