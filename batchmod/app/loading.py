@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batchmod import files, jobs, manifest, planning, providers, rows, schema, sources
-from batchmod.app import fitting, pairing, returning
+from batchmod.app import fitting, pairing, returning, whereabouts
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities, seen
 from batchmod.errors import ManifestError, Place, Problem, UsageError
@@ -226,7 +226,7 @@ def read(document: sources.Document, options: Options, environ: Mapping[str, str
         )
         if not reading.needs:
             return reading
-        answers |= sources.answers(reading.needs, manifest=document.anchor, tree=tree)
+        answers |= sources.answers(reading.needs, manifest=document.anchor, tree=tree, is_output=whereabouts.is_output)
 
 
 def _settled(
