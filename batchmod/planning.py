@@ -52,6 +52,8 @@ class Flaw:
 
     slug: str
     message: str
+    field: str = "video_url"
+    """The field that names the file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -367,10 +367,14 @@ def _flaws(made: Sequence[Job], looked: sources.Looked, services: Services) -> d
     flaws: dict[int, Flaw] = {}
     # those of plain rows have no file that could be looked at
     for job in (job for part in jobs.parts_of(made) if not isinstance(part, jobs.PlainJobs) for job in part):
-        for source in (job.first_frame, job.video):
-            refusal = looked.refused.get(source.location) if source else None
-            if refusal is not None and source is not None:
-                flaws[job.number] = Flaw(slug=refusal.slug, message=f"{Path(source.location).name}: {refusal.message}")
+        named = [("video_url", job.video), *([("first_frame_url", job.first_frame)] if job.first_frame else [])]
+        wrong = [
+            Flaw(slug=refusal.slug, message=f"{Path(source.location).name}: {refusal.message}", field=field)
+            for field, source in named
+            if (refusal := looked.refused.get(source.location)) is not None
+        ]
+        if wrong:
+            flaws[job.number] = replace(wrong[0], message="; ".join(each.message for each in wrong))
         clip = looked.clips.get(job.video.identity)
         flaw = planning.flaw_of(clip.video, services.facts(job.provider)) if clip else None
         if flaw is not None:
