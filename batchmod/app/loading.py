@@ -371,7 +371,7 @@ def _flaws(made: Sequence[Job], looked: sources.Looked, services: Services) -> d
         wrong = [
             Flaw(slug=refusal.slug, message=f"{Path(source.location).name}: {refusal.message}", field=field)
             for field, source in named
-            if (refusal := looked.refused.get(source.location)) is not None
+            if (refusal := looked.refused.get((field, source.location))) is not None
         ]
         if wrong:
             flaws[job.number] = replace(wrong[0], message="; ".join(each.message for each in wrong))

@@ -17,7 +17,7 @@ from batchmod.cli.loading import Environ, load_all, options_of, state_of
 from batchmod.cli.problems import shown, warned
 from batchmod.cli.wording import counted, counts, usd
 from batchmod.errors import ManifestError, Problem, UsageError
-from batchmod.manifest import in_order
+from batchmod.manifest import distinct, in_order
 from batchmod.rows import those
 
 
@@ -97,7 +97,11 @@ def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Che
     loaded = load_all(args, environ, outputs=args.fix, options=replace(options, skip_invalid=True), say_invalid=False)
     fix = _tell if args.fix and not any(item.problems for item in loaded) else None
     checked = [app.check(item, options, fix=fix) for item in loaded]
-    problems = [problem for item in checked for problem in in_order([*item.loaded.problems, *_flaws_as_problems(item)])]
+    problems = [
+        problem
+        for item in checked
+        for problem in distinct(in_order([*item.loaded.problems, *_flaws_as_problems(item)]))
+    ]
     if not problems:
         return checked
     if args.format == "text":

@@ -169,6 +169,20 @@ def test_mistakes_in_words_and_in_files_are_said_in_one_go_each_at_its_cell(tmp_
     ]
 
 
+def test_a_clip_in_the_place_of_a_picture_is_the_mistake_of_that_row_alone_and_said_once(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", Clip(frames=40))
+    done = check(
+        tmp_path,
+        rows=[{"id": "a", "video_url": "a.mp4"}, {"id": "b", "video_url": "a.mp4", "first_frame_url": "a.mp4"}],
+        provider="local",
+        matrix={"mode": ["flex_1", "flex_2"]},
+    )
+
+    assert [line.partition(": ")[0] for line in done.err.splitlines() if ".yaml:" in line] == [
+        "m.yaml:12:20 (first_frame_url)"
+    ], done.err
+
+
 def test_to_mend_without_looking_is_refused(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4")
 
