@@ -35,6 +35,10 @@ class Invalid:
     own: Mapping[str, str]
     line: int | None = None
     """Where it stands in its document."""
+    row: Row | None = None
+    """The row, where all that it says is good: it is the files that it names, or its provider, that will not do."""
+    provider: str | None = None
+    """Who would have been asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +153,10 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         services=services,
         warnings=(*warnings, *([] if chosen else [_nothing_chosen(parsed, options)])),
         notes=(*reading.notes, *edited.notes),
-        invalid=sieve.invalid(),
+        invalid=tuple(
+            replace(each, provider=provider_of(each.row, parsed, options)) if each.row else each
+            for each in sieve.invalid()
+        ),
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
         lines={file: text.splitlines() for file, text in reading.texts.items()},
         sheets=reading.sheets,
@@ -184,8 +191,17 @@ class Sieve:
             assert problem.row is not None
             cell = f"{problem.field}: " if problem.field else ""
             why.setdefault(problem.row, []).append(f"{cell}{problem.message}")
+        lacking = {problem.row for problem in self.problems if problem.field == "first_frame_url"}
         known = {
-            row.number: Invalid(number=row.number, id=row.id, why="", own=row.own, line=row.place.line)
+            row.number: Invalid(
+                number=row.number,
+                id=row.id,
+                why="",
+                own=row.own,
+                line=row.place.line,
+                # one that could not be paired is not what it would be without a picture
+                row=None if row.number in lacking and row.first_frame_url is None else row,
+            )
             for row in self._rows.values()
         }
         known |= {
