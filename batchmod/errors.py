@@ -38,11 +38,18 @@ class Place:
     line: int | None = None
     column: int | None = None
     cell: str | None = None
+    sheet: str | None = None
+    """The workbook's sheet, where another one of it may belong to the same manifest."""
 
     def __str__(self) -> str:
-        """`shots.csv:14:C` for a cell, `shots.yaml:14:9` for a text."""
-        parts = [self.file, self.line, self.cell or self.column]
+        """`shots.csv:14:C` for a cell, `shots.xlsx[Day 2]:14:C` on a named sheet, `shots.yaml:14:9` for a text."""
+        parts = [self.document, self.line, self.cell or self.column]
         return ":".join(str(part) for part in parts if part is not None)
+
+    @property
+    def document(self) -> str:
+        """The file, and the sheet where one is named."""
+        return self.file if self.sheet is None else f"{self.file}[{self.sheet}]"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,6 +52,8 @@ class Flaw:
 
     slug: str
     message: str
+    field: str = "video_url"
+    """The field that names the file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,9 +295,11 @@ class _Decider:
     def _by_itself(self, job: Job) -> Item:
         known, wishes, flaws = self.known, self.wishes, self.flaws
         work = known.works.get(job.key)
-        asked = self.further.get(job.number) if job.number not in flaws else None
-        item = _once_more(job, work, known.wishes.get(job.key), again=asked) if asked else None
-        item = item or _item(job, work, known=known, facts=self.facts, flaw=flaws.get(job.number), wishes=wishes)
+        asked, flaw = self.further.get(job.number), flaws.get(job.number)
+        item = _once_more(job, work, known.wishes.get(job.key), again=asked) if asked and flaw is None else None
+        item = item or _item(job, work, known=known, facts=self.facts, flaw=flaw, wishes=wishes)
+        if asked and flaw is not None and item.action is Action.KEEP:
+            item = replace(item, why=f"{item.why}; it cannot be made once more: {flaw.message}")
         if job.number in self.held and item.action in _BEGINS:
             item = Item(job=job, action=Action.HOLD, why="the row says hold", work_id=item.work_id)
         if job.number in wishes.locked and item.action in _PAYS:

@@ -11,29 +11,32 @@ from batchmod.rows import annotating, ids
 def annotate(error: ManifestError) -> list[Path]:
     """Writes a copy beside each sheet that has problems, `shots.annotated.csv`; where they stand.
 
-    One without a file gets its copy in the current folder. A text that is no CSV to its end gets none.
+    One without a file gets its copy in the current folder. A text that is no CSV to its end gets none;
+    the sheets of one workbook share one.
     """
-    by_file: dict[str, list[Problem]] = {}
+    by_sheet: dict[tuple[str, str | None], list[Problem]] = {}
     for problem in error.problems:
-        by_file.setdefault(problem.place.file, []).append(problem)
-    written = []
+        by_sheet.setdefault((problem.place.file, problem.place.sheet), []).append(problem)
+    copies: dict[str, tuple[Path, bytes]] = {}
     for sheet in error.documents:
-        if isinstance(sheet, SheetRead) and sheet.file in by_file:
-            copy = _copy(sheet, by_file.pop(sheet.file))
+        if isinstance(sheet, SheetRead) and (sheet.file, sheet.named) in by_sheet:
+            place, data = copies.get(sheet.file, (_place(sheet), sheet.data))
+            copy = _copy(sheet, data, by_sheet.pop((sheet.file, sheet.named)))
             if copy is not None:
-                written.append(_written(_place(sheet), copy))
-    return written
+                copies[sheet.file] = place, copy
+    return [_written(place, copy) for place, copy in copies.values()]
 
 
 def _written(place: Path, content: bytes) -> Path:
     return files.write_whole(place, lambda file: file.write(content))
 
 
-def _copy(sheet: SheetRead, problems: list[Problem]) -> bytes | None:
+def _copy(sheet: SheetRead, data: bytes, problems: list[Problem]) -> bytes | None:
+    """`data`: the sheet's file, or its copy with what is wrong on another sheet of it."""
     if sheet.kind == "xlsx":
-        return annotating.workbook(sheet.data, sheet=sheet.ways.sheet, problems=problems)
+        return annotating.workbook(data, sheet=sheet.ways.sheet, problems=problems)
     ways = sheet.ways
-    return annotating.text(sheet.data, encoding=ways.encoding, delimiter=ways.delimiter or ",", problems=problems)
+    return annotating.text(data, encoding=ways.encoding, delimiter=ways.delimiter or ",", problems=problems)
 
 
 def _place(sheet: SheetRead) -> Path:

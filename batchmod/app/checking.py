@@ -35,6 +35,7 @@ def check(loaded: Loaded, options: Options, *, fix: Callable[[Path], None] | Non
         else:
             loaded = preparing.settled(loaded, options, record)
         mendable = preparing.mendable(loaded, options, record)
+        loaded = preparing.without_idle(loaded, options, record)
     seen = examining.examined(loaded, options, mendable) if options.media else examining.Examined(warnings=())
     return Checked(
         loaded=loaded,

@@ -257,26 +257,35 @@ def _add(digest: "hashlib._Hash", values: Sequence[object]) -> None:
 
 
 def _fields_of_invalid(row: Invalid) -> dict[str, Any]:
-    return {"id": row.id, "own": dict(row.own), "why": row.why, "source": "", "frame": None}
+    said = {} if row.row is None else {**_said_by(row.row), "provider": row.provider}
+    return {**said, "id": row.id, "own": dict(row.own), "why": row.why, "source": "", "frame": None}
 
 
-def fields_of(row: Row, job: Job) -> dict[str, Any]:
-    """A row as the record keeps it."""
+def _said_by(row: Row) -> dict[str, Any]:
+    """What a row says of itself."""
     return {
         "id": row.id,
-        "provider": job.provider,
         "model": row.model,
         "mode": row.mode,
-        "prompt": job.prompt,
+        "prompt": row.prompt,
         "video_url": row.video_url,
         "first_frame_url": row.first_frame_url,
         "variant": row.variant,
-        "job_key": job.key,
         "review": row.review,
         "keyframes": row.keyframes,
         "source_id": row.source_id,
         "hold": "true" if row.hold else None,
         "own": dict(row.own),
+    }
+
+
+def fields_of(row: Row, job: Job) -> dict[str, Any]:
+    """A row as the record keeps it."""
+    return {
+        **_said_by(row),
+        "provider": job.provider,
+        "prompt": job.prompt,
+        "job_key": job.key,
         "source": job.video.location,
         "frame": job.first_frame.location if job.first_frame else None,
     }

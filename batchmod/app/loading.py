@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batchmod import files, jobs, manifest, planning, providers, rows, schema, sources
-from batchmod.app import fitting, pairing, returning
+from batchmod.app import fitting, pairing, returning, whereabouts
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities, seen
 from batchmod.errors import ManifestError, Place, Problem, UsageError
@@ -35,6 +35,10 @@ class Invalid:
     own: Mapping[str, str]
     line: int | None = None
     """Where it stands in its document."""
+    row: Row | None = None
+    """The row, where all that it says is good: it is the files that it names, or its provider, that will not do."""
+    provider: str | None = None
+    """Who would have been asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +153,10 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         services=services,
         warnings=(*warnings, *([] if chosen else [_nothing_chosen(parsed, options)])),
         notes=(*reading.notes, *edited.notes),
-        invalid=sieve.invalid(),
+        invalid=tuple(
+            replace(each, provider=provider_of(each.row, parsed, options)) if each.row else each
+            for each in sieve.invalid()
+        ),
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
         lines={file: text.splitlines() for file, text in reading.texts.items()},
         sheets=reading.sheets,
@@ -184,8 +191,17 @@ class Sieve:
             assert problem.row is not None
             cell = f"{problem.field}: " if problem.field else ""
             why.setdefault(problem.row, []).append(f"{cell}{problem.message}")
+        lacking = {problem.row for problem in self.problems if problem.field == "first_frame_url"}
         known = {
-            row.number: Invalid(number=row.number, id=row.id, why="", own=row.own, line=row.place.line)
+            row.number: Invalid(
+                number=row.number,
+                id=row.id,
+                why="",
+                own=row.own,
+                line=row.place.line,
+                # one that could not be paired is not what it would be without a picture
+                row=None if row.number in lacking and row.first_frame_url is None else row,
+            )
             for row in self._rows.values()
         }
         known |= {
@@ -226,7 +242,7 @@ def read(document: sources.Document, options: Options, environ: Mapping[str, str
         )
         if not reading.needs:
             return reading
-        answers |= sources.answers(reading.needs, manifest=document.anchor, tree=tree)
+        answers |= sources.answers(reading.needs, manifest=document.anchor, tree=tree, is_output=whereabouts.is_output)
 
 
 def _settled(
@@ -367,10 +383,14 @@ def _flaws(made: Sequence[Job], looked: sources.Looked, services: Services) -> d
     flaws: dict[int, Flaw] = {}
     # those of plain rows have no file that could be looked at
     for job in (job for part in jobs.parts_of(made) if not isinstance(part, jobs.PlainJobs) for job in part):
-        for source in (job.first_frame, job.video):
-            refusal = looked.refused.get(source.location) if source else None
-            if refusal is not None and source is not None:
-                flaws[job.number] = Flaw(slug=refusal.slug, message=f"{Path(source.location).name}: {refusal.message}")
+        named = [("video_url", job.video), *([("first_frame_url", job.first_frame)] if job.first_frame else [])]
+        wrong = [
+            Flaw(slug=refusal.slug, message=f"{Path(source.location).name}: {refusal.message}", field=field)
+            for field, source in named
+            if (refusal := looked.refused.get((field, source.location))) is not None
+        ]
+        if wrong:
+            flaws[job.number] = replace(wrong[0], message="; ".join(each.message for each in wrong))
         clip = looked.clips.get(job.video.identity)
         flaw = planning.flaw_of(clip.video, services.facts(job.provider)) if clip else None
         if flaw is not None:

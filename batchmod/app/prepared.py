@@ -12,7 +12,7 @@ from batchmod.rows import ids
 from batchmod.work import Refusal
 
 FOLDER: Final = "prepared"
-_LEDGER: Final = "prepared.json"
+LEDGER: Final = "prepared.json"
 _MARK: Final = "prepared"
 
 
@@ -39,7 +39,7 @@ class PreparedClips:
     def __init__(self, folder: Path, hashes: files.Identities) -> None:
         self._folder = folder / FOLDER
         self._hashes = hashes
-        self._known = _ledger(self._folder / _LEDGER)
+        self._known = _ledger(self._folder / LEDGER)
 
     def place(self, original: Source, recipe: str) -> Path:
         """Where the clip lies, or is to lie."""
@@ -72,7 +72,7 @@ class PreparedClips:
     def add(self, original: Source, recipe: str) -> None:
         """Keep in mind a clip that was just written."""
         sha256 = self._hashes.sha256(self.place(original, recipe))
-        ledger = self._folder / _LEDGER
+        ledger = self._folder / LEDGER
         self._known = {**_ledger(ledger), identity_of(original, recipe): sha256}
         text = json.dumps(self._known, indent=2, sort_keys=True).encode()
         files.write_whole(ledger, lambda file: file.write(text))

@@ -68,10 +68,10 @@ class _Paid:
             return work.attempts > 0 and work.error_code != "unreadable_source" and not self.retry_failed
         return work.status is not Status.PLANNED or work.attempts > 0
 
-    def may_be_sent(self, key: str) -> bool:
-        """Whether that request may need its clip once more."""
+    def may_need(self, row: Row, key: str) -> bool:
+        """Whether that request of a row may need its clip once more."""
         work = self.works.get(key)
-        return work is None or work.status in (Status.PLANNED, Status.FAILED)
+        return work is None or work.status in (Status.PLANNED, Status.FAILED) or row.review == "redo"
 
 
 @contextmanager
@@ -225,12 +225,26 @@ def mendable(loaded: Loaded, options: Options, record: Checkpoint | None) -> fro
     return frozenset(each.row.number for each in candidates if _lacks(each, loaded.manifest.naming, clips, paid))
 
 
+def without_idle(loaded: Loaded, options: Options, record: Checkpoint | None) -> Loaded:
+    """The manifest without complaints about prepared clips that are gone and that no request needs any more."""
+    gone = {number for number, flaw in loaded.flaws.items() if flaw is _GONE}
+    if not gone:
+        return loaded
+    paid = _paid(loaded, options, record)
+    idle = {
+        row.number
+        for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
+        if row.number in gone and (job.key in paid.elsewhere or not paid.may_need(row, job.key))
+    }
+    return replace(loaded, flaws={number: flaw for number, flaw in loaded.flaws.items() if number not in idle})
+
+
 def _lacks(candidate: _Candidate, naming: str, clips: PreparedClips, paid: _Paid) -> bool:
     """Whether a row needs a prepared clip that is not there."""
     if candidate.recipe is None or paid.holds(candidate.job.key):
         return False
     job = _remade(candidate, naming, clips, candidate.recipe.text)
-    return job.video.sha256 is None and paid.may_be_sent(job.key)
+    return job.video.sha256 is None and paid.may_need(candidate.row, job.key)
 
 
 def _mended(group: list[_Candidate], clips: PreparedClips, tell: Callable[[Path], None]) -> Mended:

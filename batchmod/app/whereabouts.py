@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from batchmod import files
+from batchmod.app import prepared, trail
 from batchmod.app.homes import data_folder
-from batchmod.checkpoint import Checkpoint
+from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.errors import UsageError
 
 FOLDER_NAME: Final = "folders"
@@ -36,3 +37,10 @@ def places(environ: Mapping[str, str]) -> Iterator[Path]:
     for page in pages:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             yield Path(json.loads(page.read_text(encoding="utf-8"))["folder"])
+
+
+def is_output(folder: Path) -> bool:
+    """Whether this is an output folder, wherever its record may be."""
+    if (folder / FILE_NAME).exists() or (folder / prepared.FOLDER / prepared.LEDGER).exists():
+        return True
+    return (folder / trail.FILE_NAME).exists() and (folder / "videos").is_dir()

@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--no-media", action="store_true", help="look at no clip or picture, and ask for none")
     check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
     text = "write each clip's first frame as a PNG to edit, named by its row"
-    _add(commands, "frames", text, _manifests, _selection, _sheets, _json)
+    _add(commands, "frames", text, _manifests, _selection, _sheets, _skip_invalid, _json)
     _add(commands, "status", "counts and money of an output folder", _path, _json)
     text = "one row's whole story: as it was read, its requests, and what run would do with it now"
     why = _add(commands, "why", text, _one_row, _wishes, _sheets, _pace, _json)
@@ -190,7 +190,7 @@ def _pace(command: argparse.ArgumentParser) -> None:
     group.add_argument("--polls-per-minute", type=_rate, metavar="N")
     group.add_argument("--max-cost-usd", type=_money, metavar="X", help="never commit more than this in this folder")
     group.add_argument("--price-usd", type=_money, metavar="X", help="a request's price where none is published")
-    group.add_argument("--skip-invalid", action="store_true", help="leave rows with mistakes out, and do the others")
+    _skip_invalid(group)
     group.add_argument("--retry-failed", action="store_true", help="try rows again that failed without being billed")
     group.add_argument(
         "--pay-again",
@@ -201,6 +201,10 @@ def _pace(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--no-reuse", action="store_true", help="pay again for what another folder has paid for")
     group.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
+
+
+def _skip_invalid(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    command.add_argument("--skip-invalid", action="store_true", help="leave rows with mistakes out, and do the others")
 
 
 def _state(command: argparse.ArgumentParser) -> None:

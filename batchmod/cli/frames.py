@@ -20,7 +20,8 @@ def frames(args: argparse.Namespace, environ: Environ) -> int:
     else:
         for loaded, found in written:
             _say(loaded, found)
-    return int(any(one.outcome in ("left", "failed") for _, found in written for one in found))
+    is_short = any(loaded.invalid for loaded, _ in written)
+    return int(is_short or any(one.outcome in ("left", "failed") for _, found in written for one in found))
 
 
 def _as_json(one: app.Extracted) -> dict[str, object]:

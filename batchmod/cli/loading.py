@@ -67,11 +67,17 @@ def state_of(args: argparse.Namespace) -> Path | None:
 
 
 def load_all(
-    args: argparse.Namespace, environ: Environ, *, outputs: bool = True, options: Options | None = None
+    args: argparse.Namespace,
+    environ: Environ,
+    *,
+    outputs: bool = True,
+    options: Options | None = None,
+    say_invalid: bool = True,
 ) -> list[app.Loaded]:
     """Every manifest of the command; all problems of all of them at once.
 
-    `outputs`: whether each needs an output folder. What was found out about sheets is said here.
+    `outputs`: whether each needs an output folder. What was found out about sheets is said here, and which rows are
+    left out; without `say_invalid` nothing of a manifest that has such rows: their problems are for the caller.
     """
     services, options = Services(environ=environ), options or options_of(args)
     loaded: list[app.Loaded] = []
@@ -79,19 +85,29 @@ def load_all(
     notes: list[str] = []
     lines: dict[str, Sequence[str]] = {}
     documents: list[object] = []
+    is_refused = False
     if args.manifests.count("-") > 1:
         raise UsageError("standard input can be read once only")
     for name in args.manifests:
         try:
-            loaded.append(app.load(name, options, services))
+            item = app.load(name, options, services)
+            loaded.append(item)
+            if not say_invalid and item.problems:
+                problems += item.problems
+                notes += [note.text for note in item.notes if not note.usual]
+                lines |= item.lines
+                documents += item.sheets
         except ManifestError as error:
+            is_refused = True
             problems += error.problems
             notes += error.notes
             lines |= error.lines
             documents += error.documents
-    if problems:
+    if is_refused:
         raise ManifestError(problems, notes=notes, lines=lines, documents=documents)
-    _say_how_read(loaded, args)
+    _say_how_read([item for item in loaded if say_invalid or not item.problems], args)
+    if say_invalid:
+        _say_left_out(loaded)
     if outputs and (homeless := next((item for item in loaded if item.homeless), None)):
         raise UsageError(f"{homeless.manifest.file} has no folder of its own: say --output DIR")
     folders = [item.folder for item in loaded]
@@ -101,11 +117,16 @@ def load_all(
 
 
 def _say_how_read(loaded: list[app.Loaded], args: argparse.Namespace) -> None:
-    """How each sheet was read, and which rows are left out and why."""
+    """How each sheet was read."""
     for item in loaded:
         for note in item.notes:
             if not (args.json or getattr(args, "quiet", False)):
                 print(note.text, file=sys.stderr)
+
+
+def _say_left_out(loaded: list[app.Loaded]) -> None:
+    """Which rows are left out and why."""
+    for item in loaded:
         for problem in item.problems:
             print(problem, file=sys.stderr)
         if item.invalid:

@@ -5,7 +5,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from batchmod.cli.loading import Environ, load_all, options_of, state_of
 from batchmod.cli.problems import shown, warned
 from batchmod.cli.wording import counted, counts, usd
 from batchmod.errors import ManifestError, Problem, UsageError
+from batchmod.manifest import distinct, in_order
 from batchmod.rows import those
 
 
@@ -92,9 +93,15 @@ def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Che
     options = options_of(args)
     if args.fix and args.no_media:
         raise UsageError("--fix looks at the clips, and --no-media says not to: leave one out")
-    fix = _tell if args.fix else None
-    checked = [app.check(item, options, fix=fix) for item in load_all(args, environ, outputs=args.fix)]
-    problems = [problem for item in checked for problem in _flaws_as_problems(item)]
+    # rows with mistakes are left out, so that the clips of the others are looked at in the same go
+    loaded = load_all(args, environ, outputs=args.fix, options=replace(options, skip_invalid=True), say_invalid=False)
+    fix = _tell if args.fix and not any(item.problems for item in loaded) else None
+    checked = [app.check(item, options, fix=fix) for item in loaded]
+    problems = [
+        problem
+        for item in checked
+        for problem in distinct(in_order([*item.loaded.problems, *_flaws_as_problems(item)]))
+    ]
     if not problems:
         return checked
     if args.format == "text":
@@ -103,7 +110,10 @@ def _without_problem(args: argparse.Namespace, environ: Environ) -> list[app.Che
     else:
         problems += [problem for item in checked for problem in item.warnings]
     lines = {file: each for item in checked for file, each in item.loaded.lines.items()}
-    raise ManifestError(problems, lines=lines, documents=[sheet for item in checked for sheet in item.loaded.sheets])
+    notes = [note.text for item in checked if item.loaded.problems for note in item.loaded.notes if not note.usual]
+    raise ManifestError(
+        problems, notes=notes, lines=lines, documents=[sheet for item in checked for sheet in item.loaded.sheets]
+    )
 
 
 def _tell(clip: Path) -> None:
@@ -124,9 +134,11 @@ def _flaws_as_problems(item: app.Checked) -> list[Problem]:
     found = []
     for number, flaw in sorted(loaded.flaws.items()):
         if number in loaded.chosen:
-            place = rows[number].places.get("video_url", rows[number].place)
+            place = rows[number].places.get(flaw.field, rows[number].place)
             hint = "`batchmod check --fix` mends it" if number in item.mendable else None
-            found.append(Problem(place=place, message=flaw.message, slug=flaw.slug, hint=hint, row=number))
+            found.append(
+                Problem(place=place, field=flaw.field, message=flaw.message, slug=flaw.slug, hint=hint, row=number)
+            )
     return found
 
 

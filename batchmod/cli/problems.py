@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from batchmod import __version__
-from batchmod.errors import ManifestError, Problem
+from batchmod.errors import ManifestError, Place, Problem
 
 _MANY: Final = 20
 _FIRST: Final = 3
@@ -70,13 +70,13 @@ def _groups(problems: Sequence[Problem]) -> list[list[Problem]]:
 
 def _kind(problem: Problem) -> tuple[str, str | None, str]:
     """File, field, and the message without what it quotes and counts."""
-    return problem.place.file, problem.field, re.sub(r"'[^']*'|\d+", "…", problem.message)
+    return problem.place.document, problem.field, re.sub(r"'[^']*'|\d+", "…", problem.message)
 
 
 def _rest(rest: Sequence[Problem]) -> str:
     lines = [problem.place.line for problem in rest if problem.place.line is not None]
     where = f", in lines {min(lines):,} to {max(lines):,}" if lines else ""
-    return f"{rest[0].place.file}: {len(rest):,} more like these{where}; --format json lists each"
+    return f"{rest[0].place.document}: {len(rest):,} more like these{where}; --format json lists each"
 
 
 def _source(problem: Problem, lines: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -104,6 +104,7 @@ def as_json(error: ManifestError) -> dict[str, Any]:
             "line": problem.place.line,
             "column": problem.place.column,
             "cell": problem.place.cell,
+            "sheet": problem.place.sheet,
             "field": problem.field,
             "row": problem.row,
             "severity": _severity(problem),
@@ -148,10 +149,16 @@ def _sarif_result(problem: Problem) -> dict[str, Any]:
         column = {} if place.column is None else {"startColumn": place.column}
         location["physicalLocation"]["region"] = {"startLine": place.line, **column}
     if place.cell is not None:
-        location["logicalLocations"] = [{"fullyQualifiedName": f"{place.cell}{place.line}", "kind": "member"}]
+        location["logicalLocations"] = [{"fullyQualifiedName": _cell(place), "kind": "member"}]
     field = "" if problem.field is None else f"{problem.field}: "
     message = {"text": f"{field}{_words(problem)}"}
     return {"ruleId": problem.slug, "level": _severity(problem), "message": message, "locations": [location]}
+
+
+def _cell(place: Place) -> str:
+    """`C14`, or `'Day 2'!C14` as spreadsheets say it."""
+    sheet = "" if place.sheet is None else f"'{place.sheet}'!"
+    return f"{sheet}{place.cell}{place.line}"
 
 
 def _annotation(problem: Problem) -> str:
@@ -159,7 +166,7 @@ def _annotation(problem: Problem) -> str:
     place = problem.place
     said: dict[str, object] = {"file": place.file, "line": place.line}
     said["col"] = place.column
-    said["title"] = f"{place.cell}{place.line} ({problem.field})" if place.cell and problem.field else problem.field
+    said["title"] = f"{_cell(place)} ({problem.field})" if place.cell and problem.field else problem.field
     listed = ",".join(f"{name}={_property(str(value))}" for name, value in said.items() if value is not None)
     return f"::{_severity(problem)} {listed}::{_data(_words(problem))}"
 

@@ -33,6 +33,8 @@ class SheetRead:
     data: bytes
     ways: Ways
     """With what was found out about it filled in."""
+    named: str | None = None
+    """The workbook's sheet as places name it."""
     table: Table | None = None
     """The table of a workbook, for whoever gives it back with results."""
     roles: Roles | None = None
@@ -174,12 +176,12 @@ def in_order(found: Sequence[Problem]) -> tuple[Problem, ...]:
     ranks: dict[str, int] = {}
     for problem in found:
         if not problem.place.file.startswith("--"):
-            ranks.setdefault(problem.place.file, len(ranks))
+            ranks.setdefault(problem.place.document, len(ranks))
 
     def key(problem: Problem) -> tuple[int, int, int, str]:
         place = problem.place
         return (
-            ranks.get(place.file, -1),
+            ranks.get(place.document, -1),
             place.line or 0,
             place.column or len(place.cell or ""),
             place.cell or "",

@@ -18,6 +18,7 @@ from batchmod.rows import RawRow, Ways, decoding, from_table, is_header, sheets
 from batchmod.rows.columns import Wishes, roles
 from batchmod.rows.returning import Returned, names_lost, returned
 from batchmod.rows.sheets import counted
+from batchmod.rows.tables import Table
 from batchmod.schema import shown
 from batchmod.urls import without_query
 
@@ -51,7 +52,7 @@ def _sheet_part(document: Document, asked: Asked) -> Part:
         ways=document.ways,
         is_header=lambda cells: is_header(cells, schemas=asked.schemas, wishes=wishes),
     )
-    table = found.table
+    table = _named(found.table, document)
     from_us = returned(table)
     names = found.names or names_lost(table)
     if names is not None:
@@ -71,11 +72,22 @@ def _sheet_part(document: Document, asked: Asked) -> Part:
     return Part(runs=(gathered.rows,), problems=tuple(problems), notes=notes, sheets=(read,), returned=from_us)
 
 
+def _named(table: Table, document: Document) -> Table:
+    """The table; its places say the sheet that its entry of `include` names, since another entry may take another."""
+    sheet = document.ways.sheet
+    if not document.above or document.kind != "xlsx" or sheet is None:
+        return table
+    problems = (replace(each, place=replace(each.place, sheet=sheet)) for each in table.problems)
+    return replace(table, sheet=sheet, problems=tuple(problems))
+
+
 def _sheet_read(document: Document, found: sheets.Found, wishes: Wishes, asked: Asked) -> SheetRead:
     """A sheet for whoever writes a copy of it; a workbook that is the manifest comes back with its results."""
     delimiter = document.ways.delimiter or found.table.delimiter
     ways = replace(document.ways, delimiter=delimiter, sheet=found.sheet)
-    read = SheetRead(file=document.file, kind=document.kind, data=document.data, ways=ways)
+    read = SheetRead(
+        file=document.file, kind=document.kind, data=document.data, ways=ways, named=_named(found.table, document).sheet
+    )
     if document.kind != "xlsx" or document.above:
         return read
     table = found.table if found.names is None else found.names.users(found.table)

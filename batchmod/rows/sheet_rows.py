@@ -18,12 +18,13 @@ class _CellPlaces(Mapping[str, Place]):
     """Field → place of its cell; made when asked for, since a sheet may have a million rows."""
 
     file: str
+    sheet: str | None
     line: int
     cells: Mapping[str, str]
     """Field → letters; shared by all rows that have the same cells."""
 
     def __getitem__(self, name: str) -> Place:
-        return Place(file=self.file, line=self.line, cell=self.cells[name])
+        return Place(file=self.file, sheet=self.sheet, line=self.line, cell=self.cells[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.cells)
@@ -99,9 +100,9 @@ class SheetRows(Sequence[RawRow]):
             faulted = frozenset(name for name, index in self.roles.ours.items() if (line, index) in faults)
             texts = {name: text for name, text in texts.items() if name not in faulted}
         return RawRow(
-            place=Place(file=self.table.file, line=line),
+            place=self.table.place(line),
             texts=texts,
-            places=_CellPlaces(self.table.file, line, self._letters(tuple(texts))),
+            places=_CellPlaces(self.table.file, self.table.sheet, line, self._letters(tuple(texts))),
             own={name: cells[index] for name, index in self.roles.own.items()},
             headers=self.headers,
             literal=self.literal,

@@ -26,6 +26,8 @@ class Table:
     """A header and its records; without a header there are no records."""
 
     file: str
+    sheet: str | None = None
+    """As places name it."""
     line: int = 1
     headers: tuple[str, ...] = ()
     records: Sequence[Record] = ()
@@ -37,7 +39,7 @@ class Table:
 
     def place(self, line: int, index: int | None = None) -> Place:
         """A line, or the cell at `index` in it."""
-        return Place(file=self.file, line=line, cell=None if index is None else letters(index))
+        return Place(file=self.file, sheet=self.sheet, line=line, cell=None if index is None else letters(index))
 
 
 def letters(index: int) -> str:

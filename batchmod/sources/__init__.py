@@ -193,10 +193,11 @@ def _media_type(path: Path) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Looked:
-    """What looking at the local files showed: clips by identity, refusals by location."""
+    """What looking at the local files showed: clips by identity, refusals by field and location."""
 
     clips: Mapping[str, ClipFacts]
-    refused: Mapping[str, Refusal]
+    refused: Mapping[tuple[str, str], Refusal]
+    """A clip is no picture: one that a row names in its place is refused there only."""
 
 
 def look_at(gathered: Gathered, seen: Seen) -> Looked:
@@ -204,13 +205,13 @@ def look_at(gathered: Gathered, seen: Seen) -> Looked:
     videos = {s.location: s for s in gathered.videos.values() if s.local}
     frames = {s.location: s for s in gathered.first_frames.values() if s.local}
     clips: dict[str, ClipFacts] = {}
-    refused: dict[str, Refusal] = {}
+    refused: dict[tuple[str, str], Refusal] = {}
     for location, facts in seen.clips(videos.values()).items():
         if isinstance(facts, Refusal):
-            refused[location] = facts
+            refused["video_url", location] = facts
         else:
             clips[videos[location].identity] = facts
     with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
         sizes = zip(frames, pool.map(work.probe_image, frames), strict=True)
-        refused.update({location: size for location, size in sizes if isinstance(size, Refusal)})
+        refused.update({("first_frame_url", location): size for location, size in sizes if isinstance(size, Refusal)})
     return Looked(clips=clips, refused=refused)

@@ -1,12 +1,14 @@
 """The bytes of a manifest and of what it names: files, standard input, published sheets, listings, texts."""
 
 import asyncio
+import functools
 import glob
+import itertools
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ _MOST_BYTES: Final = 512 * 1024**2
 _LONGEST_TEXT: Final = 1024**2
 _MOST_FILES: Final = 100_000
 _PUBLISHED: Final = "of a Google sheet that is File, Share, Publish to web, as comma-separated values"
+_BESIDE: Final = re.compile(r"~\$.*|.+\.annotated\.[^.]+", re.IGNORECASE)
+"""What a spreadsheet puts beside a sheet that it holds open, and the copies of `check --annotate`."""
 _EDITED: Final = re.compile(r"(https://docs\.google\.com/spreadsheets/d/[A-Za-z0-9_-]{20,})/edit\b")
 _TYPES: Final = {
     "text/csv": "csv",
@@ -134,15 +138,20 @@ async def _download(url: str, target: Path, *, loopback: bool) -> "Fetched":
 # --- what a manifest names ----------------------------------------------------------------------------------
 
 
-def answers(needs: Iterable[Need], *, manifest: Path, tree: Path | None) -> dict[Need, Answer]:
-    """What is there of the needs; nothing below `tree` is left, unless that is None."""
-    return {need: _answer(need, manifest.resolve().parent, tree) for need in needs}
+def answers(
+    needs: Iterable[Need], *, manifest: Path, tree: Path | None, is_output: Callable[[Path], bool]
+) -> dict[Need, Answer]:
+    """What is there of the needs; nothing below `tree` is left, unless that is None.
+
+    A pattern does not reach into folders that are outputs of batchmod's: what was made would be made again of itself.
+    """
+    return {need: _answer(need, manifest.resolve().parent, tree, is_output) for need in needs}
 
 
-def _answer(need: Need, base: Path, tree: Path | None) -> Answer:
+def _answer(need: Need, base: Path, tree: Path | None, is_output: Callable[[Path], bool]) -> Answer:
     if need.kind == "listing":
-        start = base / "".join(need.name.partition("*")[0].rpartition("/")[:2])
-        return _outside(start, tree) or _listed(need.name, base)
+        start = "".join(need.name.partition("*")[0].rpartition("/")[:2])
+        return _outside(base / start, tree) or _listed(need.name, base, base / start, is_output)
     if is_address(need.name):
         fetched = _fetch(need.name, loopback=False)  # a manifest may come from anybody: it reaches no service here
         return fetched if isinstance(fetched, Missing) else fetched[0]
@@ -165,11 +174,20 @@ def _outside(path: Path, tree: Path | None) -> Missing | None:
     return Missing(f"lies outside {tree}; say --allow-outside if that is meant")
 
 
-def _listed(pattern: str, base: Path) -> tuple[str, ...] | Missing:
+def _listed(pattern: str, base: Path, start: Path, is_output: Callable[[Path], bool]) -> tuple[str, ...] | Missing:
     """The files that a pattern matches, 2 before 10; only `*` and `**` mean anything in it."""
     plain = glob.escape(pattern).replace("[*]", "*")
     found = (name for name in glob.iglob(plain, root_dir=base, recursive=True) if (base / name).is_file())  # noqa: PTH207 - names as the manifest writes them
-    names = sorted((Path(name).as_posix() for name in found), key=_natural)
+    is_known_output = functools.cache(is_output)
+
+    def is_meant(name: str) -> bool:
+        path = base / name
+        if _BESIDE.fullmatch(path.name) and not _BESIDE.fullmatch(pattern):
+            return False
+        between = itertools.takewhile(lambda folder: folder != start, path.parents)
+        return not any(map(is_known_output, between))
+
+    names = sorted((Path(name).as_posix() for name in found if is_meant(name)), key=_natural)
     if len(names) > _MOST_FILES:
         return Missing(f"matches {len(names):,} files; {_MOST_FILES:,} are the most")
     return tuple(names)

@@ -31,6 +31,11 @@ def server() -> Iterator[SegmindStandIn]:
         yield running
 
 
+def _without_warnings(err: str) -> str:
+    """What `check` says of the rows that are good is left out."""
+    return "".join(line for line in err.splitlines(keepends=True) if not line.startswith("warning: "))
+
+
 def refused(server: SegmindStandIn, folder: Path, name: str, content: str | bytes, *more: str) -> Ran:
     """What `check` and a paid `run` both answer to a manifest, which is a refusal that costs and leaves nothing."""
     if not (folder / "clip.mp4").exists():
@@ -44,7 +49,7 @@ def refused(server: SegmindStandIn, folder: Path, name: str, content: str | byte
     ]
 
     assert [done.code for done in ran] == [2, 2, 2]
-    assert [done.err for done in ran] == [ran[0].err] * 3
+    assert [_without_warnings(done.err) for done in ran] == [ran[1].err] * 3
     assert [done.out for done in ran] == ["", "", ""]
     assert "nothing was sent" in ran[0].err
     assert server.ledger.requests == ()

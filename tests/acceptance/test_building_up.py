@@ -57,6 +57,22 @@ def test_a_workbook_a_matrix_and_a_pattern_make_one_batch(server: SegmindStandIn
     assert server.ledger.billed == 10
 
 
+def test_a_pattern_over_all_folders_does_not_pay_for_what_was_made(server: SegmindStandIn, tmp_path: Path) -> None:
+    write_clip(tmp_path / "clips" / "a.mp4", mark="a")
+    turned = write_clip(tmp_path / "outputs" / "later" / "prepared" / "a-0123456789.mp4", mark="prepared")
+    turned.with_name("prepared.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "all.yaml").write_text("clips: [{video_url: '**/*.mp4', prompt: wool}]\n", encoding="utf-8")
+    (tmp_path / "next.yaml").write_text(
+        "clips: [{video_url: 'outputs/all/videos/*.mp4', prompt: clay}]\n", encoding="utf-8"
+    )
+    ran = [_run(server, tmp_path, "all.yaml") for _ in range(2)]
+
+    assert [each.code for each in ran] == [0, 0], ran
+    assert server.ledger.billed == 1
+    assert _run(server, tmp_path, "next.yaml").code == 0, "whoever names the folder means what lies in it"
+    assert server.ledger.billed == 2
+
+
 def test_one_late_plate_does_not_cost_the_night(server: SegmindStandIn, tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4")
     sheet = "id,video_url,mode,Status\ngood,clip.mp4,,ready\nlate,no.mp4,,ready\nbad,clip.mp4,flex_9,\nid/,clip.mp4,,\n"

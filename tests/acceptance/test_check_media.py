@@ -145,6 +145,44 @@ def test_a_cure_is_named_only_where_it_works(tmp_path: Path) -> None:
     assert "--fix" not in done.err
 
 
+def test_mistakes_in_words_and_in_files_are_said_in_one_go_each_at_its_cell(tmp_path: Path) -> None:
+    write_clip(tmp_path / "good.mp4", Clip(frames=40))
+    (tmp_path / "bad.mp4").write_text("no clip", encoding="utf-8")
+    (tmp_path / "bad.png").write_text("no picture", encoding="utf-8")
+    (tmp_path / "s.csv").write_text(
+        "id,video_url,mode,first_frame_url\n"
+        "a,good.mp4,flex_1,bad.png\n"
+        "b,good.mp4,flex_9,\n"
+        "c,bad.mp4,flex_1,\n"
+        "d,gone.mp4,flex_1,\n",
+        encoding="utf-8",
+    )
+    done = call("check", "s.csv", environ={"BATCHMOD_HOME": str(tmp_path / "home")}, cwd=tmp_path)
+
+    said = [line.partition("): ")[0] for line in done.err.splitlines() if line.startswith("s.csv:")]
+    assert done.code == 2
+    assert said[-4:] == [
+        "s.csv:2:D (first_frame_url",
+        "s.csv:3:C (mode",
+        "s.csv:4:B (video_url",
+        "s.csv:5:B (video_url",
+    ]
+
+
+def test_a_clip_in_the_place_of_a_picture_is_the_mistake_of_that_row_alone_and_said_once(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", Clip(frames=40))
+    done = check(
+        tmp_path,
+        rows=[{"id": "a", "video_url": "a.mp4"}, {"id": "b", "video_url": "a.mp4", "first_frame_url": "a.mp4"}],
+        provider="local",
+        matrix={"mode": ["flex_1", "flex_2"]},
+    )
+
+    assert [line.partition(": ")[0] for line in done.err.splitlines() if ".yaml:" in line] == [
+        "m.yaml:12:20 (first_frame_url)"
+    ], done.err
+
+
 def test_to_mend_without_looking_is_refused(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4")
 

@@ -89,6 +89,7 @@ def test_problems_as_json_have_every_part_of_their_place(tmp_path: Path) -> None
         "line": 2,
         "column": None,
         "cell": "C",
+        "sheet": None,
         "field": "mode",
         "row": 1,
         "severity": "error",
@@ -216,6 +217,25 @@ def test_an_annotated_copy_of_a_workbook_has_the_column_and_red_cells(tmp_path: 
     ]
     assert copy["C3"].fill.start_color.rgb == "FFF4CCCC"
     assert copy["C4"].fill.fill_type is None
+
+
+def test_two_sheets_of_one_workbook_each_have_their_own_mistakes(tmp_path: Path) -> None:
+    book: Any = openpyxl.Workbook()
+    for sheet, mode in ((book.active, "flex_9"), (book.create_sheet("Day 2"), "adhere_7")):
+        sheet.append(["id", "video_url", "mode"])
+        sheet.append([mode, "https://example.com/a.mp4", mode])
+    book.active.title = "Day 1"
+    book.save(tmp_path / "s.xlsx")
+    entries = "{file: s.xlsx, sheet: Day 1}, {file: s.xlsx, sheet: Day 2}"
+    (tmp_path / "m.yaml").write_text(f"include: [{entries}]\n", encoding="utf-8")
+
+    done = _check(tmp_path, "m.yaml", "--annotate")
+    copy: Any = openpyxl.load_workbook(tmp_path / "s.annotated.xlsx")
+
+    assert "s.xlsx[Day 1]:2:C (mode): 'flex_9' is not a mode" in done.err
+    assert "s.xlsx[Day 2]:2:C (mode): 'adhere_7' is not a mode" in done.err
+    assert copy["Day 1"]["D2"].value == "C (mode): 'flex_9' is not a mode; did you mean 'flex_3'?"
+    assert copy["Day 2"]["D2"].value == "C (mode): 'adhere_7' is not a mode; did you mean 'adhere_1'?"
 
 
 def test_what_cannot_be_annotated_is_said(tmp_path: Path) -> None:

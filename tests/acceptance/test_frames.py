@@ -117,6 +117,16 @@ def test_a_broken_clip_keeps_no_other_from_being_written(tmp_path: Path) -> None
     assert [path.name for path in (tmp_path / "frames").iterdir()] == ["good.png"]
 
 
+def test_a_clip_that_is_late_keeps_no_other_from_being_written_where_that_is_said(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4")
+    write_manifest(tmp_path / "m.yaml", [{"video_url": "a.mp4"}, {"video_url": "late.mp4"}])
+
+    assert frames(tmp_path, "m.yaml").code == 2
+    done = frames(tmp_path, "m.yaml", "--skip-invalid")
+
+    assert (done.code, [path.name for path in (tmp_path / "frames").iterdir()]) == (1, ["a.png"]), done.err
+
+
 def test_a_clip_on_the_web_is_fetched_for_its_frame(tmp_path: Path) -> None:
     video = encoded(Clip(width=80, height=60))
     with RawServer(lambda peer: keep_answering(peer, 200, video, Content_Type="video/mp4")) as server:

@@ -151,8 +151,23 @@ def test_a_prepared_file_that_is_gone_makes_nothing_that_was_paid_look_new(work:
     assert plan(work)["turned"]["action"] == "keep"
     assert work.run().code == 0
     assert server.ledger.billed == 1
+    done = check(work, "--fix")
+    assert (done.code, prepared(work)) == (0, []), done.err
+
+
+def test_once_more_with_a_prepared_file_that_is_gone_is_said_and_can_be_mended(
+    work: Shoot, server: SegmindStandIn
+) -> None:
     check(work, "--fix")
-    assert prepared(work) == []
+    work.run()
+    shutil.rmtree(work.folder / "prepared")
+    work.rows([{**TURNED, "review": "redo"}])
+
+    assert "cannot be made once more: its prepared clip is gone" in plan(work)["turned"]["why"]
+    assert check(work).code == 2
+    assert check(work, "--fix").code == 0
+    assert work.run().code == 0
+    assert server.ledger.billed == 2
 
 
 def test_a_recipe_that_nobody_asks_for_any_more_is_still_the_one_that_was_paid(

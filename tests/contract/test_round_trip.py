@@ -291,6 +291,26 @@ def test_an_included_one_takes_its_clips_from_where_its_manifest_has_them(work: 
     assert work.server.ledger.submits_seen == sent
 
 
+def test_a_row_whose_clip_was_late_comes_back_whole_and_is_sent_when_it_is_there(
+    server: SegmindStandIn, tmp_path: Path
+) -> None:
+    clips = tmp_path / "clips"
+    write_clip(clips / "a.mp4", mark="a")
+    sheet = tmp_path / "shots.csv"
+    sheet.write_text("id,video_url,mode,prompt\na,clips/a.mp4,flex_2,as wool\nb,clips/b.mp4,flex_3,as clay\n", "utf-8")
+    work = Shoot(server=server, home=tmp_path / "home", manifest=sheet)
+    first = call(
+        "run", sheet, "--provider", "segmind", "--yes", "--skip-invalid", *PACE, environ=work.environ, cwd=tmp_path
+    )
+    assert (first.code, server.ledger.billed) == (1, 1), first.err
+
+    write_clip(clips / "b.mp4", mark="b")
+    second = again(work, work.folder / "results.csv")
+
+    assert (second.code, server.ledger.billed) == (0, 2), second.err
+    assert [(job.inputs["mode"], job.inputs["prompt"]) for job in server.ledger.jobs][-1] == ("flex_3", "as clay")
+
+
 def test_the_results_of_two_manifests_are_no_manifest(work: Shoot) -> None:
     more = write_manifest(work.manifest.with_name("more.yaml"), [{"id": "m", "video_url": "clips/a.mp4"}])
     Shoot(server=work.server, home=work.home, manifest=more).run("--output", str(work.folder), "--add")

@@ -165,6 +165,10 @@ def test_the_address_that_one_edits_a_google_sheet_at_will_do(address: str, aske
 # --- what a manifest names ----------------------------------------------------------------------------------
 
 
+def _none(_: Path) -> bool:
+    return False
+
+
 def test_a_pattern_lists_files_in_the_order_people_count(tmp_path: Path) -> None:
     for name in ("b/2.mp4", "b/10.mp4", "b/1.mp4", "b/[x].mp4", "b/c/3.mp4", "b/.hidden.mp4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +176,7 @@ def test_a_pattern_lists_files_in_the_order_people_count(tmp_path: Path) -> None
     needs = [Need("listing", pattern) for pattern in ("b/*.mp4", "b/**/*.mp4", "b/[x]*", "no/*")]
     abroad = [Need("listing", pattern) for pattern in ("/**/*.mp4", "../*", "b/../../*.mp4")]
 
-    found = sources.answers(needs, manifest=tmp_path / "m.yaml", tree=tmp_path)
+    found = sources.answers(needs, manifest=tmp_path / "m.yaml", tree=tmp_path, is_output=_none)
 
     assert [found[need] for need in needs] == [
         ("b/1.mp4", "b/2.mp4", "b/10.mp4", "b/[x].mp4"),
@@ -180,14 +184,24 @@ def test_a_pattern_lists_files_in_the_order_people_count(tmp_path: Path) -> None
         ("b/[x].mp4",),
         (),
     ]
-    refused = sources.answers(abroad, manifest=tmp_path / "m.yaml", tree=tmp_path)
+    refused = sources.answers(abroad, manifest=tmp_path / "m.yaml", tree=tmp_path, is_output=_none)
     assert [isinstance(each, Missing) and "lies outside" in each.reason for each in refused.values()] == [True] * 3
+
+
+def test_a_pattern_takes_no_copy_of_a_sheet_and_nothing_that_a_spreadsheet_put_beside_it(tmp_path: Path) -> None:
+    for name in ("day1.csv", "day1.annotated.csv", "day2.xlsx", "~$day2.xlsx"):
+        (tmp_path / name).write_bytes(b"")
+    every, copies = Need("listing", "*"), Need("listing", "*.annotated.csv")
+
+    found = sources.answers([every, copies], manifest=tmp_path / "m.yaml", tree=tmp_path, is_output=_none)
+
+    assert found == {every: ("day1.csv", "day2.xlsx"), copies: ("day1.annotated.csv",)}
 
 
 def test_a_manifest_reaches_no_service_on_this_machine(tmp_path: Path) -> None:
     with _published({"/s.csv": (200, "text/csv", _SAME["csv"])}) as address:
         needs = [Need("document", f"{address}/s.csv"), Need("document", f"{address.replace('http', 'https')}/s.csv")]
-        found = sources.answers(needs, manifest=tmp_path / "m.yaml", tree=tmp_path)
+        found = sources.answers(needs, manifest=tmp_path / "m.yaml", tree=tmp_path, is_output=_none)
 
     assert [isinstance(each, Missing) and each.reason.split(":")[0] for each in found.values()] == [
         "is fetched over https only",
@@ -200,8 +214,8 @@ def test_a_document_outside_the_manifests_folder_is_not_read(tmp_path: Path) -> 
     (tmp_path / "secret.txt").write_text("x", encoding="utf-8")
     need = Need("text", "../secret.txt")
 
-    refused = sources.answers([need], manifest=tmp_path / "in" / "m.yaml", tree=tmp_path / "in")[need]
-    allowed = sources.answers([need], manifest=tmp_path / "in" / "m.yaml", tree=None)[need]
+    refused = sources.answers([need], manifest=tmp_path / "in" / "m.yaml", tree=tmp_path / "in", is_output=_none)[need]
+    allowed = sources.answers([need], manifest=tmp_path / "in" / "m.yaml", tree=None, is_output=_none)[need]
 
     assert isinstance(refused, Missing)
     assert "lies outside" in refused.reason

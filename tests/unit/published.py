@@ -29,7 +29,7 @@ def reading_of(path: Path, *, variables: dict[str, str] | None = None, **wishes:
         reading = read(path.read_bytes(), file=path.name, schemas=schemas(), given=given, **wishes)
         if not reading.needs:
             return reading
-        answers |= sources.answers(reading.needs, manifest=path, tree=path.parent.resolve())
+        answers |= sources.answers(reading.needs, manifest=path, tree=path.parent.resolve(), is_output=lambda _: False)
 
 
 def manifest_from(
