@@ -77,7 +77,7 @@ def _money_lines(outlook: app.Outlook, balances: Balances) -> Iterator[str]:
     for each in outlook.reused:
         folder = files.shortest(Path(each.folder))
         yield f"{counted(each.rows, 'row')} already paid ({usd(each.paid_usd)}), reused from {folder}."
-    yield from map(_cap_words, outlook.caps)
+    yield from (_cap_words(cap, sends=bool(outlook.plan.paid_sends)) for cap in outlook.caps)
     for name in (share.provider for share in outlook.shares):
         if name in balances:
             yield f"The balance at {name} is {usd(balances[name])}."
@@ -191,7 +191,9 @@ def _same_lines(plan: Plan) -> Iterator[str]:
         yield f"{names} are the same request: 1 is made, {copies}; `variants: {len(others) + 1}` makes each its own."
 
 
-def _cap_words(cap: Cap) -> str:
+def _cap_words(cap: Cap, *, sends: bool) -> str:
+    if not sends:
+        return f"{cap.name} is {usd(cap.usd)}: {usd(cap.committed_usd)} of it is committed."
     left = f"{usd(cap.committed_usd)} of it is committed; " if cap.committed_usd else ""
     return f"{cap.name} is {usd(cap.usd)}: {left}it lets {counted(cap.requests, 'new request')} through for certain."
 
