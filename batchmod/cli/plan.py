@@ -14,7 +14,7 @@ from batchmod.changes import Change, Changes, Difference
 from batchmod.cli.loading import Environ, load_all, options_of
 from batchmod.cli.look import say_warnings
 from batchmod.cli.wording import counted, duration, estimate, table, usd
-from batchmod.forecast import Cap, Share, Span
+from batchmod.forecast import Cap, Reused, Share, Span
 from batchmod.model import Estimate
 from batchmod.planning import Action, Item, Plan
 
@@ -22,6 +22,7 @@ _SHOWN_ROWS: Final = 200
 _SHOWN_CHANGES: Final = 20
 _SHOWN_TWINS: Final = 5
 _LONGEST: Final = 60
+_DECIMALS: Final = 6
 _ALWAYS: Final = (Action.SEND, Action.KEEP, Action.RESUME, Action.ASK, Action.FAIL)
 
 Balances = Mapping[str, float]
@@ -247,12 +248,12 @@ def as_json(outlook: app.Outlook, balances: Balances) -> dict[str, Any]:
         "manifest": str(outlook.manifest),
         "output": str(outlook.folder),
         "counts": {action.value: number for action, number in outlook.counts.items()},
-        "cost_usd": asdict(outlook.cost),
+        "cost_usd": _money(outlook.cost),
         "seconds": asdict(outlook.seconds),
         "providers": [_share_json(share, balances) for share in outlook.shares],
         "balances_usd": dict(balances),
-        "caps": [asdict(cap) for cap in outlook.caps],
-        "reused": [asdict(each) for each in outlook.reused],
+        "caps": [_money(cap) for cap in outlook.caps],
+        "reused": [_money(each) for each in outlook.reused],
         "public_files": dict(outlook.public_files),
         "needs_a_word": outlook.needs_a_word,
         "objections": [{"slug": each.slug, "message": str(each)} for each in outlook.objections],
@@ -264,12 +265,19 @@ def as_json(outlook: app.Outlook, balances: Balances) -> dict[str, Any]:
     }
 
 
+def _money(amounts: Estimate | Cap | Reused) -> dict[str, Any]:
+    """Amounts without what adding up binary fractions leaves at their ends: the same sum reads the same everywhere."""
+    return {
+        name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in asdict(amounts).items()
+    }
+
+
 def _share_json(share: Share, balances: Balances) -> dict[str, Any]:
     return {
         "provider": share.provider,
         "counts": {action.value: number for action, number in share.counts.items()},
         "requests": share.requests,
-        "cost_usd": asdict(share.cost),
+        "cost_usd": _money(share.cost),
         "seconds": asdict(share.seconds),
         "seconds_each": share.each_s,
         "per_minute": share.per_minute,
@@ -288,6 +296,6 @@ def item_json(item: Item, changed: Mapping[str, Change]) -> dict[str, Any]:
         "provider": item.job.provider,
         "mode": item.job.mode,
         "job_key": item.job.key,
-        "cost_usd": asdict(item.estimate) if item.estimate else None,
+        "cost_usd": _money(item.estimate) if item.estimate else None,
         "same_as": item.twin_of,
     }
