@@ -10,7 +10,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[local]'
+	$(INSTALL) -e '.[local,xlsx]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

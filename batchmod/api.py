@@ -12,6 +12,7 @@ from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, Unpack
 
@@ -21,7 +22,7 @@ from batchmod.app.loading import Invalid, limits_of
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.errors import Problem, SpendingNeedsAWord, StoppedEarly, UsageError
-from batchmod.model import Event, Row
+from batchmod.model import DELIMITERS, Event, Row
 from batchmod.planning import Plan
 
 Texts = str | Sequence[str]
@@ -45,6 +46,7 @@ class ReadingWishes(TypedDict, total=False):
     where: Mapping[str, str]
     first: int | None
     rehearse: bool
+    pair_frames: bool
     allow_outside: bool
     key_env: Texts
     skip_invalid: bool
@@ -210,6 +212,13 @@ _LEAST: Final[Mapping[str, float]] = {
     "drain_s": 0,
 }
 _MORE_THAN_NOTHING: Final = ("submits_per_minute", "polls_per_minute")
+_COUNTS: Final = ("first", "max_in_flight")
+_PAIRS: Final = ("columns", "where")
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "input_format": ("yaml", "csv", "tsv", "xlsx", "jsonl"),
+    "verify": ("decode", "container"),
+    "if_locked": ("refuse", "wait", "skip"),
+}
 
 
 def _with(options: Options, wishes: Mapping[str, Any], known: Mapping[str, object]) -> Options:
@@ -218,7 +227,10 @@ def _with(options: Options, wishes: Mapping[str, Any], known: Mapping[str, objec
         if name not in known:
             raise TypeError(f"there is no option '{name}' here; there are {', '.join(sorted(known))}")
         _check(name, value)
+    wishes = {name: value for name, value in wishes.items() if value is not None}
     ways = {name: value for name, value in wishes.items() if name in _WAYS}
+    if "delimiter" in ways:
+        ways["delimiter"] = DELIMITERS.get(ways["delimiter"].lower(), ways["delimiter"])
     rest = {name: _as_option(name, value) for name, value in wishes.items() if name not in _WAYS}
     if "input_format" in rest:
         rest["kind"] = rest.pop("input_format")
@@ -226,12 +238,34 @@ def _with(options: Options, wishes: Mapping[str, Any], known: Mapping[str, objec
 
 
 def _check(name: str, value: Any) -> None:
+    """Raises UsageError for what would be misread, or break a run in its middle."""
     if value is None:
         return
+    if (kind := _kind_of(name)) is not None and (isinstance(value, bool) or not isinstance(value, kind[0])):
+        raise UsageError(f"{name} must be {kind[1]}, not {value!r}")
     if name in _LEAST and not value >= _LEAST[name]:
         raise UsageError(f"{name} must be {_LEAST[name]:g} or more, not {value!r}")
     if name in _MORE_THAN_NOTHING and not value > 0:
         raise UsageError(f"{name} must be more than 0, not {value!r}")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise UsageError(f"{name} must be one of {', '.join(_CHOICES[name])}, not {value!r}")
+    if name == "delimiter" and (len(found := DELIMITERS.get(value.lower(), value)) != 1 or found in '"\r\n'):
+        raise UsageError(f"delimiter must be {', '.join(DELIMITERS)}, or one character, not {value!r}")
+
+
+def _kind_of(name: str) -> tuple[type | tuple[type, ...], str] | None:
+    """What a wish must be, and that in words; None where any value has a meaning, as it has for yes and no."""
+    if name in _COUNTS:
+        return Integral, "a whole number"
+    if name in _LEAST or name in _MORE_THAN_NOTHING:
+        return Real, "a number"
+    if name == "until":
+        return (Real, datetime), "a datetime or Unix seconds"
+    if name in _PAIRS:
+        return Mapping, "a mapping"
+    if name in _LISTS:
+        return (str, Collection), "a text or several"
+    return (str, "a text") if name == "delimiter" else None
 
 
 def _as_option(name: str, value: Any) -> Any:

@@ -256,9 +256,16 @@ def _add(digest: "hashlib._Hash", values: Sequence[object]) -> None:
     digest.update(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
+_WRITTEN: Final = (
+    *("provider", "model", "mode", "prompt", "video_url", "first_frame_url", "variant"),
+    *("review", "keyframes", "source_id"),
+)
+
+
 def _fields_of_invalid(row: Invalid) -> dict[str, Any]:
-    said = {} if row.row is None else {**_said_by(row.row), "provider": row.provider}
-    return {**said, "id": row.id, "own": dict(row.own), "why": row.why, "source": "", "frame": None}
+    said = {name: row.said.get(name) for name in _WRITTEN}
+    hold = "true" if row.said.get("hold") is True else None
+    return {**said, "hold": hold, "id": row.id, "own": dict(row.own), "why": row.why, "source": "", "frame": None}
 
 
 def _said_by(row: Row) -> dict[str, Any]:

@@ -35,10 +35,8 @@ class Invalid:
     own: Mapping[str, str]
     line: int | None = None
     """Where it stands in its document."""
-    row: Row | None = None
-    """The row, where all that it says is good: it is the files that it names, or its provider, that will not do."""
-    provider: str | None = None
-    """Who would have been asked."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """Field → what it says there: whoever mends its line of results.csv need not write the rest again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,10 +151,7 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         services=services,
         warnings=(*warnings, *([] if chosen else [_nothing_chosen(parsed, options)])),
         notes=(*reading.notes, *edited.notes),
-        invalid=tuple(
-            replace(each, provider=provider_of(each.row, parsed, options)) if each.row else each
-            for each in sieve.invalid()
-        ),
+        invalid=tuple(_with_provider(each, parsed, options) for each in sieve.invalid()),
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
         lines={file: text.splitlines() for file, text in reading.texts.items()},
         sheets=reading.sheets,
@@ -200,12 +195,12 @@ class Sieve:
                 own=row.own,
                 line=row.place.line,
                 # one that could not be paired is not what it would be without a picture
-                row=None if row.number in lacking and row.first_frame_url is None else row,
+                said={} if row.number in lacking and row.first_frame_url is None else _said_by(row),
             )
             for row in self._rows.values()
         }
         known |= {
-            each.number: Invalid(number=each.number, id=each.id, why="", own=each.own, line=each.line)
+            each.number: Invalid(number=each.number, id=each.id, why="", own=each.own, line=each.line, said=each.said)
             for each in self._reading.rejected
         }
         return tuple(replace(known[number], why="; ".join(why[number])) for number in sorted(why))
@@ -213,6 +208,15 @@ class Sieve:
     def rejected(self) -> Iterator[tuple[int, Row]]:
         """The rows that were good as texts, and were left out later."""
         yield from sorted(self._rows.items())
+
+
+def _said_by(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in Row.__slots__ if name not in _INNER}
+
+
+def _with_provider(row: Invalid, parsed: Manifest, options: Options) -> Invalid:
+    """As the good rows have it: read back from results.csv, a mended row goes where it was meant to go."""
+    return replace(row, said={**row.said, "provider": _provider(row.said.get("provider"), parsed, options)})
 
 
 def _refusal(problems: Sequence[Problem], reading: manifest.Reading) -> ManifestError:

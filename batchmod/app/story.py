@@ -18,7 +18,7 @@ from batchmod.app.outlook import changes_since, foresee
 from batchmod.app.services import Services
 from batchmod.changes import Change
 from batchmod.checkpoint import Checkpoint, StoredRow
-from batchmod.errors import ManifestError, Problem, UsageError
+from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.model import Attempt, Delivery, Job, Row, VideoFacts, Work
 from batchmod.planning import Item
 from batchmod.schema import did_you_mean
@@ -29,6 +29,8 @@ _FIELDS: Final = (
 )
 _DEFAULTS: Final[Mapping[str, object]] = {"variant": 1, "hold": False}
 """What needs no word where nobody wrote it."""
+_UNWRITTEN: Final = {"id": "made", "first_frame_url": "paired"}
+"""Where a value is from that stands nowhere, and that no schema gives."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +42,8 @@ class Cell:
     place: str | None
     """`shots.csv:14:C`; None for what stands in no file."""
     origin: str
-    """`row`, `defaults`, `command line`, `manifest`, `default`, or `made` for an id that batchmod gave."""
+    """`row`, `defaults`, `command line`, `manifest`, `default`, `made` for an id that batchmod gave, or `paired` for a
+    picture that was found by the row's name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,13 +224,19 @@ def _cells(row: Row, loaded: Loaded, options: Options) -> Iterator[Cell]:
 
 def _cell(row: Row, name: str, value: object) -> Cell:
     place = row.places.get(name)
-    if name in row.explicit:
+    if name in row.explicit or _is_cell_of(place, row):
         origin = "row"
     elif place is not None and name != "id":
         origin = "defaults"
     else:
-        place, origin = None, "made" if name == "id" else "default"
+        place, origin = None, _UNWRITTEN.get(name, "default")
     return Cell(field=name, value=str(value), place=str(place) if place else None, origin=origin)
+
+
+def _is_cell_of(place: Place | None, row: Row) -> bool:
+    """Whether it is a cell in the row's own line: a table of results does not tell what its rows set themselves."""
+    of = row.place
+    return place is not None and place.cell is not None and (place.file, place.line) == (of.file, of.line)
 
 
 def _provider_cell(row: Row, loaded: Loaded, options: Options) -> Cell:

@@ -14,7 +14,7 @@ from batchmod.changes import Change, Changes, Difference
 from batchmod.cli.loading import Environ, load_all, options_of
 from batchmod.cli.look import say_warnings
 from batchmod.cli.wording import counted, duration, estimate, table, usd
-from batchmod.forecast import Cap, Share, Span
+from batchmod.forecast import Cap, Reused, Share, Span
 from batchmod.model import Estimate
 from batchmod.planning import Action, Item, Plan
 
@@ -22,6 +22,7 @@ _SHOWN_ROWS: Final = 200
 _SHOWN_CHANGES: Final = 20
 _SHOWN_TWINS: Final = 5
 _LONGEST: Final = 60
+_DECIMALS: Final = 6
 _ALWAYS: Final = (Action.SEND, Action.KEEP, Action.RESUME, Action.ASK, Action.FAIL)
 
 Balances = Mapping[str, float]
@@ -77,7 +78,7 @@ def _money_lines(outlook: app.Outlook, balances: Balances) -> Iterator[str]:
     for each in outlook.reused:
         folder = files.shortest(Path(each.folder))
         yield f"{counted(each.rows, 'row')} already paid ({usd(each.paid_usd)}), reused from {folder}."
-    yield from map(_cap_words, outlook.caps)
+    yield from (_cap_words(cap, sends=bool(outlook.plan.paid_sends)) for cap in outlook.caps)
     for name in (share.provider for share in outlook.shares):
         if name in balances:
             yield f"The balance at {name} is {usd(balances[name])}."
@@ -191,7 +192,9 @@ def _same_lines(plan: Plan) -> Iterator[str]:
         yield f"{names} are the same request: 1 is made, {copies}; `variants: {len(others) + 1}` makes each its own."
 
 
-def _cap_words(cap: Cap) -> str:
+def _cap_words(cap: Cap, *, sends: bool) -> str:
+    if not sends:
+        return f"{cap.name} is {usd(cap.usd)}: {usd(cap.committed_usd)} of it is committed."
     left = f"{usd(cap.committed_usd)} of it is committed; " if cap.committed_usd else ""
     return f"{cap.name} is {usd(cap.usd)}: {left}it lets {counted(cap.requests, 'new request')} through for certain."
 
@@ -245,12 +248,12 @@ def as_json(outlook: app.Outlook, balances: Balances) -> dict[str, Any]:
         "manifest": str(outlook.manifest),
         "output": str(outlook.folder),
         "counts": {action.value: number for action, number in outlook.counts.items()},
-        "cost_usd": asdict(outlook.cost),
+        "cost_usd": _money(outlook.cost),
         "seconds": asdict(outlook.seconds),
         "providers": [_share_json(share, balances) for share in outlook.shares],
         "balances_usd": dict(balances),
-        "caps": [asdict(cap) for cap in outlook.caps],
-        "reused": [asdict(each) for each in outlook.reused],
+        "caps": [_money(cap) for cap in outlook.caps],
+        "reused": [_money(each) for each in outlook.reused],
         "public_files": dict(outlook.public_files),
         "needs_a_word": outlook.needs_a_word,
         "objections": [{"slug": each.slug, "message": str(each)} for each in outlook.objections],
@@ -262,12 +265,19 @@ def as_json(outlook: app.Outlook, balances: Balances) -> dict[str, Any]:
     }
 
 
+def _money(amounts: Estimate | Cap | Reused) -> dict[str, Any]:
+    """Amounts without what adding up binary fractions leaves at their ends: the same sum reads the same everywhere."""
+    return {
+        name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in asdict(amounts).items()
+    }
+
+
 def _share_json(share: Share, balances: Balances) -> dict[str, Any]:
     return {
         "provider": share.provider,
         "counts": {action.value: number for action, number in share.counts.items()},
         "requests": share.requests,
-        "cost_usd": asdict(share.cost),
+        "cost_usd": _money(share.cost),
         "seconds": asdict(share.seconds),
         "seconds_each": share.each_s,
         "per_minute": share.per_minute,
@@ -286,6 +296,6 @@ def item_json(item: Item, changed: Mapping[str, Change]) -> dict[str, Any]:
         "provider": item.job.provider,
         "mode": item.job.mode,
         "job_key": item.job.key,
-        "cost_usd": asdict(item.estimate) if item.estimate else None,
+        "cost_usd": _money(item.estimate) if item.estimate else None,
         "same_as": item.twin_of,
     }

@@ -77,7 +77,7 @@ def _lines(story: app.Story) -> Iterator[str]:
     if story.change is not None:
         costs = " (it is the same request all the same)" if story.change.same_request else ""
         yield from _section("Since the last run", [f"{difference(each)}{costs}" for each in story.change.fields])
-    asked = [line for number, each in enumerate(story.requests, 1) for line in _request_lines(number, each)]
+    asked = [line for number, each in enumerate(story.requests, 1) for line in _request_lines(number, each, story.job)]
     yield from _section("Its requests, the oldest first", asked or ["none was ever sent"])
     if story.events:
         yield from _section("What happened", table([_event_row(each) for each in story.events]).splitlines())
@@ -109,7 +109,12 @@ def _invalid(story: app.Story) -> str:
 
 
 def _cell_row(cell: Cell) -> tuple[str, str, str]:
-    says = {"made": "made of video_url", "default": "the default", "manifest": "the manifest's own"}
+    says = {
+        "made": "made of video_url",
+        "paired": "paired by its name",
+        "default": "the default",
+        "manifest": "the manifest's own",
+    }
     place = " ".join(part for part in (cell.place, f"({cell.origin})" if cell.origin == "defaults" else "") if part)
     return cell.field, _clipped(cut(cell.value)), place or says.get(cell.origin, f"the {cell.origin}")
 
@@ -142,12 +147,12 @@ def _clip(facts: VideoFacts) -> str:
     return f"{facts.width}x{facts.height}{rate}{length}, {facts.bytes / 1e6:.1f} MB"
 
 
-def _request_lines(number: int, asked: Asked) -> Iterator[str]:
+def _request_lines(number: int, asked: Asked, job: Job | None) -> Iterator[str]:
     work = asked.work
     cost = f", {usd(work.cost_usd)} ({work.cost_source})" if work.cost_usd is not None else ""
     held = f", up to {usd(work.reserved_usd)} reserved" if work.reserved_usd else ""
     took = f", took {duration(work.finished_at - work.submitted_at)}" if work.finished_at and work.submitted_at else ""
-    older = "" if asked.current else "; the row asks for something else now"
+    older = "" if asked.current or job is None else "; the row asks for something else now"
     yield f"{number}. {work.provider}: {work.status.value}{cost}{held}{took}{older}"
     yield f"   {work.inputs.get('mode')}, {_clipped(str(work.inputs.get('prompt') or 'no prompt'))}"
     if work.error:

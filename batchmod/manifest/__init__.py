@@ -1,6 +1,6 @@
 """A manifest's bytes → a Manifest, or every problem in it with its place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -133,6 +133,7 @@ def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -
     document = batch.document if batch else {}
     if tree is not None:
         found += name_problems(document, tree, completed.own_columns, asked.schemas)
+    unfilled = {problem.row for problem in completed.problems if (problem.field or "").startswith("prompt")}
     reading = Reading(
         manifest=None,
         problems=in_order(found),
@@ -140,7 +141,7 @@ def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -
         sheets=part.sheets,
         texts=part.texts,
         returned=part.returned,
-        rejected=tuple(map(_rejected, completed.rejected)),
+        rejected=tuple(_rejected(draft, unfilled) for draft in completed.rejected),
     )
     if any(problem.row is None for problem in found):
         return replace(reading, named=_all_named(completed))
@@ -148,10 +149,11 @@ def _reading(part: Part, tree: Tree | None, batch: Batch | None, asked: Asked) -
     return replace(reading, manifest=manifest, named=completed.named)
 
 
-def _rejected(draft: Draft) -> Rejected:
+def _rejected(draft: Draft, unfilled: Collection[int | None]) -> Rejected:
     raw = draft.raw
     cells = {**raw.texts, **raw.own}
-    return Rejected(number=draft.number, id=draft.label, cells=cells, own=raw.own, line=raw.place.line)
+    said = {name: value for name, value in draft.values.items() if name != "prompt" or draft.number not in unfilled}
+    return Rejected(number=draft.number, id=draft.label, cells=cells, own=raw.own, line=raw.place.line, said=said)
 
 
 def _all_named(completed: Completed) -> tuple[NamedFile, ...]:

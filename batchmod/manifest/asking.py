@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batchmod.errors import Place, Problem
 from batchmod.manifest.needs import Answers, Need
@@ -51,6 +51,8 @@ class Rejected:
     own: Mapping[str, str]
     line: int | None = None
     """Where it stands in its document."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """Field → its value, with defaults; no prompt where that could not be put together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -266,10 +266,13 @@ def _copy_for(desk: Desk, item: Item) -> None:
     if item.work_id is None:
         return
     work = desk.record.work(item.work_id)
-    there = [d for d in desk.record.deliveries_of(work.work_id) if d.delivered]
-    source = next((d for d in there if (desk.tools.folder / d.path).exists()), None)
-    if work.status is not Status.SUCCEEDED or source is None:
+    given = [d for d in desk.record.deliveries_of(work.work_id) if d.delivered]
+    there = [d for d in given if (desk.tools.folder / d.path).exists()]
+    if work.status is not Status.SUCCEEDED or not there:
         return
+    if any(d.id.casefold() == item.job.id.casefold() for d in there):
+        return  # it came with the request, which was collected in this run
+    source = there[0]
     delivery = desk.record.add_delivery(item.job, work.work_id)
     if delivery.path == source.path:
         return

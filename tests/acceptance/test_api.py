@@ -180,12 +180,42 @@ def test_a_stop_is_in_the_summary(tmp_path: Path, environ: dict[str, str]) -> No
 
 @pytest.mark.parametrize(
     ("wishes", "words"),
-    [({"max_in_flight": 0}, "max_in_flight must be 1 or more"), ({"submits_per_minute": 0}, "must be more than 0")],
+    [
+        ({"max_in_flight": 0}, "max_in_flight must be 1 or more"),
+        ({"max_in_flight": 1.5}, "max_in_flight must be a whole number"),
+        ({"max_cost_usd": "5"}, "max_cost_usd must be a number, not '5'"),
+        ({"submits_per_minute": 0}, "must be more than 0"),
+        ({"pay_again": 7}, "pay_again must be a text or several"),
+        ({"yes": True, "until": "22:00"}, "until must be a datetime or Unix seconds"),
+        ({"yes": True, "verify": "no"}, "verify must be one of decode, container"),
+        ({"yes": True, "if_locked": "fail"}, "if_locked must be one of refuse, wait, skip"),
+    ],
 )
 def test_a_wish_that_cannot_be_is_refused(wishes: Any, words: str, tmp_path: Path) -> None:
     write_manifest(tmp_path / "m.yaml", remote_rows("a"))
     with pytest.raises(UsageError, match=words):
-        plan(tmp_path / "m.yaml", **wishes)
+        (run_sync if "yes" in wishes else plan)(tmp_path / "m.yaml", **wishes)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"where": "a=b"}, "where must be a mapping"),
+        ({"first": "3"}, "first must be a whole number"),
+        ({"input_format": "pdf"}, "input_format must be one of yaml, csv"),
+        ({"delimiter": "ab"}, "delimiter must be comma, semicolon, tab, pipe, or one character"),
+    ],
+)
+def test_a_way_of_reading_that_cannot_be_is_refused(wishes: Any, words: str, tmp_path: Path) -> None:
+    write_manifest(tmp_path / "m.yaml", remote_rows("a"))
+    with pytest.raises(UsageError, match=words):
+        load_manifest(tmp_path / "m.yaml", **wishes)
+
+
+def test_a_delimiter_may_be_said_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("id|video_url\na|https://example.com/a.mp4\n")
+
+    assert [row.id for row in load_manifest(tmp_path / "m.csv", delimiter="pipe").rows] == ["a"]
 
 
 def test_a_wish_that_there_is_not_is_a_type_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from batchmod import clock, planning
 from tests import given
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Shoot, bare_environment, remote_rows, shoot, write_clip
+from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot, write_clip
 
 
 def without_history(work: Shoot) -> dict[str, str]:
@@ -178,6 +178,20 @@ def test_no_wait_sends_and_leaves_and_a_later_run_collects(tmp_path: Path) -> No
 
         assert (work.run().code, set(work.statuses().values())) == (0, {"succeeded"})
         assert server.ledger.submits_seen == 2
+
+
+def test_a_twin_that_comes_with_a_request_that_is_collected_is_counted_once(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=600) as server:
+        (row,) = remote_rows("one")
+        work = shoot(tmp_path, server, [row, {**row, "id": "two"}])
+        work.run("--no-wait")
+        server.advance(600)
+        done = work.run()
+
+        assert (done.code, set(work.statuses().values()), server.ledger.accepted) == (0, {"succeeded"}, 1)
+        assert "2 videos made" in done.out
+        assert "copy" not in done.out
+        assert "copied" not in {event["event"] for event in read_events(work.folder)}
 
 
 @pytest.mark.parametrize(("balance", "warned"), [(1.25, True), (1000.0, False)])

@@ -327,6 +327,23 @@ def test_a_renamed_manifest_is_compared_with_the_folder_that_has_paid_for_it(
     assert server.ledger.accepted == 4
 
 
+def test_amounts_are_those_that_a_person_would_add_up(tmp_path: Path, server: SegmindStandIn) -> None:
+    plan = planned(shoot(tmp_path, server, remote_rows(*"abc")))
+
+    assert plan["cost_usd"]["likely"] == plan["providers"][0]["cost_usd"]["likely"] == 1.8
+    assert plan["items"][0]["cost_usd"]["high"] == 3.6
+
+
+def test_a_cap_of_which_nothing_is_asked_says_no_number_of_requests(tmp_path: Path, server: SegmindStandIn) -> None:
+    work = shoot(tmp_path, server, remote_rows("a"))
+    before = call("plan", work.manifest, "--provider", "segmind", "--max-cost-usd", "9", environ=work.environ).out
+    work.run()
+    after = call("plan", work.manifest, "--provider", "segmind", "--max-cost-usd", "9", environ=work.environ).out
+
+    assert "max_cost_usd is $9.00: it lets 1 new request through for certain." in before
+    assert "max_cost_usd is $9.00: $0.60 of it is committed." in after
+
+
 def test_a_row_that_is_left_out_is_counted_and_neither_changed_nor_gone(tmp_path: Path, server: SegmindStandIn) -> None:
     rows = remote_rows("a", "b")
     work = shoot(tmp_path, server, rows)

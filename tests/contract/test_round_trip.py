@@ -359,3 +359,31 @@ def test_a_table_does_not_choose_which_folders_files_are_sent(server: SegmindSta
 
     assert (refused.code, "is not there" in refused.err, "--allow-outside" in refused.err) == (2, True, True)
     assert (meant.code, server.ledger.submits_seen) == (0, 2)
+
+
+def test_a_row_that_was_left_out_is_mended_in_the_results_and_goes_where_it_was_meant_to(
+    tmp_path: Path, server: SegmindStandIn
+) -> None:
+    (tmp_path / "shots.csv").write_text(
+        "id,video_url,prompt,mode,variant,hold,look\n"
+        "a,https://example.com/a.mp4,as {look},flex_1,,,wool\n"
+        "b,https://example.com/b.mp4,as {look},flex_9,2,,felt\n"
+        "c,https://example.com/c.mp4,as {lok},flex_9,,yes,clay\n"
+    )
+    work = Shoot(server=server, home=tmp_path / "home", manifest=tmp_path / "shots.csv")
+    assert work.run("--skip-invalid").code == 1
+    table = work.folder / "results.csv"
+    lines = work.results()
+
+    told = ("provider", "mode", "prompt", "video_url", "variant")
+    assert [lines["b"][name] for name in told] == ["segmind", "flex_9", "as felt", "https://example.com/b.mp4", "2"]
+    assert lines["c"]["prompt"] == "", "a prompt that could not be put together must not be sent as it stands"
+    assert lines["c"]["hold"] == "true"
+    assert again(work, table).code == 2
+    assert again(work, table, "--skip-invalid").code == 1
+    assert server.ledger.accepted == 1
+
+    table.write_text(table.read_text(encoding="utf-8-sig").replace("flex_9", "flex_2"), encoding="utf-8-sig")
+    assert again(work, table).code == 0
+    assert work.results()["b"]["status"] == "succeeded"
+    assert server.ledger.accepted == 2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Ran, Shoot, call, remote_rows, shoot, write_clip
+from tests.support import PACE, Ran, Shoot, call, remote_rows, shoot, write_clip, write_picture
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "plan.md").read_text("utf-8")
 
@@ -87,6 +87,25 @@ def test_a_column_of_the_users_own_has_its_place_in_every_format(
     assert places(told)["Shot"] == ("12A", where, "row")
 
 
+def test_values_of_a_table_of_results_stand_in_its_rows(tmp_path: Path, server: SegmindStandIn) -> None:
+    work = shoot(tmp_path, server, remote_rows("a"))
+    work.run()
+    table = work.folder / "results.csv"
+
+    told = places(story(work, "a", path=table))
+    assert {told[name][2] for name in ("id", "video_url", "prompt", "mode", "provider")} == {"row"}
+    assert told["id"] == ("a", f"{table}:2:A", "row")
+
+
+def test_a_frame_that_was_paired_is_told_as_such(tmp_path: Path, server: SegmindStandIn) -> None:
+    work = shoot(tmp_path, server, remote_rows("a"), pair_frames=True)
+    frame = write_picture(tmp_path / "frames" / "a.edited.png")
+
+    value, place, origin = places(story(work, "a"))["first_frame_url"]
+    assert (value, place, origin) == (str(frame.relative_to(tmp_path)), None, "paired")
+    assert "paired by its name" in why(work, "a").out
+
+
 def test_a_row_tells_its_requests_attempts_cost_and_versions(tmp_path: Path, server: SegmindStandIn) -> None:
     work = shoot(tmp_path, server, remote_rows("one", "two"))
     work.run()
@@ -143,6 +162,7 @@ def test_a_deleted_row_still_has_its_story(tmp_path: Path, server: SegmindStandI
     assert "no row of shots.yaml any more" in from_folder.out
     assert (without_manifest.code, "videos/one_v001.mp4, there" in without_manifest.out) == (0, True)
     assert "the manifest that it comes from is not there any more" in without_manifest.out
+    assert "asks for something else" not in without_manifest.out
 
 
 def test_an_unfinished_request_of_a_deleted_row_is_collected(tmp_path: Path, server: SegmindStandIn) -> None:
