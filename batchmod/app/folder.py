@@ -268,31 +268,23 @@ def _fields_of_invalid(row: Invalid) -> dict[str, Any]:
     return {**said, "hold": hold, "id": row.id, "own": dict(row.own), "why": row.why, "source": "", "frame": None}
 
 
-def _said_by(row: Row) -> dict[str, Any]:
-    """What a row says of itself."""
+def fields_of(row: Row, job: Job) -> dict[str, Any]:
+    """A row as the record keeps it."""
     return {
         "id": row.id,
+        "provider": job.provider,
         "model": row.model,
         "mode": row.mode,
-        "prompt": row.prompt,
+        "prompt": job.prompt,
         "video_url": row.video_url,
         "first_frame_url": row.first_frame_url,
         "variant": row.variant,
+        "job_key": job.key,
         "review": row.review,
         "keyframes": row.keyframes,
         "source_id": row.source_id,
         "hold": "true" if row.hold else None,
         "own": dict(row.own),
-    }
-
-
-def fields_of(row: Row, job: Job) -> dict[str, Any]:
-    """A row as the record keeps it."""
-    return {
-        **_said_by(row),
-        "provider": job.provider,
-        "prompt": job.prompt,
-        "job_key": job.key,
         "source": job.video.location,
         "frame": job.first_frame.location if job.first_frame else None,
     }
