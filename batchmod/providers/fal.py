@@ -30,6 +30,7 @@ from batchmod.providers import steps
 from batchmod.providers.absent import balance_of, balance_request, history_request, history_rows, history_spans
 from batchmod.providers.answers import as_object, http_date, inside, web_url, words_of
 from batchmod.providers.steps import State, saved
+from batchmod.providers.steps import resumed as resume
 from batchmod.urls import is_loopback_host, origin_of
 
 __all__ = [
@@ -105,11 +106,6 @@ def key_headers(key: str) -> dict[str, str]:
 def begin(work: Work, endpoints: Endpoints, uploads: Mapping[str, str]) -> Step:
     """The first step of a work that is to be sent."""
     return _prepare(steps.first(work, endpoints, uploads))
-
-
-def resume(work: Work, endpoints: Endpoints) -> Step:
-    """The next step of a work whose request id is in the record."""
-    return steps.resumed(work, endpoints)
 
 
 def next_step(state: State, reply: Reply | None) -> Step:

@@ -38,6 +38,7 @@ from batchmod.providers.absent import (
 )
 from batchmod.providers.answers import as_object, by_body_code, http_date, inside, number, web_url, words_of
 from batchmod.providers.steps import State, saved
+from batchmod.providers.steps import bearer as key_headers
 
 __all__ = [
     "FACTS",
@@ -108,11 +109,6 @@ FACTS: Final = ProviderFacts(
         "additionalProperties": False,
     },
 )
-
-
-def key_headers(key: str) -> dict[str, str]:
-    """The header that carries the key."""
-    return {"Authorization": f"Bearer {key}"}
 
 
 def begin(work: Work, endpoints: Endpoints, uploads: Mapping[str, str]) -> Step:

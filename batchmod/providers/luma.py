@@ -29,6 +29,8 @@ from batchmod.providers import steps
 from batchmod.providers.absent import cancel_request
 from batchmod.providers.answers import as_object, filter_slug, http_date, inside, moment, number, web_url
 from batchmod.providers.steps import State, saved
+from batchmod.providers.steps import bearer as key_headers
+from batchmod.providers.steps import resumed as resume
 
 __all__ = [
     "FACTS",
@@ -76,19 +78,9 @@ FACTS: Final = ProviderFacts(
 )
 
 
-def key_headers(key: str) -> dict[str, str]:
-    """The header that carries the key."""
-    return {"Authorization": f"Bearer {key}"}
-
-
 def begin(work: Work, endpoints: Endpoints, uploads: Mapping[str, str]) -> Step:
     """The first step of a work that is to be sent."""
     return steps.prepare(steps.first(work, endpoints, uploads), upload=_no_upload, submit=_submit)
-
-
-def resume(work: Work, endpoints: Endpoints) -> Step:
-    """The next step of a work whose request id is in the record."""
-    return steps.resumed(work, endpoints)
 
 
 def next_step(state: State, reply: Reply | None) -> Step:

@@ -31,6 +31,8 @@ from batchmod.providers import steps
 from batchmod.providers.absent import balance_of, balance_request
 from batchmod.providers.answers import as_object, http_date, inside, moment, web_url, words_of
 from batchmod.providers.steps import State, saved
+from batchmod.providers.steps import bearer as key_headers
+from batchmod.providers.steps import resumed as resume
 
 __all__ = [
     "FACTS",
@@ -95,19 +97,9 @@ FACTS: Final = ProviderFacts(
 )
 
 
-def key_headers(key: str) -> dict[str, str]:
-    """The header that carries the key."""
-    return {"Authorization": f"Bearer {key}"}
-
-
 def begin(work: Work, endpoints: Endpoints, uploads: Mapping[str, str]) -> Step:
     """The first step of a work that is to be sent."""
     return _prepare(steps.first(work, endpoints, uploads))
-
-
-def resume(work: Work, endpoints: Endpoints) -> Step:
-    """The next step of a work whose request id is in the record."""
-    return steps.resumed(work, endpoints)
 
 
 def next_step(state: State, reply: Reply | None) -> Step:

@@ -74,6 +74,11 @@ def resumed(work: Work, endpoints: Endpoints) -> Wait:
     return Wait(state=state)
 
 
+def bearer(key: str) -> dict[str, str]:
+    """The header that carries the key, where that is a bearer token (RFC 6750)."""
+    return {"Authorization": f"Bearer {key}"}
+
+
 def saved(state: State) -> dict[str, Any]:
     """What of a state goes into the record."""
     return dict(state.links)
