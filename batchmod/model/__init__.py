@@ -1,0 +1,66 @@
+"""The words everything else is said in: frozen values without behaviour."""
+
+from batchmod.model.exchange import (
+    Again,
+    Blocked,
+    Call,
+    Done,
+    Failed,
+    FileAsBytes,
+    FileAsDataUrl,
+    FileSize,
+    HistoryRow,
+    Reply,
+    Request,
+    Sent,
+    Step,
+    Uncertain,
+    Wait,
+)
+from batchmod.model.facts import ClipFacts, FrameFacts, VideoFacts
+from batchmod.model.given import DELIMITERS, MODES, Limits, Manifest, NamedFile, Row
+from batchmod.model.job import WISHED, Further, Job, Source, Status
+from batchmod.model.record import Attempt, Claim, Delivery, Event, Review, Work
+from batchmod.model.service import Endpoints, Estimate, Price, ProviderFacts
+
+__all__ = [
+    "DELIMITERS",
+    "MODES",
+    "WISHED",
+    "Again",
+    "Attempt",
+    "Blocked",
+    "Call",
+    "Claim",
+    "ClipFacts",
+    "Delivery",
+    "Done",
+    "Endpoints",
+    "Estimate",
+    "Event",
+    "Failed",
+    "FileAsBytes",
+    "FileAsDataUrl",
+    "FileSize",
+    "FrameFacts",
+    "Further",
+    "HistoryRow",
+    "Job",
+    "Limits",
+    "Manifest",
+    "NamedFile",
+    "Price",
+    "ProviderFacts",
+    "Reply",
+    "Request",
+    "Review",
+    "Row",
+    "Sent",
+    "Source",
+    "Status",
+    "Step",
+    "Uncertain",
+    "VideoFacts",
+    "Wait",
+    "Work",
+]
