@@ -139,11 +139,16 @@ def clear(folder: Path, *, keep: str | None = None) -> None:
         folder.rmdir()
 
 
-def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> None:
-    """Append JSON objects, one a line; half a character, as a careless service may send one, becomes `?`."""
-    for item in objects:
-        file.write(json.dumps(item, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")
+def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> int:
+    """Append JSON objects, one a line; half a character, as a careless service may send one, becomes `?`.
+
+    How many bytes that were.
+    """
+    lines = [json.dumps(item, ensure_ascii=False).encode("utf-8", "replace") + b"\n" for item in objects]
+    for line in lines:
+        file.write(line.decode())
     file.flush()
+    return sum(map(len, lines))
 
 
 def listing(folder: Path, under: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
-from batchmod.app import past, pointer, sheets, trail
+from batchmod.app import past, pointer, rotating, sheets, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
@@ -21,7 +21,7 @@ from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts
 from batchmod.rows import Stretch, parts_of, saying
 
 _AT_A_TIME: Final = 1_000
-_TRACES: Final = ("results.csv", "events.jsonl", "videos")
+_TRACES: Final = ("results.csv", rotating.FILE_NAME, "videos")
 
 
 def open_record(folder: Path, *, create: bool, state: Path | None = None) -> Checkpoint:
@@ -48,6 +48,7 @@ def look_if_there(folder: Path, *, state: Path | None = None) -> Checkpoint | No
 def _record_file(folder: Path, state: Path | None, *, create: bool) -> Path:
     path = pointer.record_file(folder, state)
     traces = [name for name in _TRACES if (folder / name).exists()]
+    traces += [part.path.name for part in rotating.parts(folder)[-1:]]
     if not path.exists() and traces:
         raise RecordRefused(
             f"{folder} holds {', '.join(traces)} but no {FILE_NAME}: without the record nobody knows what was paid. "
@@ -74,7 +75,7 @@ def _refuse_behind(folder: Path, record: Checkpoint) -> None:
     lacking = trail.behind(folder, record)
     if lacking is not None:
         raise RecordRefused(
-            f"{record.path} is older than the folder: {trail.FILE_NAME} tells of {lacking}, and the record does not "
+            f"{record.path} is older than the folder: {rotating.FILE_NAME} tells of {lacking}, and the record does not "
             "know it. Nothing was sent. Put the newest record back, or let "
             f"`batchmod resolve {files.shortest(folder)} --rebuild` make it anew from what is there."
         )
