@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final, Self
 
+from batchmod.checkpoint.history import History
 from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
 from batchmod.checkpoint.values import BOOKED, WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
 from batchmod.errors import RecordRefused, StoppedEarly
@@ -44,7 +45,7 @@ class NotTogether(Exception):
     """A group of steps was not written."""
 
 
-class Reader:
+class Reader(History):
     """One output folder's record, open."""
 
     _grouped = False
