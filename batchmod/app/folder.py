@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
-from batchmod.app import past, pointer, rotating, sheets, trail
+from batchmod.app import paging, past, pointer, rotating, sheets, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
@@ -394,11 +394,10 @@ def write_results(
             frames[row.id] = row.fields["frame"] or ""
     noted = report.Gathering()
     table = results.write(folder, noted.watch(lines(record)), list(own), further=further)
-    title = record.fact("manifest_name") or folder.name
-    page = report.write(
+    page = paging.write(
+        record,
         folder,
         noted,
-        title=title,
         sources=located,
         first_frames=frames,
         orphans=[orphan_words(work) for work in orphans(record)],

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Final
 
 from batchmod.checkpoint.attempts import Attempts
+from batchmod.checkpoint.history import History
 from batchmod.checkpoint.rows import Rows
 from batchmod.checkpoint.values import WORK_COLUMNS, Totals, delivery_of, work_of
 from batchmod.model import WISHED, Delivery, Status, Work
@@ -20,7 +21,7 @@ _LATEST: Final = f"ORDER BY (w.again = {WISHED} AND w.status = 'planned'), w.wor
 _NO_FLOORS: Final[Mapping[str, float]] = {}
 
 
-class Reader(Rows, Attempts):
+class Reader(Rows, Attempts, History):
     """One output folder's record, open: its works, what they made and what they cost."""
 
     def statuses(self, manifest: str) -> Iterator[tuple[int, str]]:
