@@ -20,8 +20,6 @@ class Conform:
     duration: Literal["source", "output"]
     hold_s: float
     """For how long, in seconds, the last frame of an output may stand that is shorter than its source."""
-    folder: str
-    """Where copies go, below the output folder."""
     fetch: bool
     """Whether clips that rows name by a URL are fetched."""
 
