@@ -76,6 +76,7 @@ class RunWishes(PlanWishes, total=False):
     history_grace_s: float
     drain_s: float
     verify: Literal["decode", "container"]
+    deliver: Texts
     if_locked: Literal["refuse", "wait", "skip"]
 
 
@@ -202,7 +203,7 @@ def run_sync(
 # --- wishes -------------------------------------------------------------------------------------------------
 
 _WAYS: Final = ("encoding", "delimiter", "sheet", "visible_only")
-_LISTS: Final = ("extra_columns", "only", "key_env", "pay_again")
+_LISTS: Final = ("extra_columns", "only", "key_env", "pay_again", "deliver")
 _LEAST: Final[Mapping[str, float]] = {
     "first": 1,
     "max_in_flight": 1,
@@ -249,6 +250,8 @@ def _check(name: str, value: Any) -> None:
         raise UsageError(f"{name} must be more than 0, not {value!r}")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise UsageError(f"{name} must be one of {', '.join(_CHOICES[name])}, not {value!r}")
+    if name == "deliver":
+        app.wish_of(None, (value,) if isinstance(value, str) else tuple(value))
     if name == "delimiter" and (len(found := DELIMITERS.get(value.lower(), value)) != 1 or found in '"\r\n'):
         raise UsageError(f"delimiter must be {', '.join(DELIMITERS)}, or one character, not {value!r}")
 

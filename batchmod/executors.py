@@ -12,9 +12,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from types import ModuleType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 Result = TypeVar("Result")
+_NICENESS: Final = 10
 
 
 class Inline:
@@ -34,8 +35,10 @@ class Processes:
     Spawn, not fork: a forked worker would inherit the folder's lock and keep it after its owner was killed.
     """
 
-    def __init__(self, count: int, *, drop_environment: Sequence[str] = ()) -> None:
+    def __init__(self, count: int, *, drop_environment: Sequence[str] = (), is_patient: bool = False) -> None:
+        """`is_patient`: whether its work steps back behind everything else on this machine."""
         self.count = count
+        self._is_patient = is_patient
         self._drop = tuple(drop_environment)
         self._pool: ProcessPoolExecutor | None = None
 
@@ -44,7 +47,7 @@ class Processes:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop,)
+                self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop, self._is_patient)
             )
         pool = self._pool
         with _without(self._drop), _deaf(), _nameless():  # the workers start here, and keep what they start with
@@ -124,8 +127,10 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _begin_worker(drop_environment: Sequence[str]) -> None:
+def _begin_worker(drop_environment: Sequence[str], is_patient: bool) -> None:  # noqa: FBT001 - by position, as pools do
     """In a worker: leave Ctrl-C to the parent, forget the keys, end when the parent ends."""
+    if is_patient and hasattr(os, "nice"):
+        os.nice(_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in drop_environment:
         os.environ.pop(name, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from batchmod.errors import MediaError
-from batchmod.model import ClipFacts, FrameFacts, VideoFacts
+from batchmod.model import ClipFacts, Conform, FrameFacts, VideoFacts
 
 Value = TypeVar("Value")
 
@@ -97,6 +97,31 @@ def thumbnail(path: str, width: int) -> bytes | Refusal:
     from batchmod import media
 
     return _caught(lambda: media.thumbnail_jpeg(media.first_frame(Path(path)), width))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copied:
+    """A copy that is fit for use, as it was written: its hash, and what must be said about it."""
+
+    sha256: str
+    frames: int
+    notes: tuple[str, ...]
+
+
+def conform(source: str | None, output: str, target: str, wish: Conform, until_s: float | None) -> Copied | Refusal:
+    """Write the copy of an output, and see that it is whole."""
+    from batchmod import files, media
+
+    def run() -> Copied:
+        own, path = None if source is None else Path(source), Path(target)
+        made = media.conform(own, Path(output), path, wish=wish, until_s=until_s)
+        found = media.verify_video(path, depth="container")
+        if found.frames != made.frames:
+            message = f"the copy of {output} has {found.frames} frames, not the {made.frames} that it should have"
+            raise MediaError(message, slug="copy_failed")
+        return Copied(sha256=files.sha256_of(path), frames=made.frames, notes=made.notes)
+
+    return _caught(run)
 
 
 class _Told:

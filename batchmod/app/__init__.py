@@ -4,10 +4,11 @@ from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
 from batchmod.app.beginning import MANIFESTS, Begun, begin
 from batchmod.app.checking import Checked, check
+from batchmod.app.copying import Outcome, deliver, wish_of
 from batchmod.app.ending import Summary
 from batchmod.app.folder import written_aside
 from batchmod.app.framing import Extracted, extract
-from batchmod.app.loading import Loaded, load, where
+from batchmod.app.loading import Loaded, load, where, where_and_how
 from batchmod.app.options import Options
 from batchmod.app.outlook import Outlook, foresee
 from batchmod.app.prepared import is_prepared
@@ -27,6 +28,7 @@ __all__ = [
     "Extracted",
     "Loaded",
     "Options",
+    "Outcome",
     "Outlook",
     "Rebuilt",
     "Rescued",
@@ -38,6 +40,7 @@ __all__ = [
     "begin",
     "cancel",
     "check",
+    "deliver",
     "extract",
     "foresee",
     "is_prepared",
@@ -50,5 +53,7 @@ __all__ = [
     "standing",
     "tell",
     "where",
+    "where_and_how",
+    "wish_of",
     "written_aside",
 ]

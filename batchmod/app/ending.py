@@ -32,6 +32,8 @@ class Summary:
     copied: int
     spent_usd: float
     seconds: float
+    delivered: int = 0
+    """How many copies that are fit for use were made."""
     stop_reason: str | None = None
     message: str | None = None
     warnings: tuple[str, ...] = ()
@@ -91,6 +93,7 @@ def ended(
         made=log.made,
         copied=log.copied,
         spent_usd=log.spent_usd,
+        delivered=log.delivered,
         seconds=clock.now() - began,
         stop_reason=stop,
         message=runner.desk.stop_message,
@@ -132,6 +135,7 @@ def _write_run_json(summary: Summary, *, run_id: str, began: float) -> None:
         "counts": dict(summary.counts),
         "made": summary.made,
         "copied": summary.copied,
+        "delivered": summary.delivered,
         "spent_usd": round(summary.spent_usd, 6),
         "warnings": list(summary.warnings),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
-from batchmod.app import paging, past, pointer, rotating, sheets, trail
+from batchmod.app import delivered, paging, past, pointer, rotating, sheets, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
@@ -19,6 +19,7 @@ from batchmod.jobs import parts_of as jobs_in_parts
 from batchmod.model import Claim, Delivery, Job, ProviderFacts, Review, Row, Status, Work
 from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts
 from batchmod.rows import Stretch, parts_of, saying
+from batchmod.rows.returning import COPY
 
 _AT_A_TIME: Final = 1_000
 _TRACES: Final = ("results.csv", rotating.FILE_NAME, "videos")
@@ -318,6 +319,14 @@ def lines_of_rows(record: Checkpoint) -> Iterator[tuple[StoredRow, dict[str, Any
             )
 
 
+def _with_copies(lines: Iterable[dict[str, Any]], copies: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The lines with the delivered copy of each output, where there are any."""
+    for line in lines:
+        if copies:
+            line[COPY] = copies.get(line["output"] or "")
+        yield line
+
+
 def _spent_on(row: StoredRow, reviews: Mapping[str, Review]) -> int | None:
     """The version that a row's `redo` was spent on; None where it says none, or one that still counts."""
     review = reviews.get(row.id.casefold()) if row.fields.get("review") == "redo" else None
@@ -384,6 +393,7 @@ def write_results(
     located: dict[str, str] = {}
     frames: dict[str, str] = {}
     further: set[str] = set()
+    copies = delivered.shown(folder)
     for row in record.stored_rows():
         further.update(name for name in results.FURTHER if row.fields.get(name))
         own.update(dict.fromkeys(row.fields["own"]))
@@ -393,7 +403,9 @@ def write_results(
         if row.fields["frame"] != row.fields.get("first_frame_url"):
             frames[row.id] = row.fields["frame"] or ""
     noted = report.Gathering()
-    table = results.write(folder, noted.watch(lines(record)), list(own), further=further)
+    table = results.write(
+        folder, noted.watch(_with_copies(lines(record), copies)), list(own), further=further, copies=bool(copies)
+    )
     page = paging.write(
         record,
         folder,

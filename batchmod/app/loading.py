@@ -17,7 +17,7 @@ from batchmod.app.options import Options
 from batchmod.app.services import Services, identities, seen
 from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.manifest import Note, SheetRead
-from batchmod.model import ClipFacts, Job, Limits, Manifest, Row, VideoFacts
+from batchmod.model import ClipFacts, Conform, Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
 from batchmod.rows import ids
 from batchmod.schema import Schemas, did_you_mean
@@ -85,7 +85,7 @@ class Loaded:
     def matching(self, globs: Sequence[str]) -> frozenset[int]:
         """The numbers of the chosen rows whose ids match one of these."""
         named = self.manifest.rows if globs else ()
-        return frozenset(row.number for row in named if row.number in self.chosen and _matches(row.id, globs))
+        return frozenset(row.number for row in named if row.number in self.chosen and matches(row.id, globs))
 
 
 def load(name: Path | str, options: Options, services: Services) -> Loaded:
@@ -268,19 +268,23 @@ def _gathered(parsed: Manifest, path: Path, options: Options, services: Services
 
 def where(name: Path | str, options: Options, environ: Mapping[str, str]) -> Path:
     """The output folder of a manifest."""
+    return where_and_how(name, options, environ)[0]
+
+
+def where_and_how(name: Path | str, options: Options, environ: Mapping[str, str]) -> tuple[Path, Conform | None]:
+    """The output folder of a manifest, and what it says itself of delivered copies."""
     document = sources.read_document(name)
     if document.kind not in (None, "yaml"):  # a sheet says nothing of its folder, however it is read
         if manifest.may_be_returned(document.data, document.kind):
             reading = read(document, options, environ)
             if (home := returning.folder_of(document, reading, options=options, environ=environ)) is not None:
-                return home
-        return output_folder(
-            document.anchor, Manifest(file=document.file, name=ids.stem(document.file), rows=()), options
-        )
+                return home, None
+        bare = Manifest(file=document.file, name=ids.stem(document.file), rows=())
+        return output_folder(document.anchor, bare, options), None
     reading = read(document, options, environ)
     if reading.manifest is None:
         raise _refusal(reading.problems, reading)
-    return output_folder(document.anchor, reading.manifest, options)
+    return output_folder(document.anchor, reading.manifest, options), reading.manifest.deliver
 
 
 def output_folder(path: Path, parsed: Manifest, options: Options) -> Path:
@@ -438,12 +442,13 @@ def _nothing_chosen(parsed: Manifest, options: Options) -> Problem:
 
 
 def _wanted(row_id: str, cell: Callable[[str], str | None], options: Options) -> bool:
-    if options.only and not _matches(row_id, options.only):
+    if options.only and not matches(row_id, options.only):
         return False
     return all((cell(column) or "") == value for column, value in options.where)
 
 
-def _matches(row_id: str, globs: Sequence[str]) -> bool:
+def matches(row_id: str, globs: Iterable[str]) -> bool:
+    """Whether an id is one of those that `--only` names, in any case."""
     return any(fnmatch.fnmatchcase(row_id.casefold(), glob.casefold()) for glob in globs)
 
 

@@ -27,6 +27,7 @@ class Log:
         self._run_id = ""
         self.made = 0
         self.copied = 0
+        self.delivered = 0
         self.changes = 0
         self.spent_usd = 0.0
 
@@ -53,6 +54,7 @@ class Log:
         assert self._file is not None
         self.changes += event.kind not in ("run_started", "planned", "run_ended", *_PASSING)
         self.made += (1 + len(event.facts.get("also", ()))) * (event.kind == "succeeded")
+        self.delivered += event.kind == "conformed"
         self.copied += event.kind == "copied"
         self.spent_usd += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
         if event.kind not in _PASSING:

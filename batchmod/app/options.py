@@ -53,5 +53,7 @@ class Options:
     history_grace_s: float = 600.0
     drain_s: float = 60.0
     verify: Literal["decode", "container"] = "decode"
+    deliver: tuple[str, ...] = ()
+    """What is said of delivered copies over the manifest's word: codecs and KEY=VALUE."""
     yes: bool = False
     if_locked: Literal["refuse", "wait", "skip"] = "refuse"

@@ -12,6 +12,7 @@ from typing import Literal
 from batchmod import clock, executors, files, jobs, work
 from batchmod.app import folder as folders
 from batchmod.app import others, owning, preparing, whereabouts
+from batchmod.app.copies import Copies
 from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
 from batchmod.app.ending import Summary, ended, exit_code, not_begun
 from batchmod.app.loading import Loaded
@@ -99,10 +100,18 @@ async def _run_owned(
         scratch.mkdir(exist_ok=True)
         claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen))
         settings = _settings(record, loaded, options, run_id)
+        copies = Copies(record, loaded, options, log, run_id=run_id)
         runner = _runner(
-            record, loaded, settings, owner=owner, scratch=scratch, log=log, claims=claims, checker=checker
+            record,
+            loaded,
+            settings,
+            owner=owner,
+            scratch=scratch,
+            observe=copies.watching(log.write),
+            claims=claims,
+            checker=checker,
         )
-        control.attach(runner.drain)
+        control.attach(copies.until(runner.drain))
         try:
             await runner.resolve()
             plan = make_plan(record, loaded, options)
@@ -114,8 +123,11 @@ async def _run_owned(
                 log.tell("run_started", run_id=run_id, rows=len(plan.items), **folders.standing_facts(record))
                 counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
                 log.tell("planned", run_id=run_id, counts=counts)
+                copies.begin()
                 await runner.run(plan)
+                await copies.finish()
         finally:
+            copies.close()
             await runner.close()
             indexed = claims.standing() if claims.told_all else ""
             claims.close()
@@ -125,7 +137,18 @@ async def _run_owned(
                 files.clear(scratch, keep=".part")
         if indexed:
             record.indexed(indexed)
-        return ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
+        runner.desk.warnings.extend(copies.warnings)
+        return ended(
+            record,
+            loaded,
+            runner,
+            log,
+            run_id=run_id,
+            began=began,
+            new_rows=new_rows,
+            declined=declined,
+            delivered=copies.made,
+        )
 
 
 def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
@@ -150,7 +173,7 @@ def _runner(
     *,
     owner: owning.Ownership,
     scratch: Path,
-    log: Log,
+    observe: Callable[[Event], None],
     claims: Index | NoIndex,
     checker: Checker,
 ) -> Runner:
@@ -162,7 +185,7 @@ def _runner(
         provider=opener(loaded.services, record, scratch, workers=settings.local_workers),
         verify=checker.verify,
         clip=loaded.clips.get,
-        observe=log.write,
+        observe=observe,
         dice=secrets.SystemRandom().random,
         claims=claims,
         check_owner=owner.check,

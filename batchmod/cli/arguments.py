@@ -10,6 +10,7 @@ from batchmod.model import DELIMITERS
 _EPILOG = """exit codes: 0 all succeeded; 1 some failed, invalid or uncertain; 2 bad usage or manifest,
 nothing was sent; 3 stopped early, run again to go on; 4 the folder is in use; 130/143 stopped by a signal; 70 a bug."""
 
+_COPIES = "h264 or prores, or KEY=VALUE of the manifest's `deliver:`, such as fit=crop"
 _ADD = "add this manifest's rows to another one's output folder"
 
 
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
     _add(commands, "report", "write results.csv (and results.xlsx) and report.html anew", _path)
+    _add_deliver(commands)
     _add_serve(commands)
     _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
@@ -70,10 +72,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     top = parser()
     args, left = top.parse_known_args(argv)
-    if left and not (hasattr(args, "manifests") and all(_is_positional(word) for word in left)):
+    several = next((name for name in ("manifests", "words") if hasattr(args, name)), None)
+    if left and not (several and all(_is_positional(word) for word in left)):
         top.error(f"unrecognized arguments: {' '.join(left)}")
-    if left:
-        args.manifests += left
+    if left and several:
+        getattr(args, several).extend(left)
     return args
 
 
@@ -98,6 +101,7 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--accept-expiry", action="store_true", help="--no-wait although outputs expire within a day")
     run.add_argument("--add", action="store_true", help=_ADD)
     run.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
+    run.add_argument("--deliver", action="append", default=[], metavar="WORD", help=f"copies fit for use: {_COPIES}")
     run.add_argument(
         "--drain-seconds", type=_money, default=60.0, metavar="N", help="how long Ctrl-C waits for answers"
     )
@@ -112,6 +116,13 @@ def _add_rescue(commands: Any) -> None:
     rescue.add_argument("--polls-per-minute", type=_rate, metavar="N")
     rescue.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
     rescue.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
+
+
+def _add_deliver(commands: Any) -> None:
+    text = "make the copies that are fit for use and are missing; needs no key and sends nothing"
+    deliver = _add(commands, "deliver", text, _path, _json, _quiet)
+    deliver.add_argument("words", nargs="*", metavar="WORD", help=f"{_COPIES}; else what manifest or last run said")
+    deliver.add_argument("--only", action="append", default=[], metavar="ID-GLOB", help="only these rows")
 
 
 def _add_serve(commands: Any) -> None:

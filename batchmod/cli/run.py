@@ -24,6 +24,7 @@ def run(args: argparse.Namespace, environ: Environ) -> int:
     """Carry manifests out, one after the other; the gravest exit code wins."""
     if args.dry_run:
         return plan(args, environ)
+    app.wish_of(None, args.deliver)  # a word that means nothing is said before anything is sent
     loaded = load_all(args, environ)
     codes: list[int] = []
     for item in loaded:
@@ -141,6 +142,9 @@ def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:
     shown = files.shortest(summary.folder)
     made = f"{counted(summary.made, 'video')} made in {shown}/videos" if summary.made else _nothing(summary)
     made += f", {counted(summary.copied, 'copy').replace('copys', 'copies')}" if summary.copied else ""
+    made += (
+        f", {counted(summary.delivered, 'copy').replace('copys', 'copies')} in delivered" if summary.delivered else ""
+    )
     money = f", {usd(summary.spent_usd)}" if summary.spent_usd else ""
     took = f"{duration(summary.seconds)}{money}, {counts(summary.counts)}"
     print(f"{name}: {made} ({took}); look at {shown}/report.html, {_tables(summary)}")

@@ -16,7 +16,7 @@ from batchmod.rows.templates import naming_faults
 from batchmod.schema import Schemas, problems, shown, types_of
 
 HINT: Final = "list the clips under `clips:`, each with its `video_url:`"
-_OF_THE_WHOLE: Final = ("name", "provider", "provider_options", "output", "naming", "pair_frames", "limits")
+_OF_THE_WHOLE: Final = ("name", "provider", "provider_options", "output", "naming", "pair_frames", "deliver", "limits")
 """What only the manifest itself may say, since there is one of each."""
 _PATHS: Final = ("video_url", "first_frame_url", "keyframes", "prompt_file")
 _PAIRS: Final = (("prompt", "prompt_file"), ("variant", "variants"))

@@ -1,6 +1,7 @@
 """Video and image files: the only room that opens them (PyAV), and it trusts their bytes, never their names."""
 
 from batchmod.media.checking import verify_video
+from batchmod.media.conform import Conformed, conform
 from batchmod.media.likeness import are_same_pixels, frame_facts, likeness
 from batchmod.media.pictures import png_of, thumbnail_jpeg, write_png
 from batchmod.media.preparing import prepare
@@ -9,10 +10,12 @@ from batchmod.media.stored import clip_facts, declared_facts
 from batchmod.media.writing import VideoWriter
 
 __all__ = [
+    "Conformed",
     "Frame",
     "VideoWriter",
     "are_same_pixels",
     "clip_facts",
+    "conform",
     "declared_facts",
     "first_frame",
     "frame_facts",

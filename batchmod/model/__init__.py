@@ -1,5 +1,6 @@
 """The words everything else is said in: frozen values without behaviour."""
 
+from batchmod.model.conform import Conform
 from batchmod.model.exchange import (
     Again,
     Blocked,
@@ -33,6 +34,7 @@ __all__ = [
     "Call",
     "Claim",
     "ClipFacts",
+    "Conform",
     "Delivery",
     "Done",
     "Endpoints",

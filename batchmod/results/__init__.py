@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from batchmod import clock, files
 from batchmod.model import Delivery, Status, Work
+from batchmod.rows.returning import COPY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,11 +80,12 @@ def record(
 
 def own_headers(own: Iterable[str]) -> dict[str, str]:
     """A user's column → its header: its name, or `my_<name>` where the name is one of ours."""
-    taken = {*columns(), *own}
+    ours = {*columns(), COPY}
+    taken = {*ours, *own}
     headers = {}
     for name in own:
         header = name
-        while header in columns() or (header != name and header in taken):
+        while header in ours or (header != name and header in taken):
             header = f"my_{header}"
         headers[name] = header
     return headers
@@ -121,14 +123,20 @@ def _seconds(work: Work) -> float | None:
 
 
 def write(
-    folder: Path, lines: Iterable[Mapping[str, Any]], own: Sequence[str], *, further: Collection[str] = ()
+    folder: Path,
+    lines: Iterable[Mapping[str, Any]],
+    own: Sequence[str],
+    *,
+    further: Collection[str] = (),
+    copies: bool = False,
 ) -> Path:
     """Write results.csv whole: UTF-8 with BOM, formulas made harmless. Returns where it stands.
 
-    `further`: those of FURTHER that have a column.
+    `further`: those of FURTHER that have a column; `copies`: whether delivered copies have one.
     """
     names = [*columns(), *own_headers(own).values()]
     names += [name for name in FURTHER if name in further and name not in names]
+    names += [COPY] if copies else []
 
     def fill(file: IO[bytes]) -> None:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="", write_through=True)
