@@ -14,8 +14,10 @@ from batchmod.app import folder as folders
 from batchmod.app import others, owning, preparing, whereabouts
 from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
 from batchmod.app.ending import Summary, ended, exit_code, not_begun
+from batchmod.app.following import Follower, environment_of
 from batchmod.app.loading import Loaded
-from batchmod.app.log import Log
+from batchmod.app.log import Log, followed
+from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
 from batchmod.app.room import Room
 from batchmod.app.services import Services
@@ -54,15 +56,41 @@ class Control:
 async def run(
     loaded: Loaded, options: Options, *, observe: Callable[[Event], None], confirm: Confirm, control: Control
 ) -> Summary:
-    """Carry a manifest out; run again to go on. Raises the errors of `errors` that end a command."""
+    """Carry a manifest out; run again to go on. Raises the errors of `errors` that end a command.
+
+    Whoever is to be told is told last, when the folder is free again.
+    """
+    teller = Teller(loaded, observe)
+    try:
+        summary = await _run(loaded, options, observe=observe, confirm=confirm, control=control, teller=teller)
+        return summary if summary.skipped else await teller.ended(summary)
+    except Exception as error:
+        await teller.broke(error)
+        raise
+    finally:
+        await teller.close()
+
+
+async def _run(
+    loaded: Loaded,
+    options: Options,
+    *,
+    observe: Callable[[Event], None],
+    confirm: Confirm,
+    control: Control,
+    teller: Teller,
+) -> Summary:
     files.make_folder(loaded.folder)
     while True:
         try:
             with owning.owned(loaded.folder) as owner:
-                return await _run_owned(loaded, options, owner=owner, observe=observe, confirm=confirm, control=control)
+                return await _run_owned(
+                    loaded, options, owner=owner, observe=observe, confirm=confirm, control=control, teller=teller
+                )
         except FolderInUse:
             if options.if_locked == "skip":
-                return not_begun(loaded, 0, message="another run holds the folder; skipped")
+                message = "another run holds the folder; skipped"
+                return not_begun(loaded, 0, message=message, skipped=True)
             if options.if_locked == "refuse":
                 raise
             await clock.sleep(1.0)
@@ -82,12 +110,13 @@ async def _run_owned(
     observe: Callable[[Event], None],
     confirm: Confirm,
     control: Control,
+    teller: Teller,
 ) -> Summary:
     run_id, began = uuid.uuid4().hex[:12], clock.now()
     scratch = loaded.folder / ".work"
     with (
         folders.open_record(loaded.folder, create=True, state=options.state) as record,
-        Log(loaded.folder, observe) as log,
+        Log(loaded.folder, followed(observe, teller.heard)) as log,
     ):
         record.own()
         if owner.taken_from is not None:
@@ -102,7 +131,8 @@ async def _run_owned(
         runner = _runner(
             record, loaded, settings, owner=owner, scratch=scratch, log=log, claims=claims, checker=checker
         )
-        control.attach(runner.drain)
+        follower = _follower(record, loaded, log, run_id=run_id)
+        control.attach(_brake(runner, follower))
         try:
             await runner.resolve()
             plan = make_plan(record, loaded, options)
@@ -114,8 +144,14 @@ async def _run_owned(
                 log.tell("run_started", run_id=run_id, rows=len(plan.items), **folders.standing_facts(record))
                 counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
                 log.tell("planned", run_id=run_id, counts=counts)
+                if follower is not None:
+                    follower.begin(at=began)
+                    log.follow(follower.heard)
                 await runner.run(plan)
+                await _finish(follower, runner, wait_s=options.drain_s)
         finally:
+            if follower is not None:
+                await follower.close()
             await runner.close()
             indexed = claims.standing() if claims.told_all else ""
             claims.close()
@@ -125,7 +161,36 @@ async def _run_owned(
                 files.clear(scratch, keep=".part")
         if indexed:
             record.indexed(indexed)
-        return ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
+        summary = ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
+        teller.look(record)
+        return summary
+
+
+def _follower(record: Checkpoint, loaded: Loaded, log: Log, *, run_id: str) -> Follower | None:
+    """What starts the user's program for each output, where there is one that may be started."""
+    if loaded.allowed.hook is None:
+        return None
+    environ = environment_of(loaded, loaded.services.environ)
+    return Follower(loaded, record, run_id=run_id, tell=log.write, environ=environ)
+
+
+async def _finish(follower: Follower | None, runner: Runner, *, wait_s: float) -> None:
+    """Wait for the user's programs; of a run that is told to stop, not for those that have not begun."""
+    if follower is None:
+        return
+    if runner.desk.draining:
+        follower.stop()
+    await follower.finish(wait_s=wait_s)
+    runner.desk.warnings += follower.warnings
+
+
+def _brake(runner: Runner, follower: Follower | None) -> Callable[[str], None]:
+    def drain(slug: str) -> None:
+        runner.drain(slug)
+        if follower is not None:
+            follower.stop()
+
+    return drain
 
 
 def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:

@@ -67,7 +67,7 @@ class Services:
         """A provider at the origin its works were sent to; None where its key is not set."""
         facts = self.facts(name)
         if not facts.hosted:
-            pool = executors.Processes(workers, drop_environment=self._key_names())
+            pool = executors.Processes(workers, drop_environment=self.key_names())
             return providers.open_local(executor=pool, scratch=scratch)
         key, endpoints = self.key(name), self._endpoints_at(name, origin)
         if key is None or endpoints is None:
@@ -116,7 +116,8 @@ class Services:
             return configured
         return providers.endpoints_at(self.facts(name), origin) if check_base_url(origin) is None else None
 
-    def _key_names(self) -> tuple[str, ...]:
+    def key_names(self) -> tuple[str, ...]:
+        """The variables of the environment that hold providers' keys."""
         found = (*(providers.facts(name).key_env for name in providers.NAMES), *self.key_variables.values())
         return tuple(name for name in found if name)
 
