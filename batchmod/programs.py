@@ -109,7 +109,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _keep(said: IO[bytes], words: IO[bytes]) -> None:
     """Keep the beginning of what a program says; the rest is listened to, so that it does not wait, and dropped."""
     left = LOG_BYTES
-    with suppress(OSError, ValueError):
+    with said, suppress(OSError, ValueError):
         while chunk := os.read(said.fileno(), _CHUNK):
             kept = chunk[:left]
             if kept and not words.closed:
