@@ -151,6 +151,18 @@ def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> int:
     return sum(map(len, lines))
 
 
+def append_durably(path: Path, item: Mapping[str, Any]) -> None:
+    """Append a JSON object to a file of such lines, on disk when this returns; a line cut by a kill is ended first."""
+    with path.open("ab+") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(item, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def listing(folder: Path, under: str) -> frozenset[str]:
     """Every finished file below `folder/under`, relative to `folder`, with `/`; listed once."""
     return frozenset(_below(folder / under, under))

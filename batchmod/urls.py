@@ -112,6 +112,16 @@ def check_base_url(url: str) -> str | None:
     return None
 
 
+def check_webhook_url(url: str) -> str | None:
+    """What speaks against posting a message there, or None: https, or plain http to this machine."""
+    if (problem := _unreadable(url)) is not None:
+        return problem
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
+        return f"plain http is for this machine only, since anybody on the way could read it: {origin_of(url)}"
+    return None
+
+
 def check_request_url(url: str) -> str | None:
     """What speaks against asking this URL at all, or None: http(s) with a host, no user or password."""
     return _unreadable(url)

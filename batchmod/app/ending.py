@@ -41,6 +41,8 @@ class Summary:
     report: Path | None = None
     workbook: Path | None = None
     """results.xlsx, where the manifest is a workbook."""
+    skipped: bool = False
+    """Whether nothing was begun because another run held the folder."""
 
     @property
     def ok(self) -> bool:
@@ -143,9 +145,16 @@ def _write_run_json(summary: Summary, *, run_id: str, began: float) -> None:
     files.write_whole(summary.folder / "run.json", lambda file: file.write(text))
 
 
-def not_begun(loaded: Loaded, exit_code: int, *, message: str | None = None, stop_reason: str | None = None) -> Summary:
+def not_begun(
+    loaded: Loaded,
+    exit_code: int,
+    *,
+    message: str | None = None,
+    stop_reason: str | None = None,
+    skipped: bool = False,
+) -> Summary:
     """The summary of a run that was not begun."""
     return Summary(
         folder=loaded.folder, exit_code=exit_code, counts={}, made=0, copied=0, spent_usd=0.0, seconds=0.0,
-        message=message, stop_reason=stop_reason,
+        message=message, stop_reason=stop_reason, skipped=skipped,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 
 from batchmod import files, jobs, manifest, planning, providers, rows, schema, sources
 from batchmod.app import fitting, pairing, returning, whereabouts
+from batchmod.app.allowing import Allowed, allowed, configuration_of
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities, seen
 from batchmod.errors import ManifestError, Place, Problem, UsageError
@@ -68,6 +69,8 @@ class Loaded:
     """The lines of the texts among its documents."""
     sheets: tuple[SheetRead, ...] = ()
     """The sheets among its documents."""
+    allowed: Allowed = field(default_factory=Allowed)
+    """What of the manifest's wishes for programs and messages is heard."""
     homeless: bool = False
     """Whether neither the manifest's own folder nor anybody says where outputs go."""
 
@@ -136,8 +139,15 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         made = _jobs(parsed, options, services, gathered)
     looked = sources.look_at(gathered if options.media else sources.Gathered(), memory)
     memory.save()
+    own = configuration_of(services.environ, published())
+    heard = allowed(parsed, path, options, own=own, environ=services.environ)
     chosen = _chosen(parsed, reading.rejected, sieve, options)
-    warnings = [*(problem for problem in unfit if problem.warning), *paired.warnings, *edited.warnings]
+    warnings = [
+        *(problem for problem in unfit if problem.warning),
+        *paired.warnings,
+        *edited.warnings,
+        *heard.warnings,
+    ]
     return Loaded(
         path=path,
         manifest=parsed,
@@ -155,6 +165,7 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
         lines={file: text.splitlines() for file, text in reading.texts.items()},
         sheets=reading.sheets,
+        allowed=heard,
         homeless=not document.is_file and options.output is None and parsed.output is None,
     )
 
@@ -227,9 +238,14 @@ def _refusal(problems: Sequence[Problem], reading: manifest.Reading) -> Manifest
     )
 
 
+def published() -> Schemas:
+    """The published schemas."""
+    return Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")})
+
+
 def read(document: sources.Document, options: Options, environ: Mapping[str, str]) -> manifest.Reading:
     """The manifest as text says it, with its problems; its clips and pictures are not looked at."""
-    schemas = Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")})
+    schemas = published()
     variables = {name: value for name, value in environ.items() if name.startswith(manifest.VARIABLES)}
     tree = None if options.allow_outside else sources.tree_of(document.anchor)
     answers: dict[manifest.Need, manifest.Answer] = {}

@@ -12,6 +12,8 @@ from batchmod.model import Event
 
 _PASSING: Final = ("polled", "progress")
 """Events for who watches; nothing has changed with them."""
+_OF_THE_RUN: Final = ("run_started", "planned", "run_ended", "hook_succeeded", "hook_failed", "notify_failed")
+"""Events with which no row has changed."""
 
 
 class Log:
@@ -52,7 +54,7 @@ class Log:
     def write(self, event: Event) -> None:
         """Keep an event and hand it on."""
         assert self._file is not None
-        self.changes += event.kind not in ("run_started", "planned", "run_ended", *_PASSING)
+        self.changes += event.kind not in (*_OF_THE_RUN, *_PASSING)
         self.made += (1 + len(event.facts.get("also", ()))) * (event.kind == "succeeded")
         self.delivered += event.kind == "conformed"
         self.copied += event.kind == "copied"
@@ -81,6 +83,16 @@ class Log:
     def tell(self, kind: str, *, run_id: str, **facts: Any) -> None:
         """An event of the run itself."""
         self.write(Event(kind=kind, at=clock.iso(clock.now()), run_id=run_id, facts=facts))
+
+
+def followed(observe: Callable[[Event], None], hear: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Both hear an event; the second one also where the first has gone."""
+
+    def both(event: Event) -> None:
+        hear(event)
+        observe(event)
+
+    return both
 
 
 def _ends_a_line(path: Path) -> bool:

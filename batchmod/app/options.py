@@ -34,6 +34,8 @@ class Options:
     allow_outside: bool = False
     key_env: tuple[str, ...] = ()
     """The variables of the environment from which a manifest may take its key."""
+    allow_hooks: bool = False
+    """Whether what the manifest says of programs to start and of people to tell is heard."""
     skip_invalid: bool = False
     """Whether the good rows go on without the bad ones."""
     add: bool = False

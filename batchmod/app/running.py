@@ -3,7 +3,7 @@
 import functools
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,14 @@ from typing import Literal
 from batchmod import clock, executors, files, jobs, work
 from batchmod.app import folder as folders
 from batchmod.app import others, owning, preparing, whereabouts
+from batchmod.app.beside import Beside, Companion
 from batchmod.app.copies import Copies
 from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
 from batchmod.app.ending import Summary, ended, exit_code, not_begun
+from batchmod.app.following import Follower, environment_of
 from batchmod.app.loading import Loaded
-from batchmod.app.log import Log
+from batchmod.app.log import Log, followed
+from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
 from batchmod.app.room import Room
 from batchmod.app.services import Services
@@ -55,15 +58,41 @@ class Control:
 async def run(
     loaded: Loaded, options: Options, *, observe: Callable[[Event], None], confirm: Confirm, control: Control
 ) -> Summary:
-    """Carry a manifest out; run again to go on. Raises the errors of `errors` that end a command."""
+    """Carry a manifest out; run again to go on. Raises the errors of `errors` that end a command.
+
+    Whoever is to be told is told last, when the folder is free again.
+    """
+    teller = Teller(loaded, observe)
+    try:
+        summary = await _run(loaded, options, observe=observe, confirm=confirm, control=control, teller=teller)
+        return summary if summary.skipped else await teller.ended(summary)
+    except Exception as error:
+        await teller.broke(error)
+        raise
+    finally:
+        await teller.close()
+
+
+async def _run(
+    loaded: Loaded,
+    options: Options,
+    *,
+    observe: Callable[[Event], None],
+    confirm: Confirm,
+    control: Control,
+    teller: Teller,
+) -> Summary:
     files.make_folder(loaded.folder)
     while True:
         try:
             with owning.owned(loaded.folder) as owner:
-                return await _run_owned(loaded, options, owner=owner, observe=observe, confirm=confirm, control=control)
+                return await _run_owned(
+                    loaded, options, owner=owner, observe=observe, confirm=confirm, control=control, teller=teller
+                )
         except FolderInUse:
             if options.if_locked == "skip":
-                return not_begun(loaded, 0, message="another run holds the folder; skipped")
+                message = "another run holds the folder; skipped"
+                return not_begun(loaded, 0, message=message, skipped=True)
             if options.if_locked == "refuse":
                 raise
             await clock.sleep(1.0)
@@ -83,12 +112,13 @@ async def _run_owned(
     observe: Callable[[Event], None],
     confirm: Confirm,
     control: Control,
+    teller: Teller,
 ) -> Summary:
     run_id, began = uuid.uuid4().hex[:12], clock.now()
     scratch = loaded.folder / ".work"
     with (
         folders.open_record(loaded.folder, create=True, state=options.state) as record,
-        Log(loaded.folder, observe) as log,
+        Log(loaded.folder, followed(observe, teller.heard)) as log,
     ):
         record.own()
         if owner.taken_from is not None:
@@ -100,18 +130,18 @@ async def _run_owned(
         scratch.mkdir(exist_ok=True)
         claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen))
         settings = _settings(record, loaded, options, run_id)
-        copies = Copies(record, loaded, options, log, run_id=run_id)
+        beside = Beside(_companions(record, loaded, options, log, run_id=run_id, began=began))
         runner = _runner(
             record,
             loaded,
             settings,
             owner=owner,
             scratch=scratch,
-            observe=copies.watching(log.write),
+            observe=beside.watching(log.write),
             claims=claims,
             checker=checker,
         )
-        control.attach(copies.until(runner.drain))
+        control.attach(beside.until(runner.drain))
         try:
             await runner.resolve()
             plan = make_plan(record, loaded, options)
@@ -123,11 +153,11 @@ async def _run_owned(
                 log.tell("run_started", run_id=run_id, rows=len(plan.items), **folders.standing_facts(record))
                 counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
                 log.tell("planned", run_id=run_id, counts=counts)
-                copies.begin()
+                beside.begin()
                 await runner.run(plan)
-                await copies.finish()
+                await beside.finish()
         finally:
-            copies.close()
+            await beside.close()
             await runner.close()
             indexed = claims.standing() if claims.told_all else ""
             claims.close()
@@ -137,17 +167,20 @@ async def _run_owned(
                 files.clear(scratch, keep=".part")
         if indexed:
             record.indexed(indexed)
-        runner.desk.warnings.extend(copies.warnings)
-        return ended(
-            record,
-            loaded,
-            runner,
-            log,
-            run_id=run_id,
-            began=began,
-            new_rows=new_rows,
-            declined=declined,
-            delivered=copies.made,
+        runner.desk.warnings.extend(beside.warnings)
+        summary = ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
+        teller.look(record)
+        return summary
+
+
+def _companions(
+    record: Checkpoint, loaded: Loaded, options: Options, log: Log, *, run_id: str, began: float
+) -> Iterator[Companion]:
+    yield Copies(record, loaded, options, log, run_id=run_id)
+    if loaded.allowed.hook is not None:
+        environ = environment_of(loaded, loaded.services.environ)
+        yield Follower(
+            loaded, record, run_id=run_id, began=began, wait_s=options.drain_s, tell=log.write, environ=environ
         )
 
 

@@ -182,6 +182,21 @@ class Reader(Rows, Attempts, History):
             found.setdefault(row[2], []).append(delivery_of(row))
         return {work_id: tuple(items) for work_id, items in found.items()}
 
+    def delivered_since(self, at: float) -> tuple[Delivery, ...]:
+        """Every output that is there and was finished at that moment (Unix seconds) or later, the oldest first."""
+        query = (
+            "SELECT id, version, work_id, path, delivered, stem FROM delivery JOIN work USING (work_id) "
+            "WHERE delivered AND finished_at >= ? ORDER BY finished_at, path"
+        )
+        rows = self._db.execute(query, (at,))
+        return tuple(delivery_of(row) for row in rows)
+
+    def delivery_at(self, path: str) -> Delivery | None:
+        """The output with this path below the folder."""
+        query = "SELECT id, version, work_id, path, delivered, stem FROM delivery WHERE path = ?"
+        row = self._db.execute(query, (path,)).fetchone()
+        return None if row is None else delivery_of(row)
+
     def deliveries_of(self, work_id: int) -> tuple[Delivery, ...]:
         """The deliveries of one work."""
         query = "SELECT id, version, work_id, path, delivered, stem FROM delivery WHERE work_id = ? ORDER BY id_folded"

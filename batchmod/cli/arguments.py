@@ -56,8 +56,8 @@ def parser() -> argparse.ArgumentParser:
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
     looks.add_argument("--sheet", metavar="FILE.png", help="draw them all into a picture")
     looks.add_argument("--frame", metavar="IMAGE_OR_CLIP", help="what the sheet is drawn from, not the example's clip")
-    schema = _add(commands, "schema", "print a JSON schema: manifest, row or results")
-    schema.add_argument("name", nargs="?", default="manifest", choices=("manifest", "row", "results"))
+    schema = _add(commands, "schema", "print a JSON schema: manifest, row, results or config")
+    schema.add_argument("name", nargs="?", default="manifest", choices=("manifest", "row", "results", "config"))
     init = _add(commands, "init", "write a small batch that works, to begin with: YAML, CSV and XLSX, with a real clip")
     init.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where; else the current folder")
     demo = _add(commands, "demo", "copy a small example with a real clip and run it on the embedded engine", _quiet)
@@ -179,6 +179,8 @@ def _wishes(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--key-env", action="append", default=[], metavar="NAME", help="the manifest may read its key there"
     )
+    text = "start the program and tell the people that the manifest names"
+    group.add_argument("--allow-hooks", action="store_true", help=text)
     group.add_argument("--allow-outside", action="store_true", help="files outside the manifest's folder are meant")
 
 

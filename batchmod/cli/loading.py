@@ -39,6 +39,7 @@ def options_of(args: argparse.Namespace) -> Options:
         media=not getattr(args, "no_media", False),
         allow_outside=args.allow_outside,
         key_env=tuple(args.key_env),
+        allow_hooks=getattr(args, "allow_hooks", False),
         skip_invalid=getattr(args, "skip_invalid", False),
         add=getattr(args, "add", False),
         retry_failed=getattr(args, "retry_failed", False),

@@ -19,7 +19,7 @@ from batchmod.model.exchange import (
     Wait,
 )
 from batchmod.model.facts import ClipFacts, FrameFacts, VideoFacts
-from batchmod.model.given import DELIMITERS, MODES, Limits, Manifest, NamedFile, Row
+from batchmod.model.given import DELIMITERS, MODES, Hook, Limits, Manifest, NamedFile, Notice, Row
 from batchmod.model.job import WISHED, Further, Job, Source, Status
 from batchmod.model.record import Attempt, Claim, Delivery, Event, Review, Work
 from batchmod.model.service import Endpoints, Estimate, Price, ProviderFacts
@@ -47,10 +47,12 @@ __all__ = [
     "FrameFacts",
     "Further",
     "HistoryRow",
+    "Hook",
     "Job",
     "Limits",
     "Manifest",
     "NamedFile",
+    "Notice",
     "Price",
     "ProviderFacts",
     "Reply",
