@@ -27,7 +27,7 @@ def packaged(folder: str, name: str) -> Path:
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON schema `manifest`, `row` or `results`."""
+    """The JSON schema `manifest`, `row`, `results`, `event`, `run` or `status`."""
     loaded = json.loads(packaged("schemas", f"{name}.schema.json").read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded
@@ -98,6 +98,20 @@ def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> Path:
         part.unlink(missing_ok=True)
     sync_folder(target.parent)
     return place
+
+
+def replace_shown(target: Path, content: bytes) -> None:
+    """Write beside and rename, readable for everybody; not made durable, for what is soon written again.
+
+    The name beside begins with a dot and ends with `.part`: whoever collects files by their suffix passes it over.
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.chmod(0o644)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def held_open(target: Path) -> bool:

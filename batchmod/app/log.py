@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 
 from batchmod import clock, files
-from batchmod.model import Event
+from batchmod.app import logs
+from batchmod.model import EVENTS_VERSION, Event
 
 _PASSING: Final = ("polled", "progress")
 """Events for who watches; nothing has changed with them."""
@@ -17,7 +18,7 @@ class Log:
 
     def __init__(self, folder: Path, observe: Callable[[Event], None]) -> None:
         self._path = folder / "events.jsonl"
-        self._observe = observe
+        self._observe = logs.observed(observe)
         self._file: IO[str] | None = None
         self._run_id = ""
         self.made = 0
@@ -64,4 +65,5 @@ def _ends_a_line(path: Path) -> bool:
 def as_json(event: Event) -> dict[str, Any]:
     """An event as one flat object."""
     head = {"event": event.kind, "at": event.at, "run_id": event.run_id, "id": event.id, "job_key": event.job_key}
-    return {**{name: value for name, value in head.items() if value is not None}, **event.facts}
+    known = {name: value for name, value in head.items() if value is not None}
+    return {"schema_version": EVENTS_VERSION, **known, **event.facts}

@@ -51,23 +51,37 @@ class Control:
             drain(self.stopped)
 
 
+def new_run_id() -> str:
+    """The name of a run: twelve hexadecimal digits that no other run has."""
+    return uuid.uuid4().hex[:12]
+
+
 async def run(
-    loaded: Loaded, options: Options, *, observe: Callable[[Event], None], confirm: Confirm, control: Control
+    loaded: Loaded,
+    options: Options,
+    *,
+    observe: Callable[[Event], None],
+    confirm: Confirm,
+    control: Control,
+    run_id: str | None = None,
 ) -> Summary:
     """Carry a manifest out; run again to go on. Raises the errors of `errors` that end a command."""
     files.make_folder(loaded.folder)
+    name = run_id or new_run_id()
     while True:
         try:
             with owning.owned(loaded.folder) as owner:
-                return await _run_owned(loaded, options, owner=owner, observe=observe, confirm=confirm, control=control)
+                return await _run_owned(
+                    loaded, options, run_id=name, owner=owner, observe=observe, confirm=confirm, control=control
+                )
         except FolderInUse:
             if options.if_locked == "skip":
-                return not_begun(loaded, 0, message="another run holds the folder; skipped")
+                return not_begun(loaded, 0, run_id=name, message="another run holds the folder; skipped")
             if options.if_locked == "refuse":
                 raise
             await clock.sleep(1.0)
             if control.stopped is not None:
-                return not_begun(loaded, exit_code({}, stop=control.stopped), stop_reason=control.stopped)
+                return not_begun(loaded, exit_code({}, stop=control.stopped), run_id=name, stop_reason=control.stopped)
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise StoppedEarly.of(error) from error
@@ -78,12 +92,13 @@ async def _run_owned(
     loaded: Loaded,
     options: Options,
     *,
+    run_id: str,
     owner: owning.Ownership,
     observe: Callable[[Event], None],
     confirm: Confirm,
     control: Control,
 ) -> Summary:
-    run_id, began = uuid.uuid4().hex[:12], clock.now()
+    began = clock.now()
     scratch = loaded.folder / ".work"
     with (
         folders.open_record(loaded.folder, create=True, state=options.state) as record,
