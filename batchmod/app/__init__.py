@@ -17,6 +17,7 @@ from batchmod.app.resolving import Doubt, cancel, resolve
 from batchmod.app.running import Control, new_run_id, run
 from batchmod.app.showing import Standing, rewrite, standing
 from batchmod.app.story import Story, tell
+from batchmod.app.watching import Phase, View, Watch
 
 __all__ = [
     "MANIFESTS",
@@ -28,11 +29,14 @@ __all__ = [
     "Loaded",
     "Options",
     "Outlook",
+    "Phase",
     "Rebuilt",
     "Rescued",
     "Standing",
     "Story",
     "Summary",
+    "View",
+    "Watch",
     "annotate",
     "balances",
     "begin",

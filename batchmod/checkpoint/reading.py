@@ -55,8 +55,11 @@ class Reader:
         self.path = path
 
     @classmethod
-    def look_at(cls, path: Path) -> Self:
-        """Open to read only: a run that is going on is not disturbed, and nothing is made."""
+    def look_at(cls, path: Path, *, whole: bool = True) -> Self:
+        """Open to read only: a run that is going on is not disturbed, and nothing is made.
+
+        `whole`: read all of it first, since a damaged page may hide a paid request.
+        """
         if not path.exists():
             raise RecordRefused(f"{path}: there is no record; has `batchmod run` been here?")
         try:
@@ -66,7 +69,8 @@ class Reader:
         except (OSError, sqlite3.DatabaseError) as error:
             raise unreadable(path, error) from error
         try:
-            refuse_broken(db)
+            if whole:
+                refuse_broken(db)
         except sqlite3.DatabaseError as error:
             db.close()
             raise unreadable(path, error) from error

@@ -34,7 +34,12 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
     text = "write each clip's first frame as a PNG to edit, named by its row"
     _add(commands, "frames", text, _manifests, _selection, _sheets, _skip_invalid, _json)
-    _add(commands, "status", "counts and money of an output folder", _path, _json)
+    status = _add(commands, "status", "counts and money of output folders, and the runs that go on there", _json)
+    status.add_argument("paths", nargs="+", metavar="PATH", help="a manifest or an output folder")
+    status.add_argument("--output", metavar="DIR", help="the output folder, where PATH is a manifest")
+    status.add_argument("--watch", action="store_true", help="go on looking until the run has ended")
+    status.add_argument("--interval", type=_rate, default=2.0, metavar="S", help="look every so many seconds")
+    _state(status)
     text = "one row's whole story: as it was read, its requests, and what run would do with it now"
     why = _add(commands, "why", text, _one_row, _wishes, _sheets, _pace, _json)
     why.set_defaults(only=[], where=[], first=None)
