@@ -15,9 +15,10 @@ from batchmod.app.prepared import is_prepared
 from batchmod.app.rebuilding import Rebuilt, rebuild
 from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, cancel, resolve
-from batchmod.app.running import Control, run
+from batchmod.app.running import Control, new_run_id, run
 from batchmod.app.showing import Standing, rewrite, standing
 from batchmod.app.story import Story, tell
+from batchmod.app.watching import Phase, View, Watch
 
 __all__ = [
     "MANIFESTS",
@@ -30,11 +31,14 @@ __all__ = [
     "Options",
     "Outcome",
     "Outlook",
+    "Phase",
     "Rebuilt",
     "Rescued",
     "Standing",
     "Story",
     "Summary",
+    "View",
+    "Watch",
     "annotate",
     "balances",
     "begin",
@@ -45,6 +49,7 @@ __all__ = [
     "foresee",
     "is_prepared",
     "load",
+    "new_run_id",
     "rebuild",
     "rescue",
     "resolve",

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 
 from batchmod import clock, files
-from batchmod.app import rotating
-from batchmod.model import Event
+from batchmod.app import logs, rotating
+from batchmod.model import EVENTS_VERSION, Event
 
 _PASSING: Final = ("polled", "progress")
 """Events for who watches; nothing has changed with them."""
@@ -21,7 +21,7 @@ class Log:
 
     def __init__(self, folder: Path, observe: Callable[[Event], None]) -> None:
         self._folder = folder
-        self._observe = observe
+        self._observe = logs.observed(observe)
         self._full_at = rotating.PART_BYTES
         self._packer = rotating.Packer(folder)
         self._file: IO[str] | None = None
@@ -105,4 +105,5 @@ def _ends_a_line(path: Path) -> bool:
 def as_json(event: Event) -> dict[str, Any]:
     """An event as one flat object."""
     head = {"event": event.kind, "at": event.at, "run_id": event.run_id, "id": event.id, "job_key": event.job_key}
-    return {**{name: value for name, value in head.items() if value is not None}, **event.facts}
+    known = {name: value for name, value in head.items() if value is not None}
+    return {"schema_version": EVENTS_VERSION, **known, **event.facts}

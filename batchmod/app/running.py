@@ -55,16 +55,35 @@ class Control:
             drain(self.stopped)
 
 
+def new_run_id() -> str:
+    """The name of a run: twelve hexadecimal digits that no other run has."""
+    return uuid.uuid4().hex[:12]
+
+
 async def run(
-    loaded: Loaded, options: Options, *, observe: Callable[[Event], None], confirm: Confirm, control: Control
+    loaded: Loaded,
+    options: Options,
+    *,
+    observe: Callable[[Event], None],
+    confirm: Confirm,
+    control: Control,
+    run_id: str | None = None,
 ) -> Summary:
     """Carry a manifest out; run again to go on. Raises the errors of `errors` that end a command.
 
     Whoever is to be told is told last, when the folder is free again.
     """
-    teller = Teller(loaded, observe)
+    name, teller = run_id or new_run_id(), Teller(loaded, observe)
     try:
-        summary = await _run(loaded, options, observe=observe, confirm=confirm, control=control, teller=teller)
+        summary = await _run(
+            loaded,
+            options,
+            run_id=run_id or new_run_id(),
+            observe=observe,
+            confirm=confirm,
+            control=control,
+            teller=teller,
+        )
         return summary if summary.skipped else await teller.ended(summary)
     except Exception as error:
         await teller.broke(error)
@@ -77,6 +96,7 @@ async def _run(
     loaded: Loaded,
     options: Options,
     *,
+    run_id: str,
     observe: Callable[[Event], None],
     confirm: Confirm,
     control: Control,
@@ -87,17 +107,26 @@ async def _run(
         try:
             with owning.owned(loaded.folder) as owner:
                 return await _run_owned(
-                    loaded, options, owner=owner, observe=observe, confirm=confirm, control=control, teller=teller
+                    loaded,
+                    options,
+                    run_id=run_id,
+                    owner=owner,
+                    observe=observe,
+                    confirm=confirm,
+                    control=control,
+                    teller=teller,
                 )
         except FolderInUse:
             if options.if_locked == "skip":
                 message = "another run holds the folder; skipped"
-                return not_begun(loaded, 0, message=message, skipped=True)
+                return not_begun(loaded, 0, run_id=run_id, message=message, skipped=True)
             if options.if_locked == "refuse":
                 raise
             await clock.sleep(1.0)
             if control.stopped is not None:
-                return not_begun(loaded, exit_code({}, stop=control.stopped), stop_reason=control.stopped)
+                return not_begun(
+                    loaded, exit_code({}, stop=control.stopped), run_id=run_id, stop_reason=control.stopped
+                )
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise StoppedEarly.of(error) from error
@@ -108,13 +137,14 @@ async def _run_owned(
     loaded: Loaded,
     options: Options,
     *,
+    run_id: str,
     owner: owning.Ownership,
     observe: Callable[[Event], None],
     confirm: Confirm,
     control: Control,
     teller: Teller,
 ) -> Summary:
-    run_id, began = uuid.uuid4().hex[:12], clock.now()
+    began = clock.now()
     scratch = loaded.folder / ".work"
     with (
         folders.open_record(loaded.folder, create=True, state=options.state) as record,

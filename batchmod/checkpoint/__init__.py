@@ -5,6 +5,7 @@ of `together` that it is called in. The order of calls around a paid request is 
 POST, `accept` before anything else.
 """
 
+from batchmod.checkpoint.glance import Flight, Glance, LastRun, Seen
 from batchmod.checkpoint.opened import NotTogether
 from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, VERSION, load_ballast
 from batchmod.checkpoint.record import Checkpoint
@@ -16,7 +17,11 @@ __all__ = [
     "FILE_NAME",
     "VERSION",
     "Checkpoint",
+    "Flight",
+    "Glance",
+    "LastRun",
     "NotTogether",
+    "Seen",
     "StoredRow",
     "Totals",
     "load_ballast",

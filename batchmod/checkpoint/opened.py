@@ -39,8 +39,11 @@ class Opened:
         self.path = path
 
     @classmethod
-    def look_at(cls, path: Path) -> Self:
-        """Open to read only: a run that is going on is not disturbed, and nothing is made."""
+    def look_at(cls, path: Path, *, whole: bool = True) -> Self:
+        """Open to read only: a run that is going on is not disturbed, and nothing is made.
+
+        `whole`: read all of it first, since a damaged page may hide a paid request.
+        """
         if not path.exists():
             raise RecordRefused(f"{path}: there is no record; has `batchmod run` been here?")
         try:
@@ -50,7 +53,8 @@ class Opened:
         except (OSError, sqlite3.DatabaseError) as error:
             raise unreadable(path, error) from error
         try:
-            refuse_broken(db)
+            if whole:
+                refuse_broken(db)
         except sqlite3.DatabaseError as error:
             db.close()
             raise unreadable(path, error) from error

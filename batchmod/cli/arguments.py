@@ -35,7 +35,12 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
     text = "write each clip's first frame as a PNG to edit, named by its row"
     _add(commands, "frames", text, _manifests, _selection, _sheets, _skip_invalid, _json)
-    _add(commands, "status", "counts and money of an output folder", _path, _json)
+    status = _add(commands, "status", "counts and money of output folders, and the runs that go on there", _json)
+    status.add_argument("paths", nargs="+", metavar="PATH", help="a manifest or an output folder")
+    status.add_argument("--output", metavar="DIR", help="the output folder, where PATH is a manifest")
+    status.add_argument("--watch", action="store_true", help="go on looking until the run has ended")
+    status.add_argument("--interval", type=_rate, default=2.0, metavar="S", help="look every so many seconds")
+    _state(status)
     text = "one row's whole story: as it was read, its requests, and what run would do with it now"
     why = _add(commands, "why", text, _one_row, _wishes, _sheets, _pace, _json)
     why.set_defaults(only=[], where=[], first=None)
@@ -56,8 +61,9 @@ def parser() -> argparse.ArgumentParser:
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
     looks.add_argument("--sheet", metavar="FILE.png", help="draw them all into a picture")
     looks.add_argument("--frame", metavar="IMAGE_OR_CLIP", help="what the sheet is drawn from, not the example's clip")
-    schema = _add(commands, "schema", "print a JSON schema: manifest, row, results or config")
-    schema.add_argument("name", nargs="?", default="manifest", choices=("manifest", "row", "results", "config"))
+    names = ("manifest", "row", "results", "config", "event", "run", "status")
+    schema = _add(commands, "schema", "print a JSON schema: of a manifest or a row, or of what commands write")
+    schema.add_argument("name", nargs="?", default="manifest", choices=names)
     init = _add(commands, "init", "write a small batch that works, to begin with: YAML, CSV and XLSX, with a real clip")
     init.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where; else the current folder")
     demo = _add(commands, "demo", "copy a small example with a real clip and run it on the embedded engine", _quiet)
@@ -93,7 +99,10 @@ def _add(commands: Any, name: str, text: str, *parts: Any) -> argparse.ArgumentP
 
 def _add_run(commands: Any) -> None:
     text = "carry a manifest out; run again to go on where it stopped"
-    run = _add(commands, "run", text, _manifests, _selection, _sheets, _pace, _json, _quiet)
+    run = _add(commands, "run", text, _manifests, _selection, _sheets, _pace, _json, _quiet, _log)
+    run.add_argument(
+        "--metrics", metavar="FILE.prom", help="keep figures there, for node_exporter's textfile collector"
+    )
     run.add_argument("--dry-run", action="store_true", help="the same as `batchmod plan`")
     run.add_argument("--yes", action="store_true", help="spend without asking")
     run.add_argument("--until", type=_moment, metavar="TIME", help="send nothing new after 06:00, or after 2h30m")
@@ -231,6 +240,13 @@ def _json(command: argparse.ArgumentParser) -> None:
 
 def _quiet(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quiet", action="store_true", help="say only what went wrong")
+
+
+def _log(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("the log, on standard error where no file is named")
+    group.add_argument("--log-file", metavar="FILE", help="append to it; it may be moved away by logrotate")
+    group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="info where nothing is said")
+    group.add_argument("--log-format", choices=("text", "json"), help="lines to read, or an object a line")
 
 
 def pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:

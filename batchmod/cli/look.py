@@ -15,7 +15,7 @@ from batchmod.app.services import Services
 from batchmod.cli import progress
 from batchmod.cli.loading import Environ, load_all, options_of, state_of
 from batchmod.cli.problems import shown, warned
-from batchmod.cli.wording import counted, counts, usd
+from batchmod.cli.wording import counted, counts
 from batchmod.errors import ManifestError, Problem, UsageError
 from batchmod.manifest import distinct, in_order
 from batchmod.rows import those
@@ -142,38 +142,14 @@ def _flaws_as_problems(item: app.Checked) -> list[Problem]:
     return found
 
 
-def folder_of(args: argparse.Namespace, environ: Environ) -> Path:
-    """PATH as an output folder: itself, or the one its manifest writes to."""
-    path = Path(args.path)
+def folder_of(args: argparse.Namespace, environ: Environ, *, at: str | None = None) -> Path:
+    """PATH (or `at`) as an output folder: itself, or the one its manifest writes to."""
+    path = Path(args.path if at is None else at)
     if path.is_dir():
         return path
     if not path.exists():
         raise UsageError(f"{path} is not there; give a manifest or an output folder")
     return app.where(path, Options(output=args.output), environ)
-
-
-def status(args: argparse.Namespace, environ: Environ) -> int:
-    """Counts and money."""
-    standing = app.standing(folder_of(args, environ), state=state_of(args))
-    if args.json:
-        about = {
-            "output": str(standing.folder),
-            "rows": standing.rows,
-            "counts": dict(standing.counts),
-            "spent_usd": round(standing.spent_usd, 6),
-            "reserved_usd": round(standing.reserved_usd, 6),
-            "orphans": list(standing.orphans),
-        }
-        print(json.dumps(about, ensure_ascii=False, indent=2))
-        return 0
-    held = f", up to {usd(standing.reserved_usd)} in flight or uncertain" if standing.reserved_usd else ""
-    print(f"{standing.folder}: {counted(standing.rows, 'row')}: {counts(standing.counts)}; "
-          f"{usd(standing.spent_usd)} spent{held}.")  # fmt: skip
-    for row_id, state, message in standing.troubles:
-        print(f"  {row_id}: {state}: {message}")
-    for orphan in standing.orphans:
-        print(f"  {orphan}; no row shows it any more, the next run collects it")
-    return 0
 
 
 def resolve(args: argparse.Namespace, environ: Environ) -> int:

@@ -187,6 +187,11 @@ class JsonLines:
         """Nothing is held."""
 
 
+def warn(text: str) -> None:
+    """Say on standard error what stops nothing."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 class Silent:
     """Says nothing."""
 

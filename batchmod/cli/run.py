@@ -8,9 +8,10 @@ import sys
 from batchmod import app, clock, files
 from batchmod.app.ending import SIGNALLED
 from batchmod.app.options import Options
-from batchmod.cli import progress
+from batchmod.cli import logs, progress
 from batchmod.cli.loading import Environ, load_all, options_of
 from batchmod.cli.look import say_warnings
+from batchmod.cli.observing import Eyes
 from batchmod.cli.plan import plan
 from batchmod.cli.wording import counted, counts, duration, estimate, usd
 from batchmod.errors import SpendingNeedsAWord, StoppedEarly
@@ -25,12 +26,14 @@ def run(args: argparse.Namespace, environ: Environ) -> int:
     if args.dry_run:
         return plan(args, environ)
     app.wish_of(None, args.deliver)  # a word that means nothing is said before anything is sent
-    loaded = load_all(args, environ)
-    codes: list[int] = []
-    for item in loaded:
-        codes.append(_run_one(item, args))
-        if codes[-1] in SIGNALLED.values():
-            break
+    with logs.configured(args), Eyes.of(args) as eyes:
+        loaded = load_all(args, environ)
+        eyes.expect(loaded)
+        codes: list[int] = []
+        for item in loaded:
+            codes.append(_run_one(item, args, eyes))
+            if codes[-1] in SIGNALLED.values():
+                break
     return max(codes, key=_gravity)
 
 
@@ -39,23 +42,25 @@ def _gravity(code: int) -> tuple[bool, bool, int]:
     return code in SIGNALLED.values(), code == StoppedEarly.exit_code, code
 
 
-def _run_one(loaded: app.Loaded, args: argparse.Namespace) -> int:
-    name = loaded.manifest.name
-    if not args.quiet and not args.json:
+def _run_one(loaded: app.Loaded, args: argparse.Namespace, eyes: Eyes) -> int:
+    name, run_id = loaded.manifest.name, eyes.begin(loaded)
+    if not args.quiet:
         say_warnings(loaded)
     if providers_of(loaded.jobs) == {"local"} and not args.quiet and not args.json:
         print(f"{name}: {counted(len(loaded.chosen), 'row')} on the embedded engine, into {loaded.folder}")
-    summary = asyncio.run(_watched(loaded, options_of(args), _watcher(loaded, args)))
+    watcher = eyes.watching(_watcher(loaded, args))
+    summary = asyncio.run(_watched(loaded, options_of(args), watcher, run_id=run_id))
+    eyes.end(summary)
     if not args.json:
         _say_summary(name, summary, quiet=args.quiet)
     return summary.exit_code
 
 
-async def _watched(loaded: app.Loaded, options: Options, watcher: progress.Watcher) -> app.Summary:
+async def _watched(loaded: app.Loaded, options: Options, watcher: progress.Watcher, *, run_id: str) -> app.Summary:
     """Run with a hand on the brake: a first signal drains, a second one stops at once."""
     control = app.Control()
     running = asyncio.ensure_future(
-        app.run(loaded, options, observe=watcher.observe, confirm=_confirm, control=control)
+        app.run(loaded, options, observe=watcher.observe, confirm=_confirm, control=control, run_id=run_id)
     )
     ticking = asyncio.ensure_future(_tick(watcher))
     _listen(control, running)
@@ -92,9 +97,7 @@ async def _tick(watcher: progress.Watcher) -> None:
 
 
 def _watcher(loaded: app.Loaded, args: argparse.Namespace) -> progress.Watcher:
-    if args.json:
-        return progress.JsonLines()
-    if args.quiet:
+    if args.json or args.quiet or logs.to_stderr(args):
         return progress.Silent()
     if sys.stderr.isatty():
         return progress.Bar(loaded.manifest.name, len(loaded.chosen))

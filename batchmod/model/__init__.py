@@ -21,11 +21,12 @@ from batchmod.model.exchange import (
 from batchmod.model.facts import ClipFacts, FrameFacts, VideoFacts
 from batchmod.model.given import DELIMITERS, MODES, Hook, Limits, Manifest, NamedFile, Notice, Row
 from batchmod.model.job import WISHED, Further, Job, Source, Status
-from batchmod.model.record import Attempt, Claim, Delivery, Event, Review, Work
+from batchmod.model.record import EVENTS_VERSION, Attempt, Claim, Delivery, Event, Review, Work
 from batchmod.model.service import Endpoints, Estimate, Price, ProviderFacts
 
 __all__ = [
     "DELIMITERS",
+    "EVENTS_VERSION",
     "MODES",
     "WISHED",
     "Again",

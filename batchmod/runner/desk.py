@@ -212,7 +212,7 @@ class Desk:
         if not ids and work is not None:
             ids = [delivery.id for delivery in self.record.deliveries_of(work.work_id)]
         if work is not None:
-            facts = {**telling.kept(self.record, kind, work), **facts}
+            facts = {"provider": work.provider, **telling.kept(self.record, kind, work), **facts}
         event = Event(
             kind=kind,
             at=clock.iso(clock.now()),
