@@ -76,13 +76,7 @@ async def run(
     name, teller = run_id or new_run_id(), Teller(loaded, observe)
     try:
         summary = await _run(
-            loaded,
-            options,
-            run_id=run_id or new_run_id(),
-            observe=observe,
-            confirm=confirm,
-            control=control,
-            teller=teller,
+            loaded, options, run_id=name, observe=observe, confirm=confirm, control=control, teller=teller
         )
         return summary if summary.skipped else await teller.ended(summary)
     except Exception as error:
