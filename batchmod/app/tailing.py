@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-from batchmod.app.trail import FILE_NAME
-
+_FILE_NAME: Final = "events.jsonl"
 _FIRST_BYTES: Final = 1 << 20
 _MOST_KEPT: Final = 20_000
 
@@ -19,7 +18,7 @@ class Tail:
     """The latest events of a folder; each `read` takes in what was written since."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
+        self._path = folder / _FILE_NAME
         self._file: IO[bytes] | None = None
         self._rest = b""
         self.events: deque[Line] = deque(maxlen=_MOST_KEPT)

@@ -6,7 +6,7 @@ import logging
 import logging.handlers
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +43,8 @@ def configured(args: argparse.Namespace) -> Iterator[None]:
     finally:
         LOGGER.removeHandler(handler)
         LOGGER.setLevel(before)
-        handler.close()
+        with suppress(OSError):  # what could not be written was said when it happened
+            handler.close()
 
 
 class _File(logging.handlers.WatchedFileHandler):
