@@ -70,6 +70,7 @@ def test_both_parsers_read_every_family_with_its_type_and_words(tmp_path: Path) 
         assert (strict[family.name].type, strict[family.name].documentation) == (family.type, family.help)
         assert strict[family.name].unit == (family.unit or "")
     assert {sample.name for family in strict.values() for sample in family.samples} == loose
+    assert {family.type for family in FAMILIES} <= {"counter", "gauge", "histogram"}  # node_exporter refuses others
     assert text.endswith("# EOF\n")
     assert all(sample.timestamp is None for family in strict.values() for sample in family.samples)
 
