@@ -80,4 +80,4 @@ class _Json(logging.Formatter):
         about: dict[str, Any] = {"time": clock.iso(record.created), "level": record.levelname.lower()}
         about |= {"logger": record.name, "message": record.getMessage()}
         given = {name: getattr(record, name, None) for name in FIELDS}
-        return json.dumps({**about, **{name: v for name, v in given.items() if v is not None}}, ensure_ascii=False)
+        return json.dumps({**about, **{name: value for name, value in given.items() if value is not None}})

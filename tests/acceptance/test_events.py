@@ -245,14 +245,34 @@ def test_a_run_that_is_stopped_ends_with_130_in_its_last_line_as_well(tmp_path: 
     assert (end["event"], end["exit_code"], end["stop_reason"]) == ("run_ended", 130, "sigint")
 
 
-def test_standard_output_holds_lines_only_and_words_go_to_standard_error(
-    server: SegmindStandIn, tmp_path: Path
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_standard_output_holds_lines_only_whatever_it_can_write(
+    encoding: str, server: SegmindStandIn, tmp_path: Path
 ) -> None:
-    work = shoot(tmp_path, server, remote_rows("a"))
+    work = shoot(tmp_path, server, [{**remote_rows("a")[0], "id": "ü", "prompt": "as wool 😀"}])
+    environ = work.environ | {"PYTHONIOENCODING": encoding}
     done = command(
-        "run", "shots.yaml", "--provider", "segmind", "--yes", "--json", *PACE, environ=work.environ, cwd=tmp_path
+        "run", "shots.yaml", "--provider", "segmind", "--yes", "--json", *PACE, environ=environ, cwd=tmp_path
     )
+    told = events.check_all(done.out)
 
     assert done.code == 0
-    assert events.check_all(done.out)[-1]["counts"] == {"succeeded": 1}
-    assert done.out.count("\n") == len(done.out.splitlines())
+    assert told[-1]["counts"] == {"succeeded": 1}
+    assert {event["id"] for event in told if "id" in event} == {"ü"}
+    assert {event["inputs"]["prompt"] for event in told if "inputs" in event} == {"as wool 😀"}
+
+
+def test_the_commands_on_the_pages_can_be_typed_as_they_stand(server: SegmindStandIn, tmp_path: Path) -> None:
+    work = shoot(tmp_path, server, remote_rows("a"), provider="segmind")
+    pages = (_ROOT / "docs" / name for name in ("watching.md", "events.md"))
+    lines = [
+        line for page in pages for line in re.findall(r"^    (batchmod .+)$", page.read_text("utf-8"), re.MULTILINE)
+    ]
+    typed = [re.split(r" [|>;] ", line)[0].replace("/var/lib/node_exporter/textfile", str(tmp_path)) for line in lines]
+    typed.sort(key=lambda line: "status" in line)  # a watch waits for a run
+    done = [call(*line.split()[1:], environ=work.environ, cwd=tmp_path) for line in typed]
+
+    assert len(done) >= 5
+    assert [each.code for each in done] == [0] * len(done)
+    assert (tmp_path / "batchmod.prom").exists()
+    assert (tmp_path / "batchmod.log").exists()
