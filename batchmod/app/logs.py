@@ -111,7 +111,8 @@ def words(event: Event) -> str:
     """An event in a line of words."""
     label = f"{event.id}: " if event.id else ""
     text = f"{label}{_said(event.kind, event.facts)}"
-    return " ".join(_QUERY.sub(r"\1?…", text).split())
+    text = " ".join(_QUERY.sub(r"\1?…", text).split())
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _said(kind: str, facts: Mapping[str, Any]) -> str:

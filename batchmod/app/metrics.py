@@ -1,7 +1,9 @@
 """A command's figures as an OpenMetrics text file, for node_exporter's textfile collector.
 
 The file is also good in the older text format, which that collector reads: what only OpenMetrics has are comments
-there. Counters go on where the file stands, so that a run is seen as an increase; gauges are of the last run.
+there, and no type is used that it would refuse (`info` is one). It takes counters for untyped, since their samples are
+named `_total` and their families are not. Counters go on where the file stands, so that a run is seen as an increase;
+gauges are of the last run.
 """
 
 import re
@@ -37,7 +39,7 @@ class Family:
 
 
 FAMILIES: Final = (
-    Family(name="batchmod_run", type="info", help="The run that was begun last."),
+    Family(name="batchmod_run_info", type="gauge", help="1 for the run that was begun last."),
     Family(name="batchmod_run_active", type="gauge", help="1 while a run goes on, 0 after its end."),
     Family(
         name="batchmod_run_started_timestamp_seconds", type="gauge", unit="seconds", help="When the last run was begun."
@@ -277,7 +279,7 @@ def _family_of(name: str) -> str:
     names = {family.name for family in FAMILIES}
     if name in names:
         return name
-    return re.sub(r"_(?:total|info|bucket|sum|count)$", "", name)
+    return re.sub(r"_(?:total|bucket|sum|count)$", "", name)
 
 
 def text(values: Mapping[Sample, float]) -> str:

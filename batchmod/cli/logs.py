@@ -6,7 +6,7 @@ import logging
 import logging.handlers
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +43,8 @@ def configured(args: argparse.Namespace) -> Iterator[None]:
     finally:
         LOGGER.removeHandler(handler)
         LOGGER.setLevel(before)
-        handler.close()
+        with suppress(OSError):  # what could not be written was said when it happened
+            handler.close()
 
 
 class _File(logging.handlers.WatchedFileHandler):
@@ -79,4 +80,4 @@ class _Json(logging.Formatter):
         about: dict[str, Any] = {"time": clock.iso(record.created), "level": record.levelname.lower()}
         about |= {"logger": record.name, "message": record.getMessage()}
         given = {name: getattr(record, name, None) for name in FIELDS}
-        return json.dumps({**about, **{name: v for name, v in given.items() if v is not None}}, ensure_ascii=False)
+        return json.dumps({**about, **{name: value for name, value in given.items() if value is not None}})

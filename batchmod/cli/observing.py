@@ -4,17 +4,17 @@ Each of them hears of every run that it ended, and how, whatever kept it from be
 """
 
 import argparse
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from batchmod import app, clock
 from batchmod.app.ending import SIGNALLED, end_facts
-from batchmod.app.logs import EventLog
+from batchmod.app.logs import EventLog, is_heard
 from batchmod.app.metrics import Metrics
-from batchmod.cli import progress
+from batchmod.cli import logs, progress
 from batchmod.cli.problems import as_json as problems_as_json
 from batchmod.errors import BatchmodError, ManifestError, StoppedEarly
 from batchmod.model import Event
@@ -36,7 +36,9 @@ class Eyes(AbstractContextManager["Eyes"]):
         self._names: dict[str, str] = {}
         self._name: str | None = None
         self._run_id = ""
-        self._is_over = True
+        self._told: BaseException | None = None
+        self._end: Event | None = None
+        """How the run that goes on has ended: told when nothing follows any more."""
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Eyes":
@@ -55,18 +57,24 @@ class Eyes(AbstractContextManager["Eyes"]):
 
     def begin(self, loaded: app.Loaded) -> str:
         """One of them begins; the name of its run."""
-        self._name, self._run_id, self._is_over = self._names[str(loaded.folder)], app.new_run_id(), False
+        self._name, self._run_id, self._end = self._names[str(loaded.folder)], app.new_run_id(), None
         if self._metrics is not None:
             self._metrics.begin(self._name, self._run_id)
         return self._run_id
 
     def watching(self, watcher: progress.Watcher) -> progress.Watcher:
         """The progress, and everybody else: nothing but the progress where there is nobody else."""
-        return watcher if self._lines is None and self._metrics is None else _Both(watcher, self)
+        alone = self._lines is None and self._metrics is None and not is_heard()
+        return watcher if alone else _Both(watcher, self)
 
     def observe(self, event: Event) -> None:
         """Something happened in the run that goes on."""
-        self._is_over = self._is_over or event.kind == "run_ended"
+        if event.kind == "run_ended":
+            self._end = event
+        else:
+            self._hand_on(event)
+
+    def _hand_on(self, event: Event) -> None:
         if self._metrics is not None:
             self._metrics.observe(event)
         if self._lines is not None:
@@ -78,16 +86,19 @@ class Eyes(AbstractContextManager["Eyes"]):
             self._metrics.tick()
 
     def end(self, summary: app.Summary) -> None:
-        """A run has ended in good order; whoever has not heard of it, since it never began, hears it now."""
-        if not self._is_over and (self._lines is not None or self._metrics is not None):
+        """A run has ended in good order, or was not begun: the last that is told of it."""
+        if self._end is not None:
+            self._hand_on(self._end)
+        else:
             self._tell("run_ended", **end_facts(summary), manifest=self._name)
-        self._is_over, self._name = True, None
+        self._name = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         """What broke the command, for machines; people read it on standard error."""
-        if error is not None:
+        if error is not None and error is not self._told:
+            self._told = error
             self.broken(error)
 
     def broken(self, error: BaseException) -> None:
@@ -103,12 +114,19 @@ class Eyes(AbstractContextManager["Eyes"]):
         self._tell("error", **about)
         nothing = {"counts": {}, "made": 0, "copied": 0, "spent_usd": 0.0, "seconds": 0.0, "warnings": []}
         self._tell("run_ended", exit_code=code, stop_reason=slug, message=message, **nothing, manifest=name)
-        self._is_over = True
 
     def _tell(self, kind: str, **facts: Any) -> None:
         event = Event(kind=kind, at=clock.iso(clock.now()), run_id=self._run_id, facts=facts)
         self._log.observe(event)
-        self.observe(event)
+        self._hand_on(event)
+
+
+@contextmanager
+def watched(args: argparse.Namespace) -> Iterator[Eyes]:
+    """The observers that the command line names, the log among them; what breaks the block is told to each once."""
+    eyes = Eyes.of(args)
+    with eyes, logs.configured(args), eyes:  # within the log, and around it: its file may be what is wrong
+        yield eyes
 
 
 class _Both:

@@ -11,7 +11,7 @@ from batchmod.app.options import Options
 from batchmod.cli import logs, progress
 from batchmod.cli.loading import Environ, load_all, options_of
 from batchmod.cli.look import say_warnings
-from batchmod.cli.observing import Eyes
+from batchmod.cli.observing import Eyes, watched
 from batchmod.cli.plan import plan
 from batchmod.cli.wording import counted, counts, duration, estimate, usd
 from batchmod.errors import SpendingNeedsAWord, StoppedEarly
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace, environ: Environ) -> int:
     if args.dry_run:
         return plan(args, environ)
     app.wish_of(None, args.deliver)  # a word that means nothing is said before anything is sent
-    with logs.configured(args), Eyes.of(args) as eyes:
+    with watched(args) as eyes:
         loaded = load_all(args, environ)
         eyes.expect(loaded)
         codes: list[int] = []

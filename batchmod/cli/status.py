@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from batchmod.app.watching import as_json
 from batchmod.cli import screen
 from batchmod.cli.loading import Environ, state_of
 from batchmod.cli.look import folder_of
-from batchmod.cli.wording import counted, counts, usd
+from batchmod.cli.wording import counted, counts, json_line, usd
 
 _SHARE: Final = 10.0
 """Looking may take a tenth of the time: a long record is looked at less often."""
@@ -38,7 +37,7 @@ def _once(folder: Path, args: argparse.Namespace, *, alone: bool) -> None:
         view = watch.look()
     if args.json:
         about = {**as_json(view), "orphans": list(standing.orphans)}
-        print(json.dumps(about, ensure_ascii=False, indent=2 if alone else None))
+        print(json_line(about, sys.stdout, indent=2 if alone else None))
         return
     held = f", up to {usd(standing.reserved_usd)} in flight or uncertain" if standing.reserved_usd else ""
     print(f"{standing.folder}: {counted(standing.rows, 'row')}: {counts(standing.counts)}; "
@@ -106,7 +105,7 @@ class _Lines:
     def __call__(self, views: Sequence[app.View], *, as_lines: bool) -> None:
         for view in views:
             if as_lines:
-                print(json.dumps(as_json(view), ensure_ascii=False), flush=True)
+                print(json_line(as_json(view), sys.stdout), flush=True)
                 continue
             line = screen.line_of(view)
             if line != self._said.get(view.folder):
