@@ -107,9 +107,9 @@ class Attempt:
 class Event:
     """One thing that happened in a run, for progress lines, events.jsonl and `--json`.
 
-    `kind` is one of: run_started, planned, taken_over, intended, submitted, retrying, uncertain, resolved, polled,
-    progress, left, output_known, succeeded, failed, copied, stopping, hook_succeeded, hook_failed, notify_failed,
-    run_ended.
+    `kind` is one of: run_started, planned, source_changed, taken_over, intended, submitted, retrying, uncertain,
+    resolved, polled, progress, left, output_known, succeeded, failed, copied, stopping, hook_succeeded, hook_failed,
+    notify_failed, run_ended.
     """
 
     kind: str
