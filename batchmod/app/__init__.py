@@ -4,6 +4,7 @@ from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
 from batchmod.app.beginning import MANIFESTS, Begun, begin
 from batchmod.app.checking import Checked, check
+from batchmod.app.cleaning import Cleaned, clean, survey
 from batchmod.app.ending import Summary
 from batchmod.app.folder import written_aside
 from batchmod.app.framing import Extracted, extract
@@ -22,6 +23,7 @@ __all__ = [
     "MANIFESTS",
     "Begun",
     "Checked",
+    "Cleaned",
     "Control",
     "Doubt",
     "Extracted",
@@ -38,6 +40,7 @@ __all__ = [
     "begin",
     "cancel",
     "check",
+    "clean",
     "extract",
     "foresee",
     "is_prepared",
@@ -48,6 +51,7 @@ __all__ = [
     "rewrite",
     "run",
     "standing",
+    "survey",
     "tell",
     "where",
     "written_aside",

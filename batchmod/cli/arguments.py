@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
     _add(commands, "report", "write results.csv (and results.xlsx) and report.html anew", _path)
+    _add_clean(commands)
     _add_serve(commands)
     _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
@@ -112,6 +113,18 @@ def _add_rescue(commands: Any) -> None:
     rescue.add_argument("--polls-per-minute", type=_rate, metavar="N")
     rescue.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
     rescue.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
+
+
+def _add_clean(commands: Any) -> None:
+    text = "what an output folder can do without: old logs, rehearsals, idle files; never what was paid for"
+    clean = _add(commands, "clean", text, _json)
+    clean.add_argument("path", metavar="PATH", help="a manifest or an output folder")
+    clean.add_argument("--output", metavar="DIR", help="the output folder, where PATH is a manifest")
+    text = "only files that old: a number and h, d or w (30d)"
+    clean.add_argument("--older-than", type=_age, default=30 * 86400.0, metavar="AGE", help=text)
+    text = "old versions too that the embedded engine has made, where a newer one is there"
+    clean.add_argument("--superseded", action="store_true", help=text)
+    clean.add_argument("--yes", action="store_true", help="delete them; else they are only shown")
 
 
 def _add_serve(commands: Any) -> None:
@@ -242,6 +255,15 @@ def _moment(text: str) -> float:
         return at + clock.seconds_until(text, at=at)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _age(text: str) -> float:
+    from batchmod.manifest.standing import age_of
+
+    found = 0.0 if text == "0" else age_of(text)
+    if found is None:
+        raise argparse.ArgumentTypeError("is a number and h, d or w, such as 30d")
+    return found
 
 
 def _delimiter(text: str) -> str:

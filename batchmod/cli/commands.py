@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from batchmod.cli import about, frames, look, plan, rescue, run, serving, why
+from batchmod.cli import about, cleaning, frames, look, plan, rescue, run, serving, why
 from batchmod.cli.loading import Environ
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
@@ -17,6 +17,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "resolve": look.resolve,
     "rescue": rescue.rescue,
     "report": look.report,
+    "clean": cleaning.clean,
     "serve": serving.run,
     "providers": about.list_providers,
     "looks": about.list_looks,

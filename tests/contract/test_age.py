@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def _age(folder: Path, *, days: float) -> None:
         db.execute("UPDATE work SET finished_at = finished_at - ?", (days * 86400,))
 
 
-def _work(folder: Path, server: SegmindStandIn, *ids: str, **top: object) -> Shoot:
+def _work(folder: Path, server: SegmindStandIn, *ids: str, **top: Any) -> Shoot:
     return shoot(folder, server, remote_rows(*ids), **{"max_age": "30d", "limits": CAP, **top})
 
 

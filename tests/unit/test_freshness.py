@@ -79,7 +79,8 @@ def test_a_content_is_size_beginning_and_end_and_nothing_less() -> None:
 
 def test_what_is_kept_is_read_back_and_what_is_damaged_is_not() -> None:
     assert freshness.from_json(freshness.as_json(CHANGED)) == CHANGED
-    for damaged in (None, [], {}, {"first": 1, "now": "a", "etags": {}}, {"first": "a", "now": "b"}):
+    broken: tuple[object, ...] = (None, [], {}, {"first": 1, "now": "a", "etags": {}}, {"first": "a", "now": "b"})
+    for damaged in broken:
         assert freshness.from_json(damaged) is None
 
 
