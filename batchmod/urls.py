@@ -60,6 +60,8 @@ def without_query(url: str) -> str:
 def cut(value: str) -> str:
     """A URL, or an identity made of one, without its query, `?…` in its place; any other text as it is."""
     mark, url = ("url:", value[4:]) if value.startswith("url:") else ("", value)
+    if mark and "?" not in url:  # an identity's fragment is ours: the content that was seen there
+        return value
     if not url.lower().startswith(("http://", "https://")) or not ("?" in url or "#" in url) or " " in url:
         return value
     return f"{mark}{without_query(url)}{CUT}"

@@ -4,6 +4,7 @@ from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
 from batchmod.app.beginning import MANIFESTS, Begun, begin
 from batchmod.app.checking import Checked, check
+from batchmod.app.cleaning import Cleaned, clean, survey
 from batchmod.app.copying import Outcome, deliver, wish_of
 from batchmod.app.ending import Summary
 from batchmod.app.folder import written_aside
@@ -24,6 +25,7 @@ __all__ = [
     "MANIFESTS",
     "Begun",
     "Checked",
+    "Cleaned",
     "Control",
     "Doubt",
     "Extracted",
@@ -44,6 +46,7 @@ __all__ = [
     "begin",
     "cancel",
     "check",
+    "clean",
     "deliver",
     "extract",
     "foresee",
@@ -56,6 +59,7 @@ __all__ = [
     "rewrite",
     "run",
     "standing",
+    "survey",
     "tell",
     "where",
     "where_and_how",

@@ -69,6 +69,8 @@ class Loaded:
     """The lines of the texts among its documents."""
     sheets: tuple[SheetRead, ...] = ()
     """The sheets among its documents."""
+    changed: Mapping[int, str] = field(default_factory=dict)
+    """The number of a row whose clip or picture on the web is another one now → which, and since when."""
     allowed: Allowed = field(default_factory=Allowed)
     """What of the manifest's wishes for programs and messages is heard."""
     homeless: bool = False

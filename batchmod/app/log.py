@@ -12,7 +12,15 @@ from batchmod.model import EVENTS_VERSION, Event
 
 _PASSING: Final = ("polled", "progress")
 """Events for who watches; nothing has changed with them."""
-_OF_THE_RUN: Final = ("run_started", "planned", "run_ended", "hook_succeeded", "hook_failed", "notify_failed")
+_OF_THE_RUN: Final = (
+    "source_changed",
+    "run_started",
+    "planned",
+    "run_ended",
+    "hook_succeeded",
+    "hook_failed",
+    "notify_failed",
+)
 """Events with which no row has changed."""
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from batchmod import clock, files, planning, reconcile
 from batchmod.app import folder as folders
-from batchmod.app import matching, others, owning
+from batchmod.app import matching, others, owning, rechecking
 from batchmod.app.deciding import make_plan
 from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
@@ -72,6 +72,7 @@ async def rescue(
 
     Raises UsageError for a pair by hand that cannot be, before anything is booked.
     """
+    loaded = rechecking.settled(loaded, options)
     places = _places(loaded)
     files.make_folder(loaded.folder)
     with (

@@ -1,5 +1,6 @@
 """One manifest's run, from the lock to the closing line."""
 
+import asyncio
 import functools
 import secrets
 import uuid
@@ -11,7 +12,7 @@ from typing import Literal
 
 from batchmod import clock, executors, files, jobs, work
 from batchmod.app import folder as folders
-from batchmod.app import others, owning, preparing, whereabouts
+from batchmod.app import others, owning, preparing, rechecking, whereabouts
 from batchmod.app.beside import Beside, Companion
 from batchmod.app.copies import Copies
 from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
@@ -28,7 +29,7 @@ from batchmod.checkpoint import Checkpoint, load_ballast
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
 from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
-from batchmod.planning import Action
+from batchmod.planning import Action, Plan
 from batchmod.providers.base import Provider
 from batchmod.rows import those
 from batchmod.runner import Runner, Settings, Tools, recover
@@ -150,7 +151,8 @@ async def _run_owned(
         folders.claim(record, loaded, add=options.add)
         whereabouts.remember(record, loaded.folder, loaded.services.environ)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
-        loaded = preparing.settled_for_a_run(loaded, options, record)
+        seen = await asyncio.to_thread(rechecking.asked, loaded, options)
+        loaded = preparing.settled_for_a_run(seen.loaded, options, record)
         scratch.mkdir(exist_ok=True)
         claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen))
         settings = _settings(record, loaded, options, run_id)
@@ -169,6 +171,8 @@ async def _run_owned(
         try:
             await runner.resolve()
             plan = make_plan(record, loaded, options)
+            _say_changed(plan, loaded, log, run_id=run_id)
+            runner.desk.warnings += seen.warnings
             declined = not runner.desk.draining and not may_go(plan, loaded, options, confirm)
             new_rows = folders.store_rows(record, loaded, plan)
             if not declined:
@@ -206,6 +210,14 @@ def _companions(
         yield Follower(
             loaded, record, run_id=run_id, began=began, wait_s=options.drain_s, tell=log.write, environ=environ
         )
+
+
+def _say_changed(plan: Plan, loaded: Loaded, log: Log, *, run_id: str) -> None:
+    """Which rows are sent because their clip is another one now."""
+    for item in plan.of(Action.SEND) if loaded.changed else ():
+        if (why := loaded.changed.get(item.job.number)) is not None:
+            at = clock.iso(clock.now())
+            log.write(Event(kind="source_changed", at=at, run_id=run_id, id=item.job.id, facts={"message": why}))
 
 
 def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:

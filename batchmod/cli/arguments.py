@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     _add_rescue(commands)
     _add(commands, "report", "write results.csv (and results.xlsx) and report.html anew", _path)
     _add_deliver(commands)
+    _add_clean(commands)
     _add_serve(commands)
     _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
@@ -132,6 +133,18 @@ def _add_deliver(commands: Any) -> None:
     deliver = _add(commands, "deliver", text, _path, _json, _quiet)
     deliver.add_argument("words", nargs="*", metavar="WORD", help=f"{_COPIES}; else what manifest or last run said")
     deliver.add_argument("--only", action="append", default=[], metavar="ID-GLOB", help="only these rows")
+
+
+def _add_clean(commands: Any) -> None:
+    text = "what an output folder can do without: old logs, rehearsals, idle files; never what was paid for"
+    clean = _add(commands, "clean", text, _json)
+    clean.add_argument("path", metavar="PATH", help="a manifest or an output folder")
+    clean.add_argument("--output", metavar="DIR", help="the output folder, where PATH is a manifest")
+    text = "only files that old: a number and h, d or w (30d)"
+    clean.add_argument("--older-than", type=_age, default=30 * 86400.0, metavar="AGE", help=text)
+    text = "old versions too that the embedded engine has made, where a newer one is there"
+    clean.add_argument("--superseded", action="store_true", help=text)
+    clean.add_argument("--yes", action="store_true", help="delete them; else they are only shown")
 
 
 def _add_serve(commands: Any) -> None:
@@ -269,6 +282,15 @@ def _moment(text: str) -> float:
         return at + clock.seconds_until(text, at=at)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _age(text: str) -> float:
+    from batchmod.manifest.standing import age_of
+
+    found = 0.0 if text == "0" else age_of(text)
+    if found is None:
+        raise argparse.ArgumentTypeError("is a number and h, d or w, such as 30d")
+    return found
 
 
 def _delimiter(text: str) -> str:

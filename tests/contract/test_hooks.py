@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.servers.segmind import SegmindStandIn
-from tests.serving import is_alive
+from tests.serving import children_of, is_alive
 from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot
 
 RECORDER = """#!{python}
@@ -248,11 +248,7 @@ def test_a_killed_run_leaves_what_it_owes_to_the_next(server: SegmindStandIn, tm
         assert time.monotonic() < until
         time.sleep(0.05)
     time.sleep(0.3)
-    hanging = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and _sleeps(int(entry.name), process.pid)
-    ]
+    hanging = children_of(process.pid)
     process.kill()
     process.wait()
     for pid in hanging:
@@ -263,14 +259,6 @@ def test_a_killed_run_leaves_what_it_owes_to_the_next(server: SegmindStandIn, tm
 
     assert (again.code, server.ledger.submits_seen) == (0, 3)
     assert _outputs(tmp_path) == ["a_v001.mp4", "b_v001.mp4", "c_v001.mp4"]
-
-
-def _sleeps(pid: int, parent: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-    return f"PPid:\t{parent}\n" in status and "Name:\tsleep" in status
 
 
 def test_a_stop_waits_for_no_program_that_has_not_begun(server: SegmindStandIn, tmp_path: Path) -> None:
