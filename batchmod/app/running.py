@@ -147,7 +147,6 @@ async def _run_owned(
             began=began,
             new_rows=new_rows,
             declined=declined,
-            delivered=copies.made,
         )
 
 

@@ -140,6 +140,8 @@ def _frames(plan: Planned, output: Path) -> Iterator[av.VideoFrame]:
 
 def _stream(plan: Planned, container: OutputContainer, clock: _Clock, wish: Conform) -> VideoStream:
     name, options = ("prores_ks", _PRORES) if wish.codec == "prores" else ("libx264", _H264)
+    if plan.raster.rate is None and wish.codec == "h264":
+        options = {**options, "bf": "0"}  # frames that are decoded in another order would hide how long the last stands
     rate = plan.raster.rate or 1 / plan.raster.step_s.limit_denominator(_USUAL_TICKS)
     video = container.add_stream(name, rate=rate, options=dict(options))
     assert isinstance(video, VideoStream)
