@@ -163,12 +163,17 @@ def status(args: argparse.Namespace, environ: Environ) -> int:
             "spent_usd": round(standing.spent_usd, 6),
             "reserved_usd": round(standing.reserved_usd, 6),
             "orphans": list(standing.orphans),
+            "copies": standing.copies,
+            "copies_lacking": standing.lacking,
         }
         print(json.dumps(about, ensure_ascii=False, indent=2))
         return 0
     held = f", up to {usd(standing.reserved_usd)} in flight or uncertain" if standing.reserved_usd else ""
     print(f"{standing.folder}: {counted(standing.rows, 'row')}: {counts(standing.counts)}; "
           f"{usd(standing.spent_usd)} spent{held}.")  # fmt: skip
+    if standing.copies or standing.lacking:
+        lacking = f", {standing.lacking:,} lacking (`batchmod deliver` makes them)" if standing.lacking else ""
+        print(f"  {standing.copies:,} delivered{lacking}")
     for row_id, state, message in standing.troubles:
         print(f"  {row_id}: {state}: {message}")
     for orphan in standing.orphans:
