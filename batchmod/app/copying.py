@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -179,10 +179,16 @@ class Copier:
         self._ledger = Ledger(self.folder)
         self._pool = executors.Processes(workers(), drop_environment=self.services.key_names(), is_patient=True)
         self._open.callback(self._pool.close)
+        self._open.callback(self._keep)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def _keep(self) -> None:
+        if self._ledger is not None and any(each.state == "made" for each in self.outcomes):
+            with suppress(OSError):
+                self._ledger.save()
 
     async def make(self, wanted: Wanted) -> Outcome:
         """Make a copy, unless it is there."""
@@ -207,7 +213,7 @@ class Copier:
             )
         path = self.folder / place.name
         if place.state in ("there", "changed"):
-            return Outcome(id=wanted.id, output=wanted.output, state=place.state, path=path)
+            return Outcome(id=wanted.id, output=wanted.output, state=place.state, path=path, notes=place.notes)
         part = path.with_name(f".{path.name}.part")
         try:
             found = await self._written(wanted, part)

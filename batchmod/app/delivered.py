@@ -43,6 +43,8 @@ class Place:
     `stale`: it is to be made in place of an older one of ours."""
     older: str | None = None
     """That one's hash."""
+    notes: tuple[str, ...] = ()
+    """What was to be said of the one that is there."""
 
 
 class Ledger:
@@ -61,9 +63,9 @@ class Ledger:
                 return Place(name=name, state="free")
             if copy is not None and found in (copy.sha256, copy.replaces):
                 is_there = is_same and found == copy.sha256
-                return Place(name=name, state="there" if is_there else "stale", older=found)
-            if is_same:
-                return Place(name=name, state="changed")
+                return Place(name=name, state="there" if is_there else "stale", older=found, notes=copy.notes)
+            if copy is not None and is_same:
+                return Place(name=name, state="changed", notes=copy.notes)
         raise FileExistsError(f"{self._folder / FOLDER}: every name for a copy of {output} is taken")
 
     def _found(self, name: str) -> str | None:

@@ -36,13 +36,21 @@ def _once(folder: Path, args: argparse.Namespace, *, alone: bool) -> None:
     with app.Watch(folder, state=state_of(args)) as watch:
         view = watch.look()
     if args.json:
-        about = {**as_json(view), "orphans": list(standing.orphans)}
+        about = {
+            **as_json(view),
+            "orphans": list(standing.orphans),
+            "copies": standing.copies,
+            "copies_lacking": standing.lacking,
+        }
         print(json_line(about, sys.stdout, indent=2 if alone else None))
         return
     held = f", up to {usd(standing.reserved_usd)} in flight or uncertain" if standing.reserved_usd else ""
     print(f"{standing.folder}: {counted(standing.rows, 'row')}: {counts(standing.counts)}; "
           f"{usd(standing.spent_usd)} spent{held}.")  # fmt: skip
     print(f"  {screen.about_run(view)}")
+    if standing.copies or standing.lacking:
+        lacking = f", {standing.lacking:,} lacking (`batchmod deliver` makes them)" if standing.lacking else ""
+        print(f"  {standing.copies:,} delivered{lacking}")
     for row_id, state, message in standing.troubles:
         print(f"  {row_id}: {state}: {message}")
     for orphan in standing.orphans:

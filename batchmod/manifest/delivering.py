@@ -8,7 +8,8 @@ from batchmod.errors import Place, Problem
 from batchmod.model import Conform
 from batchmod.schema import Schema, Schemas, defaults, everywhere, problems, typed
 
-_NEAR: Final = Fraction(1, 10_000)
+_NEAR: Final = Fraction(1, 4_000)
+"""So that 23.98 is 24000/1001 too, and 24 is not."""
 
 
 def conform_of(said: Mapping[str, Any], schemas: Schemas) -> Conform:

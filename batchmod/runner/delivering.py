@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ _TRIES: Final = 5
 _KEPT_BY_PROVIDER_S: Final = 7 * 86400.0
 _DURATION_TOLERANCE_S: Final = 0.1
 _RATE_TOLERANCE: Final = 0.01
+_RATES: Final = (*(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60)), *map(Fraction, (24, 25, 30, 48, 50, 60)))
 
 
 async def deliver(desk: Desk, task: Task, done: Done, *, last: bool) -> bool:
@@ -298,11 +300,16 @@ def doubt(source: VideoFacts | None, output: VideoFacts) -> str | None:
     return ", ".join(reasons) or None
 
 
+def _is_of_the_trade(*rates: Fraction) -> bool:
+    """Whether these are rates that somebody meant, and none that a container has reckoned from rounded stamps."""
+    return all(rate in _RATES for rate in rates)
+
+
 def _keeps_pace(source: VideoFacts, output: VideoFacts) -> bool:
     """Whether the rates are one; as many frames in the same time are, whatever a container makes of their rate."""
     if source.fps is None or output.fps is None or abs(float(source.fps - output.fps)) <= _RATE_TOLERANCE:
         return True
-    if source.frames is None or source.frames != output.frames:
+    if source.frames is None or source.frames != output.frames or _is_of_the_trade(source.fps, output.fps):
         return False
     if source.duration_s is None or output.duration_s is None:
         return True

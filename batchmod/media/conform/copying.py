@@ -26,6 +26,8 @@ from batchmod.model import Conform
 _H264: Final = {"crf": "16", "preset": "medium"}
 _PRORES: Final = {"profile": "hq", "vendor": "apl0"}
 _THREADS: Final = 2
+_CONTAINER: Final = {"movflags": "+faststart", "movie_timescale": "48000"}
+"""Its index first, so that it plays while it loads; times of whole tracks to the sample, not the millisecond."""
 _MOST_TICKS: Final = 1_000_000
 _USUAL_TICKS: Final = 90_000
 """Ticks a second of frames that are not evenly spaced, at the most, and where exact ones would be more."""
@@ -57,7 +59,7 @@ def conform(
     target.open("wb").close()  # PyAV opens its output only at the first packet: find out now
     with (
         reporting(output, slug="broken_video", noun="video"),
-        av.open(str(target.absolute()), "w", format=wish.suffix[1:], options={"movflags": "+faststart"}) as container,
+        av.open(str(target.absolute()), "w", format=wish.suffix[1:], options=dict(_CONTAINER)) as container,
     ):
         _write(plan, output, container, wish)
     shape, raster = plan.target.shape, plan.raster
@@ -140,6 +142,8 @@ def _frames(plan: Planned, output: Path) -> Iterator[av.VideoFrame]:
 
 def _stream(plan: Planned, container: OutputContainer, clock: _Clock, wish: Conform) -> VideoStream:
     name, options = ("prores_ks", _PRORES) if wish.codec == "prores" else ("libx264", _H264)
+    if plan.raster.rate is None and wish.codec == "h264":
+        options = {**options, "bf": "0"}  # frames that are decoded in another order would hide how long the last stands
     rate = plan.raster.rate or 1 / plan.raster.step_s.limit_denominator(_USUAL_TICKS)
     video = container.add_stream(name, rate=rate, options=dict(options))
     assert isinstance(video, VideoStream)

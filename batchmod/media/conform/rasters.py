@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from math import gcd
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -87,10 +88,11 @@ def even_rate(stamps: Sequence[int], base: Fraction, declared: Fraction) -> Frac
     The rates of the trade before what a container has reckoned from its own rounded stamps.
     """
     near = sorted((abs(rate / declared - 1), rate) for rate in _STANDARD)
+    # What was counted in coarse ticks may have been written into a file with finer ones.
+    tick = base * max(1, gcd(*(later - sooner for sooner, later in pairwise(stamps))))
     for rate in dict.fromkeys([*(rate for off, rate in near if off < _NEAR), declared]):
-        allowed = Fraction(1) if base * 4 <= 1 / rate else Fraction(1, 2)
-        step = 1 / rate / base
-        if all(abs(pts - stamps[0] - number * step) <= allowed for number, pts in enumerate(stamps)):
+        allowed = tick if tick * 4 <= 1 / rate else 0
+        if all(abs((pts - stamps[0]) * base - number / rate) <= allowed for number, pts in enumerate(stamps)):
             return rate
     return None
 
