@@ -15,6 +15,7 @@ from datetime import datetime
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, Unpack
+from weakref import WeakKeyDictionary
 
 from batchmod import app, executors
 from batchmod.app import Outlook, Summary
@@ -24,6 +25,7 @@ from batchmod.app.services import Services
 from batchmod.errors import Problem, SpendingNeedsAWord, StoppedEarly, UsageError
 from batchmod.model import DELIMITERS, Event, Row
 from batchmod.planning import Plan
+from batchmod.runner import Gates
 
 Texts = str | Sequence[str]
 """One text, or several."""
@@ -163,6 +165,7 @@ async def run(
     if not isinstance(manifest, LoadedManifest):
         manifest = await asyncio.to_thread(load_manifest, manifest)
     loaded, options = _ready(manifest, wishes, RunWishes.__annotations__)
+    loaded = replace(loaded, services=replace(loaded.services, gates=_gates_of_this_loop()))
     control = app.Control()
     watch = _Watch(observe, control)
     running = asyncio.ensure_future(app.run(loaded, options, observe=watch, confirm=_refuse, control=control))
@@ -303,6 +306,14 @@ def _typed() -> Iterator[None]:
         yield
     except OSError as error:
         raise StoppedEarly.of(error) from error
+
+
+_GATES: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Gates]] = WeakKeyDictionary()
+
+
+def _gates_of_this_loop() -> Gates:
+    """Runs that go on at the same time in one loop share the pace of a key."""
+    return _GATES.setdefault(asyncio.get_running_loop(), Gates())
 
 
 # --- a run that may be stopped ------------------------------------------------------------------------------

@@ -257,6 +257,7 @@ def _runner(
         observe=observe,
         dice=secrets.SystemRandom().random,
         claims=claims,
+        gates=loaded.services.gates,
         check_owner=owner.check,
         check_room=Room(scratch, videos if videos.exists() else loaded.folder, record.path.parent).check,
         elsewhere=others.holders(loaded.services, record, loaded.folder),

@@ -70,6 +70,11 @@ class PollBudget:
         bucket = TokenBucket.full(per_minute=per_minute, burst=_BURST, at=at)
         return cls(told_per_s=per_minute / 60.0, bucket=bucket)
 
+    def under(self, other: "PollBudget", at: float) -> "PollBudget":
+        """The same budget where the number that `other` begins with is told."""
+        bucket = self.bucket.under(replace(other.bucket, rate_per_s=self.share * other.told_per_s), at)
+        return replace(self, told_per_s=other.told_per_s, bucket=bucket)
+
     def wait(self, at: float) -> float:
         """Seconds from `at` until the next question."""
         return max(self.until - at, self.bucket.wait(at))

@@ -13,6 +13,7 @@ from batchmod.errors import StoppedEarly
 from batchmod.model import Attempt, Event, Job, VideoFacts, Work
 from batchmod.providers.base import Provider
 from batchmod.runner import telling
+from batchmod.runner.gates import Gates
 from batchmod.runner.money import Purse
 from batchmod.runner.writing import Writer
 from batchmod.work import Refusal
@@ -97,6 +98,8 @@ class Tools:
     observe: Callable[[Event], None]
     dice: Callable[[], float]
     claims: Claims
+    gates: Gates = field(default_factory=Gates)
+    """What is known of the providers by now, shared with other runs."""
     check_owner: Callable[[], None] = _nothing_against
     """Raises StoppedEarly where another run has taken the folder over."""
     check_room: Callable[[], None] = _nothing_against

@@ -3,9 +3,10 @@
 from batchmod import clock
 from batchmod.model import Call, Reply, Sent, Step, Wait
 from batchmod.providers.answers import patience
-from batchmod.runner.lanes import Task
+from batchmod.runner.lanes import Lane, Task
 
 _OK = 200
+_RATE_LIMITED = 429
 
 
 async def asked(task: Task, call: Call) -> Step:
@@ -13,15 +14,22 @@ async def asked(task: Task, call: Call) -> Step:
     lane, asked_at, heard = task.lane, clock.ticks(), False
     try:
         reply = await lane.provider.send(call)
-        lane.poll_answered(reply, after_s=patience(reply))
+        step = lane.provider.next(call.state, reply)
+        answered(lane, reply, step)
         lane.heard(reply, asked_at=asked_at)
         heard = True
     finally:
         if not heard:
             lane.not_heard()
-    step = lane.provider.next(call.state, reply)
     _note(task, step, reply)
     return step
+
+
+def answered(lane: Lane, reply: Reply, step: Step) -> None:
+    """Let the lane know where a question was refused: by its status, or by what its service says under a good one."""
+    if reply.sent is Sent.ANSWERED:
+        refused = reply.status == _RATE_LIMITED or (isinstance(step, Wait) and step.refused)
+        lane.poll_answered(refused=refused, after_s=patience(reply))
 
 
 def _note(task: Task, step: Step, reply: Reply) -> None:

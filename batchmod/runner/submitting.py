@@ -150,7 +150,7 @@ async def _written(desk: Desk, task: Task, request_id: str, state: Mapping[str, 
 async def _after_refusal(desk: Desk, task: Task, step: Failed, reply: Reply) -> Step:
     """A definite no: again, or not."""
     # What all have met together counts for each of them: nobody needs to find out anew that nobody is there.
-    sends = max(task.sends, task.lane.circuit.probes) if step.again is Again.UNREACHED else task.sends
+    sends = max(task.sends, task.lane.gate.circuit.probes) if step.again is Again.UNREACHED else task.sends
     decision = retry.decide(step, sends=sends, policy=desk.settings.policy, jitter=desk.tools.dice())
     match decision:
         case retry.SendAgain(ask_first=True):

@@ -51,7 +51,22 @@ def test_what_left_before_it_opened_is_no_probe_that_failed() -> None:
     assert circuit.failed(now + 0.5, asked_at=now - 1.0, jitter=0.0) == circuit
 
 
+def test_a_run_that_begins_soon_after_finds_it_open_and_one_long_after_does_not() -> None:
+    circuit, now = down(5)
+
+    assert circuit.later(now + 10.0) == circuit
+    assert circuit.later(now + 120.0) == Circuit()
+
+
 # --- polls ---
+
+
+def test_a_budget_under_another_number_keeps_what_refusals_have_taken() -> None:
+    refused = PollBudget.of(60.0, at=0.0).refused(0.0, after_s=5.0, jitter=0.0)
+    moved = refused.under(PollBudget.of(120.0, at=1.0), at=1.0)
+
+    assert (moved.share, moved.until, moved.bucket.rate_per_s) == (0.5, 5.0, 1.0)
+    assert moved.wait(1.0) == 4.0
 
 
 @for_all(st.integers(1, 50), st.floats(0, 1), st.floats(0, 1))
