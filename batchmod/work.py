@@ -1,7 +1,7 @@
 """Functions for workers: plain values in, plain values out, so that any process can run them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -90,6 +90,11 @@ def verify_video(path: str, depth: Literal["decode", "container"]) -> VideoFacts
     from batchmod import media
 
     return _caught(lambda: media.verify_video(Path(path), depth=depth))
+
+
+def verify_videos(paths: Sequence[str], depth: Literal["decode", "container"]) -> list[VideoFacts | Refusal]:
+    """The same of several, in their order."""
+    return [verify_video(path, depth) for path in paths]
 
 
 def thumbnail(path: str, width: int) -> bytes | Refusal:

@@ -21,6 +21,7 @@ class Folder(Reader):
             )
             epoch = self.fact("epoch")
         self._epoch = epoch
+        self._remembers = True
 
     def shown(self) -> None:
         """Write down that results.csv and the report show all that was known under this run's epoch."""

@@ -115,15 +115,20 @@ class Opened:
             self._grouped = False
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, durable at the end. Raises StoppedEarly where the disk does not take it."""
+    def _transaction(self, work_id: int | None = None, *, delivers: bool = True) -> Iterator[sqlite3.Connection]:
+        """All or nothing, durable at the end. Raises StoppedEarly where the disk does not take it.
+
+        `work_id`: the work it changes, where no other is changed; `delivers`: whether its deliveries are changed too.
+        """
         if self._grouped:
             with self._step() as db:
                 yield db
+                self._forget(work_id, delivers=delivers)
             return
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+            self._forget(work_id, delivers=delivers)
             self._db.execute("COMMIT")
         except sqlite3.OperationalError as error:
             self._roll_back()
@@ -143,12 +148,17 @@ class Opened:
         except sqlite3.OperationalError as error:
             raise NotTogether from error
         except BaseException:
+            self._forget()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK TO step")
                 self._db.execute("RELEASE step")
             raise
 
+    def _forget(self, work_id: int | None = None, *, delivers: bool = True) -> None:
+        """What was read of this work may have changed; of all of them, where none is named."""
+
     def _roll_back(self) -> None:
+        self._forget()
         if self._db.in_transaction:  # a full disk ends a transaction by itself, or does not
             self._db.execute("ROLLBACK")
 

@@ -1,9 +1,11 @@
 """The record, open: what it knows."""
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, TypeVar
 
 from batchmod.checkpoint.attempts import Attempts
 from batchmod.checkpoint.history import History
@@ -20,9 +22,37 @@ _LATEST: Final = f"ORDER BY (w.again = {WISHED} AND w.status = 'planned'), w.wor
 
 _NO_FLOORS: Final[Mapping[str, float]] = {}
 
+_REMEMBERED: Final = 2000
+"""Of so many works at most what was read is kept."""
+
+Known = TypeVar("Known")
+
+
+def _bounded(known: dict[int, Known]) -> dict[int, Known]:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    return known
+
 
 class Reader(Rows, Attempts, History):
     """One output folder's record, open: its works, what they made and what they cost."""
+
+    _remembers = False
+    """Whether what was read stays true until it is changed here: nobody else writes."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        super().__init__(connection, path)
+        self._works: dict[int, Work] = {}
+        self._delivered: dict[int, tuple[Delivery, ...]] = {}
+
+    def _forget(self, work_id: int | None = None, *, delivers: bool = True) -> None:
+        if work_id is None:
+            self._works.clear()
+            self._delivered.clear()
+            return
+        self._works.pop(work_id, None)
+        if delivers:
+            self._delivered.pop(work_id, None)
 
     def statuses(self, manifest: str) -> Iterator[tuple[int, str]]:
         """Number and status of each of a manifest's rows, by its latest work where that is more than planned."""
@@ -126,8 +156,13 @@ class Reader(Rows, Attempts, History):
 
     def work(self, work_id: int) -> Work:
         """One work."""
-        query = f"SELECT {WORK_COLUMNS} FROM work WHERE work_id = ?"  # noqa: S608 - a constant
-        return work_of(self._db.execute(query, (work_id,)).fetchone())
+        known = self._works.get(work_id)
+        if known is None:
+            query = f"SELECT {WORK_COLUMNS} FROM work WHERE work_id = ?"  # noqa: S608 - a constant
+            known = work_of(self._db.execute(query, (work_id,)).fetchone())
+            if self._remembers:
+                _bounded(self._works)[work_id] = known
+        return known
 
     def unfinished(self) -> tuple[Work, ...]:
         """Every work that is submitting, submitted or uncertain: paid, or perhaps paid."""
@@ -140,12 +175,12 @@ class Reader(Rows, Attempts, History):
         One that came to nothing and was paid, or may have been, holds it where there is no better one.
         """
         query = (
-            f"SELECT {WORK_COLUMNS} FROM work WHERE job_key = ? "  # noqa: S608 - a constant
+            "SELECT work_id FROM work WHERE job_key = ? "
             "AND (status IN ('submitting', 'submitted', 'uncertain', 'succeeded') "
             "OR status = 'failed' AND billed IS NOT 0) ORDER BY status = 'failed', work_id DESC LIMIT 1"
         )
         row = self._db.execute(query, (job_key,)).fetchone()
-        return None if row is None else work_of(row)
+        return None if row is None else self.work(row[0])
 
     def dearest(self, floors: Mapping[str, float] = _NO_FLOORS) -> dict[tuple[str, str], float]:
         """(provider, origin) → the highest price per second that was truly charged.
@@ -199,8 +234,15 @@ class Reader(Rows, Attempts, History):
 
     def deliveries_of(self, work_id: int) -> tuple[Delivery, ...]:
         """The deliveries of one work."""
-        query = "SELECT id, version, work_id, path, delivered, stem FROM delivery WHERE work_id = ? ORDER BY id_folded"
-        return tuple(delivery_of(row) for row in self._db.execute(query, (work_id,)))
+        known = self._delivered.get(work_id)
+        if known is None:
+            query = (
+                "SELECT id, version, work_id, path, delivered, stem FROM delivery WHERE work_id = ? ORDER BY id_folded"
+            )
+            known = tuple(delivery_of(row) for row in self._db.execute(query, (work_id,)))
+            if self._remembers:
+                _bounded(self._delivered)[work_id] = known
+        return known
 
     def totals(self) -> Totals:
         """Counts by status, what is spent and what is reserved."""

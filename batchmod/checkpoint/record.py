@@ -44,7 +44,7 @@ class Checkpoint(Folder):
         `redo`: id in casefold → the version that a review asked to redo; the wish is spent here.
         Raises StoppedEarly (`lease_lost`) where another run has owned the folder since this one did.
         """
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             if self.fact("epoch") != self._epoch:
                 text_ = f"another run has taken {self.path.parent} over; this one sends nothing more"
                 raise StoppedEarly(text_, slug="lease_lost")
@@ -103,7 +103,7 @@ class Checkpoint(Folder):
     def _accept(
         self, work_id: int, attempt_id: int | None, request_id: str, state: Mapping[str, Any], note: str | None
     ) -> None:
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             db.execute(
                 "UPDATE attempt SET outcome = 'accepted', request_id = ?, note = coalesce(?, note) "
                 "WHERE attempt_id = ?",
@@ -157,7 +157,7 @@ class Checkpoint(Folder):
 
         One that says nothing of the job, such as 429, is not `counted` among those a job may have.
         """
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             end_attempt(db, attempt_id, outcome, note)
             db.execute(
                 "UPDATE work SET status = 'planned', attempts = attempts - ?, reserved_usd = 0, error_code = NULL, "
@@ -167,7 +167,7 @@ class Checkpoint(Folder):
 
     def doubt(self, work_id: int, attempt_id: int | None, *, reason: str, at: float) -> None:
         """Write down that nobody can say whether a paid job exists."""
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             db.execute(
                 "UPDATE attempt SET outcome = 'unknown', note = ?, seen_dead_at = coalesce(seen_dead_at, ?) "
                 "WHERE attempt_id = ?",
@@ -201,7 +201,7 @@ class Checkpoint(Folder):
 
     def output_known(self, work_id: int, *, location: str, cost_usd: float | None) -> None:
         """Write down where the finished output is and what it cost."""
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             db.execute(
                 "UPDATE work SET output_location = ?, billed = coalesce(?, billed), cost_usd = coalesce(?, cost_usd), "
                 "cost_source = CASE WHEN ? IS NULL THEN cost_source ELSE 'provider' END WHERE work_id = ?",
@@ -210,13 +210,13 @@ class Checkpoint(Folder):
 
     def arrived(self, work_id: int, *, sha256: str) -> None:
         """Write down the hash of a checked output before it gets its final name: only that file is this work's."""
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             db.execute("UPDATE work SET sha256 = ? WHERE work_id = ?", (sha256, work_id))
 
     def step_aside(self, delivery: Delivery) -> Delivery:
         """A file of somebody else's stands where this output belongs: it takes the id's next version."""
         folded = delivery.id.casefold()
-        with self._transaction() as db:
+        with self._transaction(delivery.work_id) as db:
             version = db.execute("SELECT max(version) FROM delivery WHERE id_folded = ?", (folded,)).fetchone()[0] + 1
             db.execute(
                 "UPDATE delivery SET version = ?, path = ? WHERE path = ?",
@@ -240,7 +240,7 @@ class Checkpoint(Folder):
 
         `paid`: it was billed also where nobody knows how much.
         """
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             db.execute(
                 "UPDATE work SET status = 'succeeded', facts = ?, sha256 = ?, finished_at = ?, flag_reason = ?, "
                 "warnings = ?, error_code = NULL, error = NULL, reserved_usd = 0, "
@@ -255,7 +255,7 @@ class Checkpoint(Folder):
 
     def reuse(self, work_id: int, *, facts: VideoFacts, sha256: str, at: float) -> None:
         """Write down an output that another folder has paid for: here it cost nothing."""
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             db.execute(
                 "UPDATE work SET status = 'succeeded', facts = ?, sha256 = ?, finished_at = ?, cost_usd = 0, "
                 "cost_source = 'reused', billed = 0, error_code = NULL, error = NULL WHERE work_id = ?",
@@ -277,7 +277,7 @@ class Checkpoint(Folder):
 
         One that was billed, or may have been, counts with what was reserved for it where nobody named its cost.
         """
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             if cost_usd:  # what was refunded has no cost that a further try would inherit
                 named = "UPDATE work SET cost_usd = ?, cost_source = 'provider' WHERE work_id = ?"
                 db.execute(named, (cost_usd, work_id))
@@ -285,7 +285,7 @@ class Checkpoint(Folder):
 
     def put_back(self, work_id: int) -> None:
         """A local work that was broken off is planned again: nothing was paid."""
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             db.execute("UPDATE work SET status = 'planned', reserved_usd = 0 WHERE work_id = ?", (work_id,))
             db.execute(
                 "UPDATE attempt SET outcome = 'never_accepted' WHERE work_id = ? AND outcome = 'open'",
@@ -294,7 +294,7 @@ class Checkpoint(Folder):
 
     def add_delivery(self, job: Job, work_id: int) -> Delivery:
         """Give a further id its version of a work's output."""
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             give_version(db, job, work_id)
         folded = job.id.casefold()
         return next(d for d in self.deliveries_of(work_id) if d.id.casefold() == folded)
@@ -302,14 +302,14 @@ class Checkpoint(Folder):
     def name_stray(self, work_id: int, row_id: str) -> None:
         """Give the output of a work that is for no id that anybody knows, as in a record made anew, one of its own."""
         stem = f"{row_id}_v{{version:03d}}"
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             if not db.execute("SELECT 1 FROM delivery WHERE work_id = ?", (work_id,)).fetchone():
                 values = (row_id, row_id.casefold(), 1, work_id, output_path(stem, 1), 0, stem)
                 db.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def delivered(self, delivery: Delivery) -> None:
         """Write down that a copy is in place."""
-        with self._transaction() as db:
+        with self._transaction(delivery.work_id) as db:
             db.execute("UPDATE delivery SET delivered = 1 WHERE path = ?", (delivery.path,))
 
 

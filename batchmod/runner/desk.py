@@ -131,6 +131,8 @@ class Desk:
         self.draining = False
         self._writer = Writer(self.record.together, broken=NotTogether)
         self._claims = Writer(tools.claims.together, broken=index.NotTogether)
+        self._to_keep: set[int] = set()
+        """Works of which the index is to be told."""
         self._stopped = asyncio.Event()
         self._at_end_of_sends: list[Callable[[], None]] = []
 
@@ -200,9 +202,12 @@ class Desk:
 
     def keep_claim(self, work_id: int) -> None:
         """Let the index know soon what has become of a work; the record is the truth, so a failure here is none."""
-        self._claims.soon(lambda: self._keep_claim(work_id))
+        if work_id not in self._to_keep:
+            self._to_keep.add(work_id)
+            self._claims.soon(lambda: self._keep_claim(work_id))
 
     def _keep_claim(self, work_id: int) -> None:
+        self._to_keep.discard(work_id)
         work = self.record.work(work_id)
         work = self.record.held_work(work.job_key) or work
         if work.origin:
