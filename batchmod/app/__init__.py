@@ -3,17 +3,20 @@
 from batchmod.app.accounts import balances
 from batchmod.app.annotating import annotate
 from batchmod.app.beginning import MANIFESTS, Begun, begin
+from batchmod.app.bundling import Bundled, bundle
 from batchmod.app.checking import Checked, check
 from batchmod.app.ending import Summary
 from batchmod.app.folder import written_aside
 from batchmod.app.framing import Extracted, extract
-from batchmod.app.loading import Loaded, load, where
+from batchmod.app.loading import Loaded
+from batchmod.app.marking import load, where
 from batchmod.app.options import Options
 from batchmod.app.outlook import Outlook, foresee
 from batchmod.app.prepared import is_prepared
 from batchmod.app.rebuilding import Rebuilt, rebuild
 from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, cancel, resolve
+from batchmod.app.reviewing import Reviewed, review
 from batchmod.app.running import Control, run
 from batchmod.app.showing import Standing, rewrite, standing
 from batchmod.app.story import Story, tell
@@ -21,6 +24,7 @@ from batchmod.app.story import Story, tell
 __all__ = [
     "MANIFESTS",
     "Begun",
+    "Bundled",
     "Checked",
     "Control",
     "Doubt",
@@ -30,12 +34,14 @@ __all__ = [
     "Outlook",
     "Rebuilt",
     "Rescued",
+    "Reviewed",
     "Standing",
     "Story",
     "Summary",
     "annotate",
     "balances",
     "begin",
+    "bundle",
     "cancel",
     "check",
     "extract",
@@ -45,6 +51,7 @@ __all__ = [
     "rebuild",
     "rescue",
     "resolve",
+    "review",
     "rewrite",
     "run",
     "standing",

@@ -4,6 +4,7 @@ from batchmod.media.checking import verify_video
 from batchmod.media.likeness import are_same_pixels, frame_facts, likeness
 from batchmod.media.pictures import png_of, thumbnail_jpeg, write_png
 from batchmod.media.preparing import prepare
+from batchmod.media.proxies import proxy
 from batchmod.media.reading import Frame, first_frame, probe_image, probe_video, read_frames, read_image
 from batchmod.media.stored import clip_facts, declared_facts
 from batchmod.media.writing import VideoWriter
@@ -21,6 +22,7 @@ __all__ = [
     "prepare",
     "probe_image",
     "probe_video",
+    "proxy",
     "read_frames",
     "read_image",
     "thumbnail_jpeg",
