@@ -157,6 +157,9 @@ async def _made(names: Mapping[Path, str], scratch: Path) -> dict[Path, str]:
     refused: dict[Path, str] = {}
 
     async def make(path: Path, name: str) -> None:
+        if not path.is_file():
+            refused[path] = "the file is not there any more"
+            return
         said: Any = await pool.submit(work.proxy, str(path), str(scratch / name), _LONGEST, _BIT_RATE)
         if isinstance(said, work.Refusal):
             refused[path] = said.message
