@@ -129,6 +129,13 @@ def conform(source: str | None, output: str, target: str, wish: Conform, until_s
     return _caught(run)
 
 
+def proxy(source: str, target: str, longest: int, bit_rate: int) -> Refusal | None:
+    """Write a small copy of a clip to send, no side longer than so many pixels."""
+    from batchmod import media
+
+    return _caught(lambda: media.proxy(Path(source), Path(target), longest=longest, bit_rate=bit_rate))
+
+
 class _Told:
     """Says through a small file how far a clip is: any worker, wherever it runs, can be asked so."""
 

@@ -286,6 +286,8 @@ def fields_of(row: Row, job: Job) -> dict[str, Any]:
         "keyframes": row.keyframes,
         "source_id": row.source_id,
         "hold": "true" if row.hold else None,
+        # which version was kept or held stays said; a redo is spent, and the record knows on which one
+        **({"review_of": row.review_of} if row.review in ("keep", "hold") and row.review_of else {}),
         "own": dict(row.own),
         "source": job.video.location,
         "frame": job.first_frame.location if job.first_frame else None,

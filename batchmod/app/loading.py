@@ -93,13 +93,10 @@ class Loaded:
         return frozenset(row.number for row in named if row.number in self.chosen and matches(row.id, globs))
 
 
-def load(name: Path | str, options: Options, services: Services) -> Loaded:
-    """Read, check and identify. Raises ManifestError with all problems, UsageError for wrong settings.
-
-    `name`: a path, `-` for standard input, or the https:// address of a published sheet.
-    """
+def load(document: sources.Document, options: Options, services: Services) -> Loaded:
+    """Check and identify. Raises ManifestError with all problems, UsageError for wrong settings."""
     with _collector_at_rest():
-        return _load(name, options, services)
+        return _load(document, options, services)
 
 
 @contextmanager
@@ -114,8 +111,7 @@ def _collector_at_rest() -> Iterator[None]:
             gc.enable()
 
 
-def _load(name: Path | str, options: Options, services: Services) -> Loaded:
-    document = sources.read_document(name, kind=options.kind)
+def _load(document: sources.Document, options: Options, services: Services) -> Loaded:
     document, reading = _settled(document, read(document, options, services.environ), options, services.environ)
     path = document.anchor
     named = sources.missing(reading.named, manifest=path, allow_outside=options.allow_outside)
@@ -284,14 +280,10 @@ def _gathered(parsed: Manifest, path: Path, options: Options, services: Services
     return found
 
 
-def where(name: Path | str, options: Options, environ: Mapping[str, str]) -> Path:
-    """The output folder of a manifest."""
-    return where_and_how(name, options, environ)[0]
-
-
-def where_and_how(name: Path | str, options: Options, environ: Mapping[str, str]) -> tuple[Path, Conform | None]:
+def where_and_how(
+    document: sources.Document, options: Options, environ: Mapping[str, str]
+) -> tuple[Path, Conform | None]:
     """The output folder of a manifest, and what it says itself of delivered copies."""
-    document = sources.read_document(name)
     if document.kind not in (None, "yaml"):  # a sheet says nothing of its folder, however it is read
         if manifest.may_be_returned(document.data, document.kind):
             reading = read(document, options, environ)
@@ -432,7 +424,7 @@ def _chosen(parsed: Manifest, rejected: Sequence[manifest.Rejected], sieve: Siev
             hint = did_you_mean(column, there) or f"there are {', '.join(there)}"
             raise UsageError(f"--where: {parsed.file} has no column {schema.shown(column)}; {hint}")
     wanted: Iterable[int] = rows.numbers_of(parsed.rows)
-    if options.only or options.where:
+    if options.only or options.where or options.chosen_ids is not None:
         wanted = (row.number for row in parsed.rows if _wanted(row.id, functools.partial(_cell, row), options))
     if options.skip_invalid:
         left: dict[int, tuple[str, Callable[[str], str | None]]] = {
@@ -454,6 +446,7 @@ def _together(numbers: Sequence[int]) -> Collection[int]:
 
 def _nothing_chosen(parsed: Manifest, options: Options) -> Problem:
     asked = [f"--only {glob}" for glob in options.only]
+    asked += ["a mark that counts"] if options.chosen_ids is not None else []
     asked += [f"--where {column}={value}" for column, value in options.where]
     message = f"no row is what was asked for ({' '.join(asked)}): nothing to do"
     return Problem(place=Place(file=parsed.file), message=message, warning=True)
@@ -461,6 +454,8 @@ def _nothing_chosen(parsed: Manifest, options: Options) -> Problem:
 
 def _wanted(row_id: str, cell: Callable[[str], str | None], options: Options) -> bool:
     if options.only and not matches(row_id, options.only):
+        return False
+    if options.chosen_ids is not None and row_id.casefold() not in options.chosen_ids:
         return False
     return all((cell(column) or "") == value for column, value in options.where)
 

@@ -24,6 +24,8 @@ class Options:
     only: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
     first: int | None = None
+    chosen_ids: frozenset[str] | None = None
+    """Ids in casefold that alone are meant, where the manifest is a report's marks."""
     rehearse: bool = False
     pair_frames: bool = False
     """Whether rows without a first frame take the edited one of their name, whatever the manifest says."""

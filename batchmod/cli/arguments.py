@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     resolve.add_argument("--rebuild", action="store_true", help="make a lost, cut or older record anew")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
-    _add(commands, "report", "write results.csv (and results.xlsx) and report.html anew", _path)
+    _add_report(commands)
     _add_deliver(commands)
     _add_clean(commands)
     _add_serve(commands)
@@ -128,6 +128,13 @@ def _add_rescue(commands: Any) -> None:
     rescue.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
 
 
+def _add_report(commands: Any) -> None:
+    text = "write results.csv (and results.xlsx) and report.html anew; marks into a sheet, a page to send"
+    report = _add(commands, "report", text, _path, _headers, _sheets)
+    report.add_argument("--marks", metavar="FILE", help="write the marks that a report has exported into your sheets")
+    report.add_argument("--bundle", metavar="FILE.zip", help="pack the page with light videos, without money, to send")
+
+
 def _add_deliver(commands: Any) -> None:
     text = "make the copies that are fit for use and are missing; needs no key and sends nothing"
     deliver = _add(commands, "deliver", text, _path, _json, _quiet)
@@ -192,8 +199,7 @@ def _wishes(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to take")
     group.add_argument("--provider", metavar="NAME", help="this provider for every row")
     group.add_argument("--output", metavar="DIR", help="where outputs go")
-    group.add_argument("--column", action="append", default=[], metavar="FIELD=HEADER", help="a header of your own")
-    group.add_argument("--extra-column", action="append", default=[], metavar="NAME", help="a column that is yours")
+    _headers(group)
     group.add_argument(
         "--pair-frames", action="store_true", help="rows without a first frame take frames/ID.edited.png where it is"
     )
@@ -204,6 +210,11 @@ def _wishes(command: argparse.ArgumentParser) -> None:
     text = "start the program and tell the people that the manifest names"
     group.add_argument("--allow-hooks", action="store_true", help=text)
     group.add_argument("--allow-outside", action="store_true", help="files outside the manifest's folder are meant")
+
+
+def _headers(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    command.add_argument("--column", action="append", default=[], metavar="FIELD=HEADER", help="a header of your own")
+    command.add_argument("--extra-column", action="append", default=[], metavar="NAME", help="a column that is yours")
 
 
 def _sheets(command: argparse.ArgumentParser) -> None:

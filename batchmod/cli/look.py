@@ -13,7 +13,7 @@ from batchmod import app, files
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli import progress
-from batchmod.cli.loading import Environ, load_all, options_of, state_of
+from batchmod.cli.loading import Environ, load_all, options_of, reading_options, state_of
 from batchmod.cli.problems import shown, warned
 from batchmod.cli.wording import counted, counts
 from batchmod.errors import ManifestError, Problem, UsageError
@@ -208,10 +208,35 @@ def _say_rebuilt(rebuilt: app.Rebuilt | None) -> None:
 
 
 def report(args: argparse.Namespace, environ: Environ) -> int:
-    """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew."""
-    written = app.rewrite(folder_of(args, environ), state=state_of(args))
+    """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew; marks, and a page to send."""
+    folder, state = folder_of(args, environ), state_of(args)
+    if args.marks:
+        manifest = None if Path(args.path).is_dir() else Path(args.path)
+        options = reading_options(args)
+        _say_reviewed(app.review(folder, Path(args.marks), manifest=manifest, options=options, environ=environ))
+    written = app.rewrite(folder, state=state)
     for path in written:
         print(path)
     for said in app.written_aside(*written):
         print(said, file=sys.stderr)
+    if args.bundle:
+        _say_bundled(app.bundle(folder, Path(args.bundle), state=state))
     return 0
+
+
+def _say_reviewed(reviewed: app.Reviewed) -> None:
+    for path, backup, rows in reviewed.written:
+        print(f"{path}: {counted(rows, 'row')} marked; what it was before is {backup.name}")
+    for line in warned(reviewed.left):
+        print(line, file=sys.stderr)
+    if reviewed.written:
+        print("`batchmod run` of the sheet does what the marks say.")
+
+
+def _say_bundled(bundled: app.Bundled) -> None:
+    print(
+        f"{bundled.path}: {counted(bundled.clips, 'video')}, {bundled.bytes / 1e6:.1f} MB; "
+        "unpack it and open report.html"
+    )
+    for said in bundled.left:
+        print(said, file=sys.stderr)

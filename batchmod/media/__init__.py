@@ -5,6 +5,7 @@ from batchmod.media.conform import Conformed, conform
 from batchmod.media.likeness import are_same_pixels, frame_facts, likeness
 from batchmod.media.pictures import png_of, thumbnail_jpeg, write_png
 from batchmod.media.preparing import prepare
+from batchmod.media.proxies import proxy
 from batchmod.media.reading import Frame, first_frame, probe_image, probe_video, read_frames, read_image
 from batchmod.media.stored import clip_facts, declared_facts
 from batchmod.media.writing import VideoWriter
@@ -24,6 +25,7 @@ __all__ = [
     "prepare",
     "probe_image",
     "probe_video",
+    "proxy",
     "read_frames",
     "read_image",
     "thumbnail_jpeg",

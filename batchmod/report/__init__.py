@@ -8,13 +8,13 @@ from typing import IO, Any, Final
 
 from batchmod import clock, files
 from batchmod.report import page
-from batchmod.report.cards import Card, Clip, Places, Shown, card, reference
+from batchmod.report.cards import FACTS, Card, Clip, Places, Shown, card, reference
 from batchmod.report.page import Since
 from batchmod.report.tally import MOST_CARDS, Gathering, in_reading_order
 
 __all__ = [
-    "FILE_NAME", "MOST_CARDS", "THUMBS", "Background", "Card", "Clip", "Gathering", "Places", "Shown", "Since",
-    "cards_of", "page", "pieces", "reference", "write",
+    "FACTS", "FILE_NAME", "MOST_CARDS", "THUMBS", "Background", "Card", "Clip", "Gathering", "Places", "Shown", "Since",
+    "card", "cards_of", "page", "pieces", "reference", "write",
 ]  # fmt: skip
 
 FILE_NAME: Final = "report.html"

@@ -1,6 +1,7 @@
 
 /* One group: the outputs of one source beside it, played in step. */
 const MOST_VIDEOS = 8; /* of one group at a time: a browser holds some 75 players in all */
+const SETTLED_MS = 120;
 const VIEWS = [["side", "Side by side"], ["wipe", "Wipe"], ["difference", "Difference"]];
 const NO_OUTPUT = {
   failed: "no output", uncertain: "not known yet", invalid: "not sent", held: "held, not sent", submitted: "in the making",
@@ -26,7 +27,7 @@ const clockText = (seconds) => {
 class Group {
   constructor(page, key, source, cards, state) {
     Object.assign(this, { page, key, source, cards, state });
-    this.together = new Together(() => this.tick());
+    this.together = new Together(() => this.tick(), () => this.open());
     this.parts = {};
     this.element = h("article", { class: "group", tabindex: "-1", "aria-label": this.label() });
     this.build();
@@ -70,6 +71,18 @@ class Group {
     for (const tile of this.tiles) tile.querySelector(".media").style.setProperty("--ratio", ratio);
     this.together.use([...this.stage.querySelectorAll("video")]);
     this.show();
+    clearTimeout(this.opening);
+    this.opening = setTimeout(() => this.open(), SETTLED_MS);
+  }
+
+  /* The files are opened once the reader stays: who scrolls by thousands opens none. */
+  open() {
+    clearTimeout(this.opening);
+    this.opening = 0;
+    for (const video of this.element.querySelectorAll("video[data-src]")) {
+      video.src = video.dataset.src;
+      delete video.dataset.src;
+    }
   }
 
   ratio() {
@@ -117,7 +130,7 @@ class Group {
     const label = `${side}: ${this.cards.length === 1 ? this.cards[0].id : name}`;
     const media = clip.href
       ? h("video", {
-        muted: true, playsinline: true, preload: clip.thumb ? "none" : "metadata", poster: clip.thumb, src: clip.href, "aria-label": label,
+        muted: true, playsinline: true, preload: clip.thumb ? "none" : "metadata", poster: clip.thumb, "data-src": clip.href, "aria-label": label,
       })
       : h("p", { class: "none", dir: "auto" }, clip.name);
     if (clip.href) {
@@ -254,6 +267,7 @@ class Group {
     this.cut();
     this.hear();
     this.detail.replaceChildren(...detailOf(this));
+    if (!this.opening) this.open();
     this.marked();
   }
 
@@ -277,7 +291,7 @@ class Group {
       const badge = tile.querySelector(".badge.mark");
       badge.hidden = !here;
       badge.textContent = here ? review : "";
-      tile.dataset.mark = here ? review : "";
+      tile.dataset.said = here ? review : "";
     }
     const { review, of, note } = marks.of(this.card);
     const isThis = !of || of === this.shownOf(this.card)?.v;
@@ -304,7 +318,10 @@ class Group {
     box.focus();
   }
 
-  drop() { this.together.drop(); }
+  drop() {
+    clearTimeout(this.opening);
+    this.together.drop();
+  }
 }
 
 /* What is said of the output that is picked. */
@@ -342,7 +359,7 @@ function frames(group, card, clip) {
 }
 
 function firstFrameOf(clip) {
-  const video = h("video", { src: `${clip.href}#t=0`, preload: "metadata", "aria-label": "first frame got" });
+  const video = h("video", { "data-src": `${clip.href}#t=0`, preload: "metadata", "aria-label": "first frame got" });
   video.muted = true;
   return h("figure", {}, video, h("figcaption", {}, "first frame got"));
 }

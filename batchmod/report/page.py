@@ -177,7 +177,7 @@ def _news(since: Since | None) -> str:
 
 def _tools(about: About) -> str:
     totals = about.totals
-    choices = [("all", "all", totals.rows)]
+    choices = [("all", "all", about.shown if about.for_client else totals.rows)]
     if not about.for_client:
         choices += [("look", "need a look", totals.to_look_at)] if totals.to_look_at else []
         choices += [("flagged", "flagged", totals.flagged)] if totals.flagged else []

@@ -3,8 +3,9 @@
 /* Videos in step: one of them, the longest, is the clock; the others are held to it. Time is what is compared, so that
    rates and lengths may differ: a shorter one waits on its last frame, and all begin again together. */
 class Together {
-  constructor(tell) {
+  constructor(tell, open) {
     this.tell = tell;
+    this.open = open;
     this.videos = [];
     this.rate = 1;
     this.loop = true;
@@ -61,6 +62,7 @@ class Together {
     const turn = this.turn += 1;
     this.running = false;
     this.at = Math.max(0, at);
+    this.open();
     for (const video of this.videos) { video.preload = "auto"; video.pause(); }
     await Promise.all(this.videos.map(loaded));
     if (turn !== this.turn) return undefined;
@@ -88,6 +90,7 @@ class Together {
     const turn = this.turn += 1;
     this.running = false;
     this.at = at;
+    this.open();
     for (const video of this.videos) { video.preload = "auto"; video.pause(); }
     this.tell();
     await Promise.all(this.videos.map(loaded));

@@ -69,8 +69,7 @@ def record(
         line["review_of"] = delivery.version if delivery.delivered else None
         if status is Status.SUCCEEDED:
             line["output"] = delivery.path
-    if spent_on is not None:
-        line["review_of"] = spent_on
+    line["review_of"] = spent_on or row.get("review_of") or line["review_of"]
     own: Mapping[str, str] = row.get("own", {})
     headers = own_headers(own)
     line.update({name: row[name] for name in FURTHER if row.get(name)})
@@ -134,20 +133,36 @@ def write(
 
     `further`: those of FURTHER that have a column; `copies`: whether delivered copies have one.
     """
+    names = _names(own, further, copies=copies)
+    return files.write_whole(folder / FILE_NAME, lambda file: fill(file, lines, names))
+
+
+def names_of(rows: Iterable[Mapping[str, Any]], *, further: Collection[str] = ()) -> list[str]:
+    """The header that the fields of these rows come to; `further` columns stand at its end."""
+    own: dict[str, None] = {}
+    said: set[str] = set()
+    for row in rows:
+        own.update(dict.fromkeys(row["own"]))
+        said.update(name for name in FURTHER if row.get(name))
+    names = _names(list(own), said)
+    return [*names, *(name for name in further if name not in names)]
+
+
+def _names(own: Sequence[str], further: Collection[str], *, copies: bool = False) -> list[str]:
     names = [*columns(), *own_headers(own).values()]
     names += [name for name in FURTHER if name in further and name not in names]
-    names += [COPY] if copies else []
+    return [*names, COPY] if copies else names
 
-    def fill(file: IO[bytes]) -> None:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="", write_through=True)
-        writer = csv.DictWriter(text, names, restval="", extrasaction="ignore")
-        writer.writerow({name: guarded(name) for name in names})
-        for line in lines:
-            writer.writerow({name: guarded(value) for name, value in line.items()})
-        text.flush()
-        text.detach()
 
-    return files.write_whole(folder / FILE_NAME, fill)
+def fill(file: IO[bytes], lines: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """Write lines as a CSV with this header."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="", write_through=True)
+    writer = csv.DictWriter(text, names, restval="", extrasaction="ignore")
+    writer.writerow({name: guarded(name) for name in names})
+    for line in lines:
+        writer.writerow({name: guarded(value) for name, value in line.items()})
+    text.flush()
+    text.detach()
 
 
 def guarded(value: object) -> object:
