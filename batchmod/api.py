@@ -76,6 +76,9 @@ class RunWishes(PlanWishes, total=False):
     history_grace_s: float
     drain_s: float
     verify: Literal["decode", "container"]
+    scores: bool
+    wait_scores: bool
+    score_remote: bool
     if_locked: Literal["refuse", "wait", "skip"]
 
 

@@ -34,9 +34,10 @@ class Processes:
     Spawn, not fork: a forked worker would inherit the folder's lock and keep it after its owner was killed.
     """
 
-    def __init__(self, count: int, *, drop_environment: Sequence[str] = ()) -> None:
+    def __init__(self, count: int, *, drop_environment: Sequence[str] = (), niceness: int = 0) -> None:
         self.count = count
         self._drop = tuple(drop_environment)
+        self._niceness = niceness
         self._pool: ProcessPoolExecutor | None = None
 
     async def submit(self, function: Callable[..., Result], *values: object) -> Result:
@@ -44,7 +45,7 @@ class Processes:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop,)
+                self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop, self._niceness)
             )
         pool = self._pool
         with _without(self._drop), _deaf(), _nameless():  # the workers start here, and keep what they start with
@@ -124,9 +125,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _begin_worker(drop_environment: Sequence[str]) -> None:
-    """In a worker: leave Ctrl-C to the parent, forget the keys, end when the parent ends."""
+def _begin_worker(drop_environment: Sequence[str], niceness: int) -> None:
+    """In a worker: leave Ctrl-C to the parent, forget the keys, step back, end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if niceness and hasattr(os, "nice"):
+        os.nice(niceness)
     for name in drop_environment:
         os.environ.pop(name, None)
     parent = multiprocessing.parent_process()

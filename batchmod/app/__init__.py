@@ -15,6 +15,7 @@ from batchmod.app.rebuilding import Rebuilt, rebuild
 from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, cancel, resolve
 from batchmod.app.running import Control, run
+from batchmod.app.scoring import LookedAt, look_at_missing
 from batchmod.app.showing import Standing, rewrite, standing
 from batchmod.app.story import Story, tell
 
@@ -26,6 +27,7 @@ __all__ = [
     "Doubt",
     "Extracted",
     "Loaded",
+    "LookedAt",
     "Options",
     "Outlook",
     "Rebuilt",
@@ -42,6 +44,7 @@ __all__ = [
     "foresee",
     "is_prepared",
     "load",
+    "look_at_missing",
     "rebuild",
     "rescue",
     "resolve",

@@ -39,6 +39,8 @@ class Summary:
     report: Path | None = None
     workbook: Path | None = None
     """results.xlsx, where the manifest is a workbook."""
+    unscored: int = 0
+    """How many of the outputs made have no scores yet: `batchmod report` makes them."""
 
     @property
     def ok(self) -> bool:

@@ -8,7 +8,7 @@ from typing import IO, Any, Final, Self
 from batchmod import clock, files
 from batchmod.model import Event
 
-_PASSING: Final = ("polled", "progress")
+_PASSING: Final = ("polled", "progress", "scoring")
 """Events for who watches; nothing has changed with them."""
 
 

@@ -53,5 +53,10 @@ class Options:
     history_grace_s: float = 600.0
     drain_s: float = 60.0
     verify: Literal["decode", "container"] = "decode"
+    scores: bool = True
+    """Whether outputs are scored beside the run."""
+    wait_scores: bool = False
+    score_remote: bool = False
+    """Whether sources on the web are fetched for it."""
     yes: bool = False
     if_locked: Literal["refuse", "wait", "skip"] = "refuse"

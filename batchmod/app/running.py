@@ -5,7 +5,7 @@ import secrets
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
 from batchmod.app.options import Options
 from batchmod.app.room import Room
+from batchmod.app.scoring import Beside, Wishes
 from batchmod.app.services import Services
 from batchmod.app.verifying import Checker
 from batchmod.checkpoint import Checkpoint, load_ballast
@@ -99,10 +100,16 @@ async def _run_owned(
         scratch.mkdir(exist_ok=True)
         claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen))
         settings = _settings(record, loaded, options, run_id)
+        beside = Beside(record, loaded.folder, _score_wishes(options), workers=max(1, executors.cores() // 2))
+
+        def observe(event: Event) -> None:
+            log.write(event)
+            beside.hear(event)
+
         runner = _runner(
-            record, loaded, settings, owner=owner, scratch=scratch, log=log, claims=claims, checker=checker
+            record, loaded, settings, owner=owner, scratch=scratch, observe=observe, claims=claims, checker=checker
         )
-        control.attach(runner.drain)
+        control.attach(lambda slug: _brake(runner, beside, slug))
         try:
             await runner.resolve()
             plan = make_plan(record, loaded, options)
@@ -115,7 +122,10 @@ async def _run_owned(
                 counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
                 log.tell("planned", run_id=run_id, counts=counts)
                 await runner.run(plan)
+                if options.wait_scores and not runner.desk.draining:
+                    await beside.wait(lambda done, of: log.tell("scoring", run_id=run_id, done=done, of=of))
         finally:
+            await beside.close()
             await runner.close()
             indexed = claims.standing() if claims.told_all else ""
             claims.close()
@@ -125,7 +135,18 @@ async def _run_owned(
                 files.clear(scratch, keep=".part")
         if indexed:
             record.indexed(indexed)
-        return ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
+        new_rows = new_rows or beside.kept > 0
+        summary = ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
+        return replace(summary, unscored=beside.left())
+
+
+def _brake(runner: Runner, beside: Beside, slug: str) -> None:
+    beside.drop()
+    runner.drain(slug)
+
+
+def _score_wishes(options: Options) -> Wishes:
+    return Wishes(scores=options.scores, remote=options.score_remote)
 
 
 def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
@@ -150,7 +171,7 @@ def _runner(
     *,
     owner: owning.Ownership,
     scratch: Path,
-    log: Log,
+    observe: Callable[[Event], None],
     claims: Index | NoIndex,
     checker: Checker,
 ) -> Runner:
@@ -162,7 +183,7 @@ def _runner(
         provider=opener(loaded.services, record, scratch, workers=settings.local_workers),
         verify=checker.verify,
         clip=loaded.clips.get,
-        observe=log.write,
+        observe=observe,
         dice=secrets.SystemRandom().random,
         claims=claims,
         check_owner=owner.check,

@@ -10,10 +10,20 @@ from pathlib import Path
 from statistics import median
 from typing import Final, Self
 
+from batchmod.checkpoint.migrating import migrate, stand_in
 from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
-from batchmod.checkpoint.values import BOOKED, WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
+from batchmod.checkpoint.values import (
+    BOOKED,
+    WORK_COLUMNS,
+    StoredRow,
+    Totals,
+    attempt_of,
+    delivery_of,
+    scored_of,
+    work_of,
+)
 from batchmod.errors import RecordRefused, StoppedEarly
-from batchmod.model import WISHED, Attempt, Delivery, Review, Status, Work
+from batchmod.model import WISHED, Attempt, Delivery, Review, Scored, Status, Work
 
 _MONEY: Final = (
     "SELECT coalesce(sum(CASE WHEN status IN ('succeeded', 'failed') THEN cost_usd END), 0), "
@@ -62,11 +72,15 @@ class Reader:
         try:
             refuse_foreign(path)
             db = sqlite3.connect(_uri_to_look(path), uri=True, isolation_level=None, timeout=10.0)
-            db.execute("PRAGMA query_only=ON")
         except (OSError, sqlite3.DatabaseError) as error:
             raise unreadable(path, error) from error
         try:
+            stand_in(db, path)
+            db.execute("PRAGMA query_only=ON")
             refuse_broken(db)
+        except RecordRefused:
+            db.close()
+            raise
         except sqlite3.DatabaseError as error:
             db.close()
             raise unreadable(path, error) from error
@@ -88,6 +102,10 @@ class Reader:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 db.execute(f"PRAGMA {pragma}")
             refuse_broken(db)
+            migrate(db, path)
+        except (RecordRefused, StoppedEarly):
+            db.close()
+            raise
         except sqlite3.DatabaseError as error:
             db.close()
             raise unreadable(path, error) from error
@@ -477,3 +495,31 @@ class Reader:
         query = "SELECT url FROM upload WHERE provider = ? AND origin = ? AND sha256 = ? AND at >= ?"
         row = self._db.execute(query, (provider, origin, sha256, since)).fetchone()
         return None if row is None else str(row[0])
+
+    def scores_of(self, work_ids: Iterable[int]) -> dict[int, Scored]:
+        """work_id → the newest scores of its output, as far as that is still the one that was looked at."""
+        query = (
+            "SELECT s.work_id, s.sha256, s.scores, s.problem FROM json_each(?) k "
+            "CROSS JOIN score s ON s.work_id = k.value JOIN work w ON w.work_id = s.work_id AND w.sha256 = s.sha256 "
+            "ORDER BY s.form"
+        )
+        found = self._db.execute(query, (json.dumps(list(work_ids)),))
+        return {row[0]: scored_of(row) for row in found}
+
+    def unscored(self, form: int, *, remote: bool = True) -> list[int]:
+        """The works whose output is here and has no scores by these formulas, newest first.
+
+        `remote`: those too whose source is on the web.
+        """
+        query = (
+            "SELECT work_id FROM work w WHERE status = 'succeeded' AND sha256 IS NOT NULL "
+            "AND NOT EXISTS (SELECT 1 FROM score s WHERE s.work_id = w.work_id AND s.form >= ? "
+            "AND s.sha256 = w.sha256 AND s.scores IS NOT NULL) "
+            "AND (? OR json_extract(inputs, '$.video.local')) ORDER BY work_id DESC"
+        )
+        return [row[0] for row in self._db.execute(query, (form, remote))]
+
+    def newest_outputs(self, most: int) -> list[tuple[int, str]]:
+        """The works and files of the newest outputs that were delivered."""
+        query = "SELECT work_id, path FROM delivery WHERE delivered ORDER BY work_id DESC LIMIT ?"
+        return self._db.execute(query, (most,)).fetchall()

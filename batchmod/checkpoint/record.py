@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from batchmod.checkpoint.opening import drop_ballast
 from batchmod.checkpoint.reading import Reader
-from batchmod.checkpoint.values import BOOKED, StoredRow, dump, facts_as_json, inputs_of, text
+from batchmod.checkpoint.values import BOOKED, StoredRow, dump, facts_as_json, inputs_of, scores_as_json, text
 from batchmod.errors import StoppedEarly
 from batchmod.jobs import output_path
-from batchmod.model import Attempt, Delivery, Further, Job, Status, VideoFacts, Work
+from batchmod.model import Attempt, Delivery, Further, Job, Scored, Status, VideoFacts, Work
 
 _NOTHING: Final[Mapping[str, int]] = {}
 
@@ -371,6 +371,14 @@ class Checkpoint(Reader):
         """Write down that a copy is in place."""
         with self._transaction() as db:
             db.execute("UPDATE delivery SET delivered = 1 WHERE path = ?", (delivery.path,))
+
+    def keep_scores(self, found: Iterable[Scored], *, form: int) -> None:
+        """Write down scores, or why there are none; `form`: of the formulas."""
+        with self._transaction() as db:
+            for each in found:
+                scores = None if each.scores is None else dump(scores_as_json(each.scores))
+                values = (each.work_id, form, each.sha256, scores, each.problem)
+                db.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", values)
 
     def remember_upload(self, provider: str, origin: str, sha256: str, *, url: str, at: float) -> None:
         """Remember a file's URL at a provider."""

@@ -48,7 +48,8 @@ def parser() -> argparse.ArgumentParser:
     resolve.add_argument("--rebuild", action="store_true", help="make a lost, cut or older record anew")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
-    _add(commands, "report", "write results.csv (and results.xlsx) and report.html anew", _path)
+    text = "make the scores and thumbnails that are missing, and write results.csv (and results.xlsx) and report.html"
+    _add(commands, "report", text, _path, _scores, _quiet)
     _add_serve(commands)
     _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
@@ -101,6 +102,8 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--drain-seconds", type=_money, default=60.0, metavar="N", help="how long Ctrl-C waits for answers"
     )
+    run.add_argument("--wait-scores", action="store_true", help="end only when every output that can be has its scores")
+    _scores(run)
     run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
 
 
@@ -210,6 +213,11 @@ def _skip_invalid(command: argparse.ArgumentParser | argparse._ArgumentGroup) ->
 def _state(command: argparse.ArgumentParser) -> None:
     text = "the record is kept below DIR, on a local disk, where the output folder is on a network"
     command.add_argument("--state", metavar="DIR", help=text)
+
+
+def _scores(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-scores", action="store_true", help="make neither scores nor thumbnails")
+    command.add_argument("--score-remote", action="store_true", help="fetch sources on the web to compare with them")
 
 
 def _json(command: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batchmod import app, files
+from batchmod.app.ending import SIGNALLED
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli import progress
@@ -232,10 +233,42 @@ def _say_rebuilt(rebuilt: app.Rebuilt | None) -> None:
 
 
 def report(args: argparse.Namespace, environ: Environ) -> int:
-    """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew."""
-    written = app.rewrite(folder_of(args, environ), state=state_of(args))
+    """The scores and thumbnails that are missing; results.csv, report.html and, where there is one, results.xlsx."""
+    folder, state = folder_of(args, environ), state_of(args)
+    stopped = None if args.no_scores else _score(args, folder, state)
+    written = app.rewrite(folder, state=state)
     for path in written:
         print(path)
     for said in app.written_aside(*written):
         print(said, file=sys.stderr)
-    return 0
+    return stopped or 0
+
+
+def _score(args: argparse.Namespace, folder: Path, state: Path | None) -> int | None:
+    """Make what is missing; the exit code where Ctrl-C has ended that."""
+    bar = progress.Counting("scores", quiet=args.quiet)
+    made = app.LookedAt()
+    try:
+        asyncio.run(app.look_at_missing(folder, made, state=state, remote=args.score_remote, tell=bar.tell))
+    except KeyboardInterrupt:
+        bar.close()
+        print("Stopped; what was found is kept, and the same command goes on.", file=sys.stderr)
+        return SIGNALLED["sigint"]
+    finally:
+        bar.close()
+        if not args.quiet:
+            _say_scored(made)
+    return None
+
+
+def _say_scored(made: app.LookedAt) -> None:
+    """What came of it, as far as there is something to say."""
+    if made.kept:
+        print(f"{counted(made.kept, 'output')} looked at", file=sys.stderr)
+    for problem, count in made.problems.items():
+        print(f"{counted(count, 'output')} without scores: {problem}", file=sys.stderr)
+    if made.remote:
+        text = "the source is on the web; --score-remote fetches it"
+        print(f"{counted(made.remote, 'output')} without scores: {text}", file=sys.stderr)
+    if made.lacks_engine:
+        print("No scores: the embedded engine measures them; pip install 'batchmod[local]'", file=sys.stderr)

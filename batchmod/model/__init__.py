@@ -21,6 +21,7 @@ from batchmod.model.facts import ClipFacts, FrameFacts, VideoFacts
 from batchmod.model.given import DELIMITERS, MODES, Limits, Manifest, NamedFile, Row
 from batchmod.model.job import WISHED, Further, Job, Source, Status
 from batchmod.model.record import Attempt, Claim, Delivery, Event, Review, Work
+from batchmod.model.scores import Scored, Scores
 from batchmod.model.service import Endpoints, Estimate, Price, ProviderFacts
 
 __all__ = [
@@ -55,6 +56,8 @@ __all__ = [
     "Request",
     "Review",
     "Row",
+    "Scored",
+    "Scores",
     "Sent",
     "Source",
     "Status",

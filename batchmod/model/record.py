@@ -108,7 +108,7 @@ class Event:
     """One thing that happened in a run, for progress lines, events.jsonl and `--json`.
 
     `kind` is one of: run_started, planned, taken_over, intended, submitted, retrying, uncertain, resolved, polled,
-    progress, left, output_known, succeeded, failed, copied, stopping, run_ended.
+    progress, left, output_known, succeeded, failed, copied, scoring, stopping, run_ended.
     """
 
     kind: str
