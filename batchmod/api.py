@@ -79,6 +79,9 @@ class RunWishes(PlanWishes, total=False):
     drain_s: float
     verify: Literal["decode", "container"]
     deliver: Texts
+    scores: bool
+    wait_scores: bool
+    score_remote: bool
     if_locked: Literal["refuse", "wait", "skip"]
 
 

@@ -20,6 +20,7 @@ from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, cancel, resolve
 from batchmod.app.reviewing import Reviewed, review
 from batchmod.app.running import Control, new_run_id, run
+from batchmod.app.scoring import LookedAt, look_at_missing
 from batchmod.app.showing import Standing, rewrite, standing
 from batchmod.app.story import Story, tell
 from batchmod.app.watching import Phase, View, Watch
@@ -34,6 +35,7 @@ __all__ = [
     "Doubt",
     "Extracted",
     "Loaded",
+    "LookedAt",
     "Options",
     "Outcome",
     "Outlook",
@@ -58,6 +60,7 @@ __all__ = [
     "foresee",
     "is_prepared",
     "load",
+    "look_at_missing",
     "new_run_id",
     "rebuild",
     "rescue",

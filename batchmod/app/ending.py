@@ -42,6 +42,8 @@ class Summary:
     report: Path | None = None
     workbook: Path | None = None
     """results.xlsx, where the manifest is a workbook."""
+    unscored: int = 0
+    """How many of the outputs made have no scores yet: `batchmod report` makes them."""
     run_id: str = ""
     skipped: bool = False
     """Whether nothing was begun because another run held the folder."""

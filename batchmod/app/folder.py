@@ -305,6 +305,7 @@ def lines_of_rows(record: Checkpoint) -> Iterator[tuple[StoredRow, dict[str, Any
     rows = record.stored_rows(first=first)
     while some := tuple(islice(rows, _AT_A_TIME)):
         works = latest_by_key(record.works_of(row.job_key for row in some if row.job_key))
+        scored = record.scores_of(work.work_id for work in works.values())
         for row in some:
             work = works.get(row.job_key or "")
             yield (
@@ -317,6 +318,7 @@ def lines_of_rows(record: Checkpoint) -> Iterator[tuple[StoredRow, dict[str, Any
                     delivery=None if work is None else _delivery(row, record.deliveries_of(work.work_id)),
                     spent_on=_spent_on(row, reviews),
                     manifest=row.manifest or first,
+                    scored=None if work is None else scored.get(work.work_id),
                 ),
             )
 

@@ -10,7 +10,7 @@ from batchmod import clock, files
 from batchmod.app import logs, rotating
 from batchmod.model import EVENTS_VERSION, Event
 
-_PASSING: Final = ("polled", "progress")
+_PASSING: Final = ("polled", "progress", "scoring")
 """Events for who watches; nothing has changed with them."""
 _OF_THE_RUN: Final = (
     "source_changed",

@@ -59,5 +59,10 @@ class Options:
     verify: Literal["decode", "container"] = "decode"
     deliver: tuple[str, ...] = ()
     """What is said of delivered copies over the manifest's word: codecs and KEY=VALUE."""
+    scores: bool = True
+    """Whether outputs are scored beside the run."""
+    wait_scores: bool = False
+    score_remote: bool = False
+    """Whether sources on the web are fetched for it."""
     yes: bool = False
     if_locked: Literal["refuse", "wait", "skip"] = "refuse"

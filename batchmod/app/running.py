@@ -6,7 +6,7 @@ import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from batchmod.app.log import Log, followed
 from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
 from batchmod.app.room import Room
+from batchmod.app.scoring import Scoring
 from batchmod.app.services import Services
 from batchmod.app.verifying import Checker
 from batchmod.checkpoint import Checkpoint, load_ballast
@@ -156,7 +157,8 @@ async def _run_owned(
         scratch.mkdir(exist_ok=True)
         claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen))
         settings = _settings(record, loaded, options, run_id)
-        beside = Beside(_companions(record, loaded, options, log, run_id=run_id, began=began))
+        scoring = Scoring(record, loaded.folder, options, functools.partial(_tell_scoring, log, run_id))
+        beside = Beside([*_companions(record, loaded, options, log, run_id=run_id, began=began), scoring])
         runner = _runner(
             record,
             loaded,
@@ -196,9 +198,14 @@ async def _run_owned(
         if indexed:
             record.indexed(indexed)
         runner.desk.warnings.extend(beside.warnings)
+        new_rows = new_rows or scoring.kept > 0
         summary = ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
         teller.look(record)
-        return summary
+        return replace(summary, unscored=scoring.left())
+
+
+def _tell_scoring(log: Log, run_id: str, done: int, of: int) -> None:
+    log.tell("scoring", run_id=run_id, done=done, of=of)
 
 
 def _companions(

@@ -6,8 +6,9 @@ POST, `accept` before anything else.
 """
 
 from batchmod.checkpoint.glance import Flight, Glance, LastRun, Seen
+from batchmod.checkpoint.migrating import VERSION
 from batchmod.checkpoint.opened import NotTogether
-from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, VERSION, load_ballast
+from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, load_ballast
 from batchmod.checkpoint.record import Checkpoint
 from batchmod.checkpoint.values import StoredRow, Totals, source_of
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 
 from batchmod.checkpoint.reading import Reader
-from batchmod.checkpoint.values import StoredRow, dump
+from batchmod.checkpoint.values import StoredRow, dump, scores_as_json
+from batchmod.model import Scored
 
 
 class Folder(Reader):
@@ -82,6 +83,14 @@ class Folder(Reader):
                 "UPDATE run SET ended_at = ?, exit_code = ?, stop_reason = ? WHERE run_id = ?",
                 (at, exit_code, stop_reason, run_id),
             )
+
+    def keep_scores(self, found: Iterable[Scored], *, form: int) -> None:
+        """Write down scores, or why there are none; `form`: of the formulas."""
+        with self._transaction() as db:
+            for each in found:
+                scores = None if each.scores is None else dump(scores_as_json(each.scores))
+                values = (each.work_id, form, each.sha256, scores, each.problem)
+                db.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", values)
 
     def remember_upload(self, provider: str, origin: str, sha256: str, *, url: str, at: float) -> None:
         """Remember a file's URL at a provider."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from batchmod.checkpoint.migrating import migrate, stand_in
 from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
 from batchmod.errors import RecordRefused, StoppedEarly
 
@@ -49,12 +50,16 @@ class Opened:
         try:
             refuse_foreign(path)
             db = sqlite3.connect(_uri_to_look(path), uri=True, isolation_level=None, timeout=10.0)
-            db.execute("PRAGMA query_only=ON")
         except (OSError, sqlite3.DatabaseError) as error:
             raise unreadable(path, error) from error
         try:
+            stand_in(db, path)
+            db.execute("PRAGMA query_only=ON")
             if whole:
                 refuse_broken(db)
+        except RecordRefused:
+            db.close()
+            raise
         except sqlite3.DatabaseError as error:
             db.close()
             raise unreadable(path, error) from error
@@ -76,6 +81,10 @@ class Opened:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 db.execute(f"PRAGMA {pragma}")
             refuse_broken(db)
+            migrate(db, path)
+        except (RecordRefused, StoppedEarly):
+            db.close()
+            raise
         except sqlite3.DatabaseError as error:
             db.close()
             raise unreadable(path, error) from error

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from batchmod.checkpoint.attempts import Attempts
 from batchmod.checkpoint.history import History
 from batchmod.checkpoint.rows import Rows
+from batchmod.checkpoint.scores import ScoredOutputs
 from batchmod.checkpoint.values import WORK_COLUMNS, Totals, delivery_of, work_of
 from batchmod.model import WISHED, Delivery, Status, Work
 
@@ -34,7 +35,7 @@ def _bounded(known: dict[int, Known]) -> dict[int, Known]:
     return known
 
 
-class Reader(Rows, Attempts, History):
+class Reader(Rows, Attempts, History, ScoredOutputs):
     """One output folder's record, open: its works, what they made and what they cost."""
 
     _remembers = False

@@ -115,6 +115,8 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--drain-seconds", type=_money, default=60.0, metavar="N", help="how long Ctrl-C waits for answers"
     )
+    run.add_argument("--wait-scores", action="store_true", help="end only when every output that can be has its scores")
+    _scores(run)
     run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
 
 
@@ -129,8 +131,8 @@ def _add_rescue(commands: Any) -> None:
 
 
 def _add_report(commands: Any) -> None:
-    text = "write results.csv (and results.xlsx) and report.html anew; marks into a sheet, a page to send"
-    report = _add(commands, "report", text, _path, _headers, _sheets)
+    text = "make missing scores and thumbnails; results.csv (and results.xlsx) and report.html anew; a page to send"
+    report = _add(commands, "report", text, _path, _headers, _sheets, _scores, _quiet)
     report.add_argument("--marks", metavar="FILE", help="write the marks that a report has exported into your sheets")
     report.add_argument("--bundle", metavar="FILE.zip", help="pack the page with light videos, without money, to send")
 
@@ -256,6 +258,11 @@ def _skip_invalid(command: argparse.ArgumentParser | argparse._ArgumentGroup) ->
 def _state(command: argparse.ArgumentParser) -> None:
     text = "the record is kept below DIR, on a local disk, where the output folder is on a network"
     command.add_argument("--state", metavar="DIR", help=text)
+
+
+def _scores(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-scores", action="store_true", help="make neither scores nor thumbnails")
+    command.add_argument("--score-remote", action="store_true", help="fetch sources on the web to compare with them")
 
 
 def _json(command: argparse.ArgumentParser) -> None:

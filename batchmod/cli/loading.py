@@ -68,6 +68,9 @@ def options_of(args: argparse.Namespace) -> Options:
         drain_s=getattr(args, "drain_seconds", 60.0),
         verify=getattr(args, "verify", "decode"),
         deliver=tuple(getattr(args, "deliver", ())),
+        scores=not getattr(args, "no_scores", False),
+        wait_scores=getattr(args, "wait_scores", False),
+        score_remote=getattr(args, "score_remote", False),
         yes=getattr(args, "yes", False),
         if_locked=getattr(args, "if_locked", None) or "refuse",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batchmod import app, files
+from batchmod.app.ending import SIGNALLED
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli import progress
@@ -214,6 +215,7 @@ def report(args: argparse.Namespace, environ: Environ) -> int:
         manifest = None if Path(args.path).is_dir() else Path(args.path)
         options = reading_options(args)
         _say_reviewed(app.review(folder, Path(args.marks), manifest=manifest, options=options, environ=environ))
+    stopped = None if args.no_scores else _score(args, folder, state)
     written = app.rewrite(folder, state=state)
     for path in written:
         print(path)
@@ -221,7 +223,7 @@ def report(args: argparse.Namespace, environ: Environ) -> int:
         print(said, file=sys.stderr)
     if args.bundle:
         _say_bundled(app.bundle(folder, Path(args.bundle), state=state))
-    return 0
+    return stopped or 0
 
 
 def _say_reviewed(reviewed: app.Reviewed) -> None:
@@ -240,3 +242,33 @@ def _say_bundled(bundled: app.Bundled) -> None:
     )
     for said in bundled.left:
         print(said, file=sys.stderr)
+
+
+def _score(args: argparse.Namespace, folder: Path, state: Path | None) -> int | None:
+    """Make what is missing; the exit code where Ctrl-C has ended that."""
+    bar = progress.Counting("scores", quiet=args.quiet)
+    made = app.LookedAt()
+    try:
+        asyncio.run(app.look_at_missing(folder, made, state=state, remote=args.score_remote, tell=bar.tell))
+    except KeyboardInterrupt:
+        bar.close()
+        print("Stopped; what was found is kept, and the same command goes on.", file=sys.stderr)
+        return SIGNALLED["sigint"]
+    finally:
+        bar.close()
+        if not args.quiet:
+            _say_scored(made)
+    return None
+
+
+def _say_scored(made: app.LookedAt) -> None:
+    """What came of it, as far as there is something to say."""
+    if made.kept:
+        print(f"{counted(made.kept, 'output')} looked at", file=sys.stderr)
+    for problem, count in made.problems.items():
+        print(f"{counted(count, 'output')} without scores: {problem}", file=sys.stderr)
+    if made.remote:
+        text = "the source is on the web; --score-remote fetches it"
+        print(f"{counted(made.remote, 'output')} without scores: {text}", file=sys.stderr)
+    if made.lacks_engine:
+        print("No scores: the embedded engine measures them; pip install 'batchmod[local]'", file=sys.stderr)

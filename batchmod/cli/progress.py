@@ -117,6 +117,9 @@ class Bar:
         line = trouble(event, self._label)
         if line:
             tqdm.write(line, file=sys.stderr)
+        if event.kind == "scoring" and self._bar is not None:
+            self._bar.set_postfix_str(f"scores: {event.facts['done']} of {event.facts['of']}")
+            return
         if event.kind == "planned":
             self._bar = self._drawn(self._tally.total)
         if self._bar is None:
@@ -167,6 +170,31 @@ class Lines:
         if line != self._said:
             print(line, file=sys.stderr, flush=True)
         self._said = line
+
+
+class Counting:
+    """So many of so many, as a bar on a terminal, and as a line in 15 s elsewhere."""
+
+    def __init__(self, label: str, *, quiet: bool = False) -> None:
+        self._label, self._quiet = label, quiet
+        self._bar: Any = None
+        self._last = clock.ticks()
+
+    def tell(self, done: int, total: int) -> None:
+        """Say where it stands."""
+        if self._quiet or not total:
+            return
+        if sys.stderr.isatty():
+            self._bar = self._bar or tqdm(total=total, desc=self._label, file=sys.stderr, dynamic_ncols=True)
+            self._bar.update(done - self._bar.n)
+        elif clock.ticks() - self._last >= _EVERY_S:
+            self._last = clock.ticks()
+            print(f"{self._label}: {done} of {total}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave it as it is."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 class JsonLines:

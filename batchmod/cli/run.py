@@ -168,5 +168,7 @@ def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:
     money = f", {usd(summary.spent_usd)}" if summary.spent_usd else ""
     took = f"{duration(summary.seconds)}{money}, {counts(summary.counts)}"
     print(f"{name}: {made} ({took}); look at {shown}/report.html, {_tables(summary)}")
+    if summary.unscored:
+        print(f"{name}: scores: batchmod report {shown} ({counted(summary.unscored, 'output')} without them)")
     if summary.exit_code in (StoppedEarly.exit_code, *SIGNALLED.values()):
         print("Run the same command again to go on; nothing that was paid is paid again.")

@@ -7,12 +7,16 @@ from batchmod.media.pictures import png_of, thumbnail_jpeg, write_png
 from batchmod.media.preparing import prepare
 from batchmod.media.proxies import proxy
 from batchmod.media.reading import Frame, first_frame, probe_image, probe_video, read_frames, read_image
+from batchmod.media.sampling import GLANCE, Sampled, Taken, sample
 from batchmod.media.stored import clip_facts, declared_facts
 from batchmod.media.writing import VideoWriter
 
 __all__ = [
+    "GLANCE",
     "Conformed",
     "Frame",
+    "Sampled",
+    "Taken",
     "VideoWriter",
     "are_same_pixels",
     "clip_facts",
@@ -28,6 +32,7 @@ __all__ = [
     "proxy",
     "read_frames",
     "read_image",
+    "sample",
     "thumbnail_jpeg",
     "verify_video",
     "write_png",

@@ -22,6 +22,7 @@ from batchmod.model.facts import ClipFacts, FrameFacts, VideoFacts
 from batchmod.model.given import DELIMITERS, MODES, Hook, Limits, Manifest, NamedFile, Notice, Row
 from batchmod.model.job import WISHED, Further, Job, Source, Status
 from batchmod.model.record import EVENTS_VERSION, Attempt, Claim, Delivery, Event, Review, Work
+from batchmod.model.scores import Scored, Scores
 from batchmod.model.service import Endpoints, Estimate, Price, ProviderFacts
 
 __all__ = [
@@ -60,6 +61,8 @@ __all__ = [
     "Request",
     "Review",
     "Row",
+    "Scored",
+    "Scores",
     "Sent",
     "Source",
     "Status",

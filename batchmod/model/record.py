@@ -111,8 +111,8 @@ class Event:
     """One thing that happened in a run, for progress lines, events.jsonl and `--json`.
 
     `kind` is one of: run_started, planned, source_changed, taken_over, intended, submitted, refused, retrying,
-    uncertain, resolved, polled, progress, left, output_known, succeeded, failed, copied, conformed, stopping,
-    hook_succeeded, hook_failed, notify_failed, error, run_ended. Their facts stand in the schema `event`.
+    uncertain, resolved, polled, progress, left, output_known, succeeded, failed, copied, conformed, scoring,
+    stopping, hook_succeeded, hook_failed, notify_failed, error, run_ended. Their facts stand in the schema `event`.
     """
 
     kind: str

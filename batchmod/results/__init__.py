@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from batchmod import clock, files
-from batchmod.model import Delivery, Status, Work
+from batchmod import clock, files, judgement
+from batchmod.model import Delivery, Scored, Status, Work
 from batchmod.rows.returning import COPY
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def record(
     delivery: Delivery | None,
     manifest: str,
     spent_on: int | None = None,
+    scored: Scored | None = None,
 ) -> dict[str, Any]:
     """One line: our columns, then the user's own under their names (`my_<name>` where it is one of ours).
 
@@ -60,6 +61,8 @@ def record(
     line.update(status=status.value, manifest=manifest, row=number)
     if work is not None:
         line.update(_of_work(work))
+        if scored is not None and work.status is Status.SUCCEEDED:
+            line.update(_of_scores(work, scored))
     if status in (Status.HELD, Status.INVALID):
         line["error"] = row.get("why")
     if status is Status.INVALID:
@@ -113,6 +116,26 @@ def _of_work(work: Work) -> dict[str, Any]:
         found.update(fps=None if facts.fps is None else str(facts.fps), has_audio=str(facts.has_audio).lower())
         found["duration_s"] = None if facts.duration_s is None else round(facts.duration_s, 3)
     return found
+
+
+def _of_scores(work: Work, scored: Scored) -> dict[str, Any]:
+    """The scores, and what they say against the output; doubts that stood when it arrived come first."""
+    scores = scored.scores
+    if scores is None:
+        return {"warnings": "; ".join((*work.warnings, f"it has no scores: {scored.problem}"))}
+    doubts = (work.flag_reason, scores.differs, judgement.needs_review(scores, work.inputs.get("mode")))
+    said = (*work.warnings, *scores.notes, judgement.lost_sound(scores, work.facts))
+    reason = "; ".join(filter(None, doubts)) or None
+    return {
+        "motion_score": scores.motion,
+        "flicker_score": scores.flicker,
+        "first_frame_score": scores.first_frame,
+        "structure_score": scores.structure,
+        "drift_score": scores.drift,
+        "flagged": str(reason is not None).lower(),
+        "flag_reason": reason,
+        "warnings": "; ".join(filter(None, said)) or None,
+    }
 
 
 def _seconds(work: Work) -> float | None:
