@@ -8,7 +8,7 @@ from typing import Final
 
 from batchmod import clock, files, planning, reconcile
 from batchmod.app import folder as folders
-from batchmod.app import matching, others, owning
+from batchmod.app import hands, matching, others, owning
 from batchmod.app.deciding import make_plan
 from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
@@ -89,7 +89,7 @@ async def rescue(
                 checkpoint=record,
                 folder=loaded.folder,
                 scratch=scratch,
-                provider=opener(loaded.services, record, scratch, workers=1),
+                provider=opener(loaded.services, record, scratch, engine=hands.engine(loaded.services)),
                 verify=verifier(options.verify),
                 clip=loaded.clips.get,
                 observe=log.write,

@@ -11,7 +11,7 @@ from typing import Literal
 
 from batchmod import clock, executors, files, jobs, work
 from batchmod.app import folder as folders
-from batchmod.app import others, owning, preparing, whereabouts
+from batchmod.app import hands, others, owning, preparing, whereabouts
 from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
 from batchmod.app.ending import Summary, ended, exit_code, not_begun
 from batchmod.app.loading import Loaded
@@ -25,7 +25,7 @@ from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
 from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
 from batchmod.planning import Action
-from batchmod.providers.base import Provider
+from batchmod.providers.base import Executor, Provider
 from batchmod.rows import those
 from batchmod.runner import Runner, Settings, Tools, recover
 from batchmod.runner.money import Purse
@@ -97,10 +97,18 @@ async def _run_owned(
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
         loaded = preparing.settled_for_a_run(loaded, options, record)
         scratch.mkdir(exist_ok=True)
-        claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen))
+        engine = hands.engine(loaded.services, options, rows=len(loaded.chosen))
+        claims, checker = _claims(record, loaded), Checker(options.verify, outputs=len(loaded.chosen), engine=engine)
         settings = _settings(record, loaded, options, run_id)
         runner = _runner(
-            record, loaded, settings, owner=owner, scratch=scratch, log=log, claims=claims, checker=checker
+            record,
+            loaded,
+            settings,
+            owner=owner,
+            provider=opener(loaded.services, record, scratch, engine=engine),
+            log=log,
+            claims=claims,
+            checker=checker,
         )
         control.attach(runner.drain)
         try:
@@ -109,6 +117,8 @@ async def _run_owned(
             declined = not runner.desk.draining and not may_go(plan, loaded, options, confirm)
             new_rows = folders.store_rows(record, loaded, plan)
             if not declined:
+                if plan.count(Action.SEND):
+                    runner.desk.warnings += await hands.begin(engine, loaded, scratch)
                 record.begin_run(run_id, at=began)
                 folders.arm_reviews(record, loaded)
                 log.tell("run_started", run_id=run_id, rows=len(plan.items), **folders.standing_facts(record))
@@ -117,6 +127,7 @@ async def _run_owned(
                 await runner.run(plan)
         finally:
             await runner.close()
+            engine.close()
             indexed = claims.standing() if claims.told_all else ""
             claims.close()
             checker.close()
@@ -149,17 +160,18 @@ def _runner(
     settings: Settings,
     *,
     owner: owning.Ownership,
-    scratch: Path,
+    provider: Callable[[str, str], Provider | None],
     log: Log,
     claims: Index | NoIndex,
     checker: Checker,
 ) -> Runner:
+    scratch = loaded.folder / ".work"
     videos = loaded.folder / "videos"  # may be a link to another disk
     tools = Tools(
         checkpoint=record,
         folder=loaded.folder,
         scratch=scratch,
-        provider=opener(loaded.services, record, scratch, workers=settings.local_workers),
+        provider=provider,
         verify=checker.verify,
         clip=loaded.clips.get,
         observe=log.write,
@@ -178,7 +190,6 @@ def _settings(record: Checkpoint, loaded: Loaded, options: Options, run_id: str)
         max_in_flight=loaded.limits.max_in_flight,
         submits_per_minute=loaded.limits.submits_per_minute,
         polls_per_minute=loaded.limits.polls_per_minute,
-        local_workers=min(executors.cores(), max(1, len(loaded.chosen))),
         stop_after_failures=loaded.limits.stop_after_failures,
         history_grace_s=options.history_grace_s,
         drain_s=options.drain_s,
@@ -195,10 +206,10 @@ def _purse(record: Checkpoint, loaded: Loaded) -> Purse:
 
 
 def opener(
-    services: Services, record: Checkpoint, scratch: Path, *, workers: int
+    services: Services, record: Checkpoint, scratch: Path, *, engine: Executor
 ) -> Callable[[str, str], Provider | None]:
     """(name, origin) → the provider there, with what it needs of this folder."""
-    return functools.partial(services.open, record=record, scratch=scratch, workers=workers)
+    return functools.partial(services.open, record=record, scratch=scratch, engine=engine)
 
 
 def verifier(depth: Literal["decode", "container"]) -> Callable[[Path], Awaitable[VideoFacts | work.Refusal]]:

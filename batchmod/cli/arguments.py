@@ -101,6 +101,12 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--drain-seconds", type=_money, default=60.0, metavar="N", help="how long Ctrl-C waits for answers"
     )
+    group = run.add_argument_group("where the embedded engine works")
+    group.add_argument(
+        "--executor", choices=("process", "ray"), default="process", help="on this machine, or a cluster"
+    )
+    text = "where the Ray cluster is: HOST:PORT, auto, or ray://HOST:PORT; else $RAY_ADDRESS, else this machine's own"
+    group.add_argument("--ray-address", metavar="ADDRESS", help=text)
     run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
 
 

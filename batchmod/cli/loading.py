@@ -55,6 +55,8 @@ def options_of(args: argparse.Namespace) -> Options:
         history_grace_s=getattr(args, "history_grace", 600.0),
         drain_s=getattr(args, "drain_seconds", 60.0),
         verify=getattr(args, "verify", "decode"),
+        executor=getattr(args, "executor", "process"),
+        ray_address=getattr(args, "ray_address", None),
         yes=getattr(args, "yes", False),
         if_locked=getattr(args, "if_locked", None) or "refuse",
     )
