@@ -5,6 +5,7 @@ that may happen to the process that holds the record. Here are no keys, and noth
 """
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -15,6 +16,7 @@ from batchmod.executors.messages import Answer, Answered, Cancel, Capacity, Lost
 from batchmod.executors.on_worker import carry
 
 _LOOK_EVERY_S: Final = 2.0
+_ANSWERS_WITHIN_S: Final = 10.0
 _ONE_THREAD: Final = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -26,6 +28,7 @@ def talk(connection: Connection, address: str, drop_environment: tuple[str, ...]
     import ray
 
     try:
+        _knock(address)
         ray.init(
             address,
             # An empty value there takes what a node was started with away from our workers.
@@ -37,6 +40,13 @@ def talk(connection: Connection, address: str, drop_environment: tuple[str, ...]
         connection.send(Unreachable(message=_first_line(error)))
         return
     _Bridge(connection).run()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at all: Ray itself would try for minutes, and then end this process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_WITHIN_S).close()
 
 
 def _be_silent() -> None:

@@ -35,6 +35,7 @@ Result = TypeVar("Result")
 _AHEAD: Final = 2
 """Tasks for each CPU: one that runs and one that waits, so that none is idle and an autoscaler sees what is wanted."""
 _LEAST: Final = 4
+_JOINED_WITHIN_S: Final = 60.0
 _LOST: Final = Unfit(slug="cluster_lost", message="the cluster is gone: its head, or this machine's part in it, ended")
 
 
@@ -82,10 +83,15 @@ class Ray:
         if find_spec("ray") is None:
             raise MissingExtra("--executor ray needs Ray, which is not installed: pip install 'batchmod[ray]'")
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(_JOINED_WITHIN_S):
                 joined = await self._join()
-                if isinstance(joined, Unreachable):
-                    raise NoCluster(_nowhere(self.address, joined.message))
+        except TimeoutError:
+            joined = Unreachable(message=f"no answer within {_JOINED_WITHIN_S:g} s")
+        if isinstance(joined, Unreachable):
+            raise NoCluster(_nowhere(self.address, joined.message))
+        self._token = None
+        try:
+            async with asyncio.timeout(self._patience_s):
                 path, text = folder / "shared.token", secrets.token_hex(8)
                 await asyncio.to_thread(path.write_text, text, encoding="ascii")
                 self.shares_files = await self.submit(sees, str(path), text)
