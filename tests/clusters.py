@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from batchmod import work
 from tests.support import bare_environment
 
 _MEMORY = str(80 * 2**20)
@@ -121,6 +122,55 @@ class Cluster:
             )
         self.nodes.append(Node(process=process, log=log))
         return self.nodes[-1]
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    while pid > 1:
+        pid = parent_of(pid)
+        yield pid
+
+
+def writers(folder: Path) -> dict[int, str]:
+    """Process → the file below the folder that it has open for writing: what it is in the middle of."""
+    found = {}
+    for pid in every_process():
+        try:
+            names = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        except OSError:
+            continue
+        for name in names:
+            if name.startswith(f"{folder}/") and name.endswith(".new"):
+                found[pid] = name
+    return found
+
+
+def until(found: Callable[[], Any], *, seconds: float = 120.0) -> Any:
+    """What is found in the end."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return value
+
+
+def caught_working(node: Node, folder: Path) -> int:
+    """A worker of this node that has begun an output, and has said that it has made frames of it."""
+
+    def look() -> int | None:
+        for pid, name in writers(folder).items():
+            said = work.told(f"{name.partition('.made')[0]}.made.progress")
+            if said and said[0] > 0 and node.process.pid in ancestors(pid):
+                return pid
+        return None
+
+    return int(until(look))
 
 
 def every_process() -> list[int]:

@@ -19,7 +19,7 @@ def engine(services: Services, options: Options | None = None, *, rows: int = 1)
         # Ray's own convention: what the environment says, else the cluster that this machine belongs to.
         address = options.ray_address or services.environ.get("RAY_ADDRESS") or "auto"
         return Ray(address, drop_environment=services.key_names(), most=options.max_in_flight)
-    count = min(executors.cores(), max(1, rows), options.max_in_flight or rows)
+    count = min(executors.cores(), max(1, rows), options.max_in_flight or executors.cores())
     return executors.Processes(count, drop_environment=services.key_names())
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import batchmod
 from batchmod.executors.messages import Answer, Raised, Terms, Unfit, Value
+from batchmod.executors.plain import is_plain, read
 
 _BELOW: Final = ("av", "llvmlite", "numba", "numpy", "opencv-python-headless")
 """What the engine computes with."""
@@ -84,9 +85,11 @@ def _digest(package: Path) -> str:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error as it can travel: those with fields of their own may be made here and not there."""
+    """The error as it can travel: one of other people's classes may be made here and not there."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own words
-    except Exception:  # noqa: BLE001 - whatever a class does to itself
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        if is_plain(type(error)):
+            read(pickle.dumps(error))
+            return error
+    except Exception:  # noqa: BLE001, S110 - whatever a class does to itself
+        pass
+    return RuntimeError(f"{type(error).__name__}: {error}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import pickle
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from batchmod.errors import MissingExtra, NoCluster, StoppedEarly
-from batchmod.executors import bridge, children
+from batchmod.executors import bridge, children, plain
 from batchmod.executors.messages import (
     Answer,
     Answered,
@@ -178,8 +179,8 @@ class Ray:
         """In a thread: hand what is said over to the loop, until nothing is said any more."""
         while True:
             try:
-                message = connection.recv()
-            except (EOFError, OSError):
+                message = plain.read(connection.recv_bytes())
+            except (EOFError, OSError, pickle.UnpicklingError):
                 message = None
             try:
                 loop.call_soon_threadsafe(self._hear, message)
@@ -198,6 +199,7 @@ class Ray:
             case Unreachable():
                 self._settle_joined(message)
             case _:
+                self.close()
                 self._connection = None
                 self._settle_joined(Unreachable(message="the process that speaks to Ray has ended"))
                 for number in list(self._waiting):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from batchmod.model import Done, Status
 from batchmod.providers.base import Executor
 from batchmod.providers.local import Local
 from tests import given
-from tests.clusters import Cluster, Node, every_process
+from tests.clusters import Cluster, caught_working, writers
 from tests.servers.clips import Clip
 from tests.support import (
     bare_environment,
@@ -58,57 +57,6 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 def table(folder: Path) -> list[dict[str, str]]:
     return [{name: cell for name, cell in line.items() if name not in PASSING} for line in read_results(folder)]
-
-
-# --- who works on what, by Linux's own account ---
-
-
-def parent_of(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
-        return 0
-
-
-def ancestors(pid: int) -> Iterator[int]:
-    while pid > 1:
-        pid = parent_of(pid)
-        yield pid
-
-
-def writers(folder: Path) -> dict[int, str]:
-    """Process → the file below the folder that it has open for writing: what it is in the middle of."""
-    found = {}
-    for pid in every_process():
-        try:
-            names = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-        except OSError:
-            continue
-        for name in names:
-            if name.startswith(f"{folder}/") and name.endswith(".new"):
-                found[pid] = name
-    return found
-
-
-def until(found: Callable[[], Any], *, seconds: float = 120.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return value
-
-
-def caught_working(node: Node, folder: Path) -> int:
-    """A worker of this node that has begun an output, and has said that it has made frames of it."""
-
-    def look() -> int | None:
-        for pid, name in writers(folder).items():
-            said = work.told(f"{name.partition('.made')[0]}.made.progress")
-            if said and said[0] > 0 and node.process.pid in ancestors(pid):
-                return pid
-        return None
-
-    return int(until(look))
 
 
 @linux
@@ -156,13 +104,13 @@ async def the_executor_keeps_its_word(ray: Ray, subtests: pytest.Subtests, folde
         here, started_with, deaf = await asyncio.gather(
             ray.submit(os.getenv, "SEGMIND_API_KEY"),
             ray.submit(Path.read_bytes, Path("/proc/self/environ")),
-            ray.submit(signal.getsignal, signal.SIGINT),
+            ray.submit(is_deaf),
         )
         assert here is None
         assert b"NODE=" in started_with
         assert b"sk-" not in started_with
         assert b"NUMBA_NUM_THREADS=1" in started_with
-        assert deaf is signal.SIG_IGN
+        assert deaf
     with subtests.test("an error comes back as it was raised"), pytest.raises(ZeroDivisionError):
         await ray.submit(divmod, 1, 0)
     with subtests.test("what needs a GPU runs where one is"):
@@ -185,6 +133,10 @@ async def the_executor_keeps_its_word(ray: Ray, subtests: pytest.Subtests, folde
         pool.close()
         assert there == here_too
         assert there.startswith(b"\0\0\0")
+
+
+def is_deaf() -> bool:
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def node_with_gpu() -> str | None:
