@@ -83,6 +83,8 @@ class RunWishes(PlanWishes, total=False):
     wait_scores: bool
     score_remote: bool
     if_locked: Literal["refuse", "wait", "skip"]
+    executor: Literal["process", "ray"]
+    ray_address: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,6 +227,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "input_format": ("yaml", "csv", "tsv", "xlsx", "jsonl"),
     "verify": ("decode", "container"),
     "if_locked": ("refuse", "wait", "skip"),
+    "executor": ("process", "ray"),
 }
 
 
@@ -274,7 +277,7 @@ def _kind_of(name: str) -> tuple[type | tuple[type, ...], str] | None:
         return Mapping, "a mapping"
     if name in _LISTS:
         return (str, Collection), "a text or several"
-    return (str, "a text") if name == "delimiter" else None
+    return (str, "a text") if name in ("delimiter", "ray_address") else None
 
 
 def _as_option(name: str, value: Any) -> Any:

@@ -5,7 +5,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -246,7 +245,7 @@ class Copier:
         given = None if source is None else str(source)
         try:
             return await self._pool.submit(work.conform, given, str(output), str(part), self.wish, wanted.until_s)
-        except BrokenProcessPool:
+        except work.WorkerDied:
             message = f"the worker that wrote the copy of {output} was killed, for its memory perhaps"
             return Refusal(slug="copy_failed", message=message)
 

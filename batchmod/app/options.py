@@ -56,6 +56,9 @@ class Options:
     price_usd: float | None = None
     history_grace_s: float = 600.0
     drain_s: float = 60.0
+    executor: Literal["process", "ray"] = "process"
+    """Where the engine works."""
+    ray_address: str | None = None
     verify: Literal["decode", "container"] = "decode"
     deliver: tuple[str, ...] = ()
     """What is said of delivered copies over the manifest's word: codecs and KEY=VALUE."""

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -155,7 +154,7 @@ class Scorer:
         for _ in range(2):
             try:
                 return await self._pool.submit(function, *values)
-            except BrokenProcessPool:
+            except work.WorkerDied:
                 continue
             except Exception as error:  # noqa: BLE001 - a broken clip must harm nothing; the text is shown
                 return work.Refusal(slug="unscored", message=f"{type(error).__name__}: {error}")

@@ -1,11 +1,14 @@
 """Checks outputs before they count: in worker processes where there are many, so that nothing else waits for it."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
 from batchmod import executors, work
+from batchmod.errors import StoppedEarly
 from batchmod.model import VideoFacts
+from batchmod.providers.base import Executor
 
 _MANY: Final = 24
 """Fewer are checked sooner than worker processes have started."""
@@ -21,8 +24,9 @@ _Waiting = tuple[Path, "asyncio.Future[_Verdict]"]
 class Checker:
     """Says whether a file is a whole video."""
 
-    def __init__(self, depth: Literal["decode", "container"], *, outputs: int) -> None:
+    def __init__(self, depth: Literal["decode", "container"], *, outputs: int, engine: Executor) -> None:
         self._depth = depth
+        self._engine = engine
         self._inline = executors.Inline()
         self._workers = executors.Processes(executors.cores()) if outputs >= _MANY else None
         self._waiting: list[_Waiting] = []
@@ -30,6 +34,9 @@ class Checker:
 
     async def verify(self, path: Path) -> _Verdict:
         """The facts of a whole video, or what is wrong with it."""
+        if self._engine.is_elsewhere and self._engine.shares_files:
+            with suppress(work.WorkerDied, StoppedEarly):
+                return await self._engine.submit(work.verify_video, str(path), self._depth, reads=(str(path),))
         if self._workers is None:
             return await self._here(path)
         verdict: asyncio.Future[_Verdict] = asyncio.get_running_loop().create_future()

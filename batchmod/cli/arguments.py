@@ -117,6 +117,12 @@ def _add_run(commands: Any) -> None:
     )
     run.add_argument("--wait-scores", action="store_true", help="end only when every output that can be has its scores")
     _scores(run)
+    group = run.add_argument_group("where the embedded engine works")
+    group.add_argument(
+        "--executor", choices=("process", "ray"), default="process", help="on this machine, or a cluster"
+    )
+    text = "where the Ray cluster is: HOST:PORT, auto, or ray://HOST:PORT; else $RAY_ADDRESS, else this machine's own"
+    group.add_argument("--ray-address", metavar="ADDRESS", help=text)
     run.add_argument("--if-locked", choices=("wait", "skip"), help="when another run holds the folder")
 
 

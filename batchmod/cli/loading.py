@@ -71,6 +71,8 @@ def options_of(args: argparse.Namespace) -> Options:
         scores=not getattr(args, "no_scores", False),
         wait_scores=getattr(args, "wait_scores", False),
         score_remote=getattr(args, "score_remote", False),
+        executor=getattr(args, "executor", "process"),
+        ray_address=getattr(args, "ray_address", None),
         yes=getattr(args, "yes", False),
         if_locked=getattr(args, "if_locked", None) or "refuse",
     )

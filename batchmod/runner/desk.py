@@ -29,7 +29,6 @@ class Settings:
     max_in_flight: int = 8
     submits_per_minute: float | None = None
     polls_per_minute: float = 60.0
-    local_workers: int = 1
     policy: retry.Policy = field(default_factory=retry.Policy)
     stop_after_failures: int = 5
     poll_deadline_s: float = 3600.0

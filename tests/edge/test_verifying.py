@@ -9,6 +9,7 @@ import pytest
 
 from batchmod import work
 from batchmod.app.verifying import Checker
+from batchmod.executors import Processes
 from batchmod.model import VideoFacts
 from tests.edge.test_executors import children_of
 
@@ -22,7 +23,7 @@ def test_every_file_gets_its_own_verdict(tmp_path: Path) -> None:
     paths = [CLIP, cut, tmp_path / "gone.mp4", *(CLIP for _ in range(2 * MANY))]
 
     async def checked() -> list[object]:
-        checker = Checker("container", outputs=MANY)
+        checker = Checker("container", outputs=MANY, engine=Processes(1))
         try:
             return list(await asyncio.gather(*map(checker.verify, paths), return_exceptions=True))
         finally:
@@ -39,7 +40,7 @@ def test_every_file_gets_its_own_verdict(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers by Linux's own account")
 def test_workers_that_are_killed_leave_nothing_unchecked() -> None:
     async def checked() -> list[object]:
-        checker = Checker("decode", outputs=MANY)
+        checker = Checker("decode", outputs=MANY, engine=Processes(1))
         try:
             asked = [asyncio.ensure_future(checker.verify(CLIP)) for _ in range(12)]
             while not (workers := children_of(os.getpid())):  # noqa: ASYNC110 - they start when they start
@@ -55,7 +56,7 @@ def test_workers_that_are_killed_leave_nothing_unchecked() -> None:
 
 def test_a_check_that_nobody_waits_for_any_more_disturbs_no_other() -> None:
     async def checked() -> list[object]:
-        checker = Checker("container", outputs=MANY)
+        checker = Checker("container", outputs=MANY, engine=Processes(1))
         try:
             asked = [asyncio.ensure_future(checker.verify(CLIP)) for _ in range(10)]
             await asyncio.sleep(0)
