@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from batchmod import clock, limits
 from batchmod.limits import Ticket
@@ -15,6 +16,9 @@ from batchmod.runner.turns import PollTurns, SubmitTurns
 
 _RATE_LIMITED = 429
 _DOWN = frozenset({502, 503, 504})
+_LOOKED_AT_ONCE: Final = 0.125
+"""The share of new jobs that are asked for at once, where all have ended at one age."""
+_STEPS_ASIDE_S: Final = 0.02
 
 
 class Lane:
@@ -87,6 +91,11 @@ class Lane:
         """A job in flight has ended at the provider."""
         self._moved(self.pace and self.pace.ended())
 
+    async def step_aside(self) -> None:
+        """Where places are short, whoever takes the place of a job that has ended goes first: what is made can wait."""
+        if self.pace is not None and self.pace.learned is limits.Learned.SLOTS:
+            await clock.sleep(_STEPS_ASIDE_S)
+
     def unwatched(self) -> None:
         """A job in flight is left to a later run."""
         self._moved(self.pace and self.pace.left())
@@ -102,8 +111,11 @@ class Lane:
         """Wait until a job that was polled `polls` times is to be polled again, and the budget allows."""
         delay = limits.poll_delay(polls, jitter=self._dice())
         hint = self.ages.hint(age_s)
-        if hint is not None and polls and hint > age_s:
-            delay = min(delay, hint - age_s)
+        if hint is not None and hint > age_s:
+            if polls:
+                delay = min(delay, hint - age_s)
+            elif self.ages.sure and self._dice() > _LOOKED_AT_ONCE:  # some are: they may have become quick
+                delay = hint - age_s
         await self._questions.take(delay)
 
     def spend_poll(self) -> None:
@@ -181,20 +193,22 @@ class Task:
     began: float = 0.0
     not_before: float = 0.0
     """Until when it was asked to wait by its last refusal, in ticks; 0 where it was not refused."""
+    answered_at: float = 0.0
+    """When its request was answered last, in ticks."""
     accepted_at: float = 0.0
     """When this run's request was accepted, in ticks; 0 for one of an earlier run."""
     running: bool = False
     """Whether its lane counts it as in flight."""
     seen_running_s: float = 0.0
-    """How old it was when it was last seen running."""
+    """How old it was when it was last asked for and still ran."""
     turn_taken: bool = False
     """Whether the poll budget was asked for the next request already."""
     in_the_air: bool = False
     """Between intent and receipt of a paid request: not to be broken off."""
 
-    def age_s(self) -> float:
-        """Seconds since it was accepted; 0 for a request of an earlier run."""
-        return clock.ticks() - self.accepted_at if self.accepted_at else 0.0
+    def age_s(self, at: float | None = None) -> float:
+        """Seconds since it was accepted, now or at a moment in ticks; 0 for a request of an earlier run."""
+        return (clock.ticks() if at is None else at) - self.accepted_at if self.accepted_at else 0.0
 
     def ended(self) -> None:
         """Its job has ended at the provider."""

@@ -1,7 +1,7 @@
 """A question about a running job: what its answer says of the job, and of when to ask again."""
 
 from batchmod import clock
-from batchmod.model import Call, Reply, Sent, Step, Wait
+from batchmod.model import Call, Sent, Step, Wait
 from batchmod.providers.answers import patience
 from batchmod.runner.lanes import Task
 
@@ -20,15 +20,15 @@ async def asked(task: Task, call: Call) -> Step:
         if not heard:
             lane.not_heard()
     step = lane.provider.next(call.state, reply)
-    _note(task, step, reply)
+    if reply.sent is Sent.ANSWERED and reply.status == _OK:
+        await _noted(task, step, asked_at=asked_at)
     return step
 
 
-def _note(task: Task, step: Step, reply: Reply) -> None:
+async def _noted(task: Task, step: Step, *, asked_at: float) -> None:
     """A job that has ended gives its place to the next one, before its output is fetched."""
-    if reply.sent is not Sent.ANSWERED or reply.status != _OK:
-        return
     if isinstance(step, Wait):
-        task.seen_running_s = task.age_s()
+        task.seen_running_s = task.age_s(asked_at)
     elif task.running:
         task.ended()
+        await task.lane.step_aside()
