@@ -53,11 +53,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def put_in_place(part: Path, target: Path) -> None:
-    """Give a finished file its final name, durably. Raises FileExistsError rather than touch a file there."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    target.parent.mkdir(parents=True, exist_ok=True)
+def put_in_place(part: Path, target: Path, *, durable: bool = False) -> None:
+    """Give a finished file its final name, durably. Raises FileExistsError rather than touch a file there.
+
+    `durable`: what is in it is on disk already.
+    """
+    if not durable:
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(part, target)
         part.unlink()

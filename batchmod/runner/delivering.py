@@ -165,13 +165,14 @@ async def _placed_before(desk: Desk, work: Work) -> Home | None:
 
 
 async def _place(desk: Desk, task: Task, part: Path, facts: VideoFacts, *, sha256: str) -> Home:
-    """Give a checked file its final names; its hash is written down first."""
+    """Give a checked file its final names; its hash is written down first. One that came with its hash is on disk."""
     work_id = task.work.work_id
+    durable = bool(sha256)
     sha256 = sha256 or await asyncio.to_thread(files.sha256_of, part)
     await desk.write(lambda: desk.record.arrived(work_id, sha256=sha256))
     first = _free(desk, desk.record.deliveries_of(work_id)[0], sha256)
     target = desk.tools.folder / first.path
-    await asyncio.to_thread(files.put_in_place, part, target)
+    await asyncio.to_thread(files.put_in_place, part, target, durable=durable)
     await _copies(desk, work_id, target, sha256)
     return Home(facts=facts, sha256=sha256, path=first.path)
 

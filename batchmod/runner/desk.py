@@ -183,16 +183,16 @@ class Desk:
         if lost:
             raise StoppedEarly("; ".join(lost), slug="disk_full")
 
-    async def write(self, step: Callable[[], Value]) -> Value:
+    async def write(self, step: Callable[[], Value], *, urgent: bool = False) -> Value:
         """Take a step of the record, together with those of the same moment; its value once it is on disk."""
-        return await self._writer.write(step)
+        return await self._writer.write(step, urgent=urgent)
 
     async def claim(self, task_work: Work, *, hosted: bool) -> bool:
         """Claim a request for this folder; False where another one holds it. Free work needs no claim."""
         if not hosted:
             return True
         claims, key, force = self.tools.claims, task_work.job_key, not self.settings.reuse
-        return await self._claims.write(lambda: claims.claim(key, at=clock.now(), force=force))
+        return await self._claims.write(lambda: claims.claim(key, at=clock.now(), force=force), urgent=True)
 
     def flush(self) -> None:
         """Write what waits to be written, now."""
