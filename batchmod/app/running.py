@@ -11,7 +11,7 @@ from typing import Literal
 
 from batchmod import clock, executors, files, jobs, work
 from batchmod.app import folder as folders
-from batchmod.app import others, owning, preparing, whereabouts
+from batchmod.app import others, owning, pointer, preparing, whereabouts
 from batchmod.app.deciding import Confirm, budgets, make_plan, may_go
 from batchmod.app.ending import Summary, ended, exit_code, not_begun
 from batchmod.app.loading import Loaded
@@ -20,7 +20,7 @@ from batchmod.app.options import Options
 from batchmod.app.room import Room
 from batchmod.app.services import Services
 from batchmod.app.verifying import Checker
-from batchmod.checkpoint import Checkpoint, load_ballast
+from batchmod.checkpoint import Checkpoint, load_ballast, seal
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
 from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
@@ -59,7 +59,11 @@ async def run(
     while True:
         try:
             with owning.owned(loaded.folder) as owner:
-                return await _run_owned(loaded, options, owner=owner, observe=observe, confirm=confirm, control=control)
+                summary = await _run_owned(
+                    loaded, options, owner=owner, observe=observe, confirm=confirm, control=control
+                )
+                seal(pointer.record_file(loaded.folder, options.state))
+                return summary
         except FolderInUse:
             if options.if_locked == "skip":
                 return not_begun(loaded, 0, message="another run holds the folder; skipped")

@@ -5,7 +5,7 @@ of `together` that it is called in. The order of calls around a paid request is 
 POST, `accept` before anything else.
 """
 
-from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, VERSION, load_ballast
+from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, VERSION, load_ballast, seal
 from batchmod.checkpoint.reading import NotTogether
 from batchmod.checkpoint.record import Checkpoint
 from batchmod.checkpoint.values import StoredRow, Totals, source_of
@@ -20,5 +20,6 @@ __all__ = [
     "StoredRow",
     "Totals",
     "load_ballast",
+    "seal",
     "source_of",
 ]
