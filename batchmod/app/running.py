@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from batchmod import clock, files
 from batchmod.app import folder as folders
-from batchmod.app import hands, owning, preparing, rechecking, whereabouts
+from batchmod.app import hands, owning, pointer, preparing, rechecking, whereabouts
 from batchmod.app.beside import Beside, Companion
 from batchmod.app.copies import Copies
 from batchmod.app.deciding import Confirm, make_plan, may_go
@@ -22,7 +22,7 @@ from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
 from batchmod.app.scoring import Scoring
 from batchmod.app.verifying import Checker
-from batchmod.checkpoint import Checkpoint
+from batchmod.checkpoint import Checkpoint, seal
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
 from batchmod.model import Event
 from batchmod.planning import Action, Plan
@@ -96,7 +96,9 @@ async def _run(loaded: Loaded, options: Options, around: _Around) -> Summary:
     while True:
         try:
             with owning.owned(loaded.folder) as owner:
-                return await _run_owned(loaded, options, around, owner)
+                summary = await _run_owned(loaded, options, around, owner)
+                seal(pointer.record_file(loaded.folder, options.state))
+                return summary
         except FolderInUse:
             if options.if_locked == "skip":
                 message = "another run holds the folder; skipped"

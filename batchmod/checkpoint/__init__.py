@@ -8,7 +8,7 @@ POST, `accept` before anything else.
 from batchmod.checkpoint.glance import Flight, Glance, LastRun, Seen
 from batchmod.checkpoint.migrating import VERSION
 from batchmod.checkpoint.opened import NotTogether
-from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, load_ballast
+from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, load_ballast, seal
 from batchmod.checkpoint.record import Checkpoint
 from batchmod.checkpoint.values import StoredRow, Totals, source_of
 
@@ -26,5 +26,6 @@ __all__ = [
     "StoredRow",
     "Totals",
     "load_ballast",
+    "seal",
     "source_of",
 ]
