@@ -70,7 +70,9 @@ def bundle(folder: Path, target: Path, *, state: Path | None = None) -> Bundled:
     if not shown:
         raise UsageError(f"{folder} has no output yet that could be sent")
     with tempfile.TemporaryDirectory(prefix="batchmod-") as scratch:
-        refused = asyncio.run(_made(wanted.names, Path(scratch)))
+        gone = {path: "the file is not there any more" for path in wanted.names if not path.is_file()}
+        there = {path: name for path, name in wanted.names.items() if path not in gone}
+        refused = {**gone, **asyncio.run(_made(there, Path(scratch)))}
         lacking = {wanted.names[path] for path in refused}
         about = report.page.About(
             title=title,
@@ -153,13 +155,10 @@ async def _made(names: Mapping[Path, str], scratch: Path) -> dict[Path, str]:
     """Make every video small, some side by side; those that cannot be, and why."""
     (scratch / _MEDIA).mkdir()
     keys = tuple(key for name in providers.NAMES if (key := providers.facts(name).key_env))
-    pool = executors.Processes(min(executors.cores(), len(names)), drop_environment=keys)
+    pool = executors.Processes(max(1, min(executors.cores(), len(names))), drop_environment=keys)
     refused: dict[Path, str] = {}
 
     async def make(path: Path, name: str) -> None:
-        if not await asyncio.to_thread(path.is_file):
-            refused[path] = "the file is not there any more"
-            return
         said: Any = await pool.submit(work.proxy, str(path), str(scratch / name), _LONGEST, _BIT_RATE)
         if isinstance(said, work.Refusal):
             refused[path] = said.message

@@ -51,6 +51,8 @@ def review(
     reading = loading.read(sources.read_document(path), options, environ)
     if reading.manifest is None:
         raise ManifestError(reading.problems)
+    if reading.returned is not None:
+        raise UsageError(f"{path} is a table of results, which is written anew: name the manifest itself ({_RUN_IT})")
     found = _Found(rows=tuple(reading.manifest.rows), sheets=reading.sheets)
     targets, left = found.targets(standing.counting.values())
     for sheet in targets:

@@ -236,18 +236,25 @@ class Group {
     if (index === this.picked) return;
     const moved = Math.floor(index / MOST_VIDEOS) !== Math.floor(this.picked / MOST_VIDEOS);
     this.state.picked = index;
-    if (moved) this.build();
+    if (moved) this.rebuild();
     else this.show();
     this.page.changed(this);
   }
 
   pickVersion(version) {
     this.state.versions = { ...this.state.versions, [this.card.id]: version };
-    const { at, wanted } = this.together;
+    this.rebuild();
+    this.page.changed(this);
+  }
+
+  /* With other videos, from where the others were. */
+  rebuild() {
+    const { wanted } = this.together;
+    const at = this.together.now();
     this.build();
     this.together.at = at;
     if (wanted) this.together.play();
-    this.page.changed(this);
+    else if (at) this.together.seek(at);
   }
 
   chosenTile() { return this.tiles.find((tile) => Number(tile.dataset.index) === this.picked); }

@@ -62,7 +62,12 @@ class Marks {
   }
 }
 
-const said = (card) => ({ review: card.review || "", of: card.of || card.clip?.v || 0, note: card.note || "" });
+/* What the table says; a redo that was done is said no more, for it was about the version before. */
+const said = (card) => {
+  const newest = card.clip?.v || 0;
+  const isDone = card.review === "redo" && card.of < newest;
+  return { review: isDone ? "" : card.review || "", of: (!isDone && card.of) || newest, note: card.note || "" };
+};
 
 const sameMark = (one, other) => one.review === other.review && one.note === other.note
   && (one.of === other.of || !one.review);

@@ -99,7 +99,7 @@ function filter() {
   list.use(groups(chosen));
   $("#nothing").hidden = chosen.length > 0;
   const number = (count) => count.toLocaleString("en");
-  const clips = list.items.length;
+  const clips = new Set(chosen.map((card) => card.source)).size;
   $("#count").textContent = chosen.length === cards.length && clips === cards.length ? "" : `${number(chosen.length)} of ${number(cards.length)} rows, ${number(clips)} ${clips === 1 ? "clip" : "clips"}`;
 }
 

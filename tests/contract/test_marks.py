@@ -273,3 +273,12 @@ def test_a_file_of_something_else_is_no_marks(work: Shoot) -> None:
 
     assert done.code == 2
     assert "is no file of marks" in done.err
+
+
+def test_marks_do_not_go_into_results_which_are_written_anew(work: Shoot, tmp_path: Path) -> None:
+    marks = marks_of(work.folder, tmp_path / "marks.csv", one=("keep", 1, ""))
+
+    done = call("report", work.folder / "results.csv", "--marks", marks, environ=work.environ)
+
+    assert done.code == 2
+    assert "is a table of results, which is written anew" in done.err
