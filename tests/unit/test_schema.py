@@ -73,7 +73,7 @@ _KEYWORDS = _ANNOTATIONS | {
     *("allOf", "if", "then", "else", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum"),
     *("minItems", "minProperties"),
 }
-_X = {"x-alias-of", "x-loose", "x-exact", "x-missing", "x-env"}
+_X = {"x-alias-of", "x-loose", "x-exact", "x-missing", "x-env", "x-form"}
 _NAMED = {"properties", "$defs"}
 
 
