@@ -35,7 +35,7 @@ class Copies:
     @property
     def warnings(self) -> list[str]:
         """What could not be made, and why: a row is not failed for that."""
-        outcomes = self._copier.outcomes if self._copier is not None else ()
+        outcomes = self._copier.outcomes.values() if self._copier is not None else ()
         return [*self._problems, *copying.warnings_of(outcomes)]
 
     def begin(self) -> None:
@@ -49,6 +49,9 @@ class Copies:
             self._copier = self._open.enter_context(copier)
         except FolderInUse as error:
             self._problems.append(f"no copies in this run: {error} [{error.slug}]")
+            return
+        except OSError as error:
+            self._problems.append(f"no copies in this run: {error.filename}: {error.strerror or error} [system]")
             return
         first, own = self._record.fact("manifest_file") or "", folders.where(self._loaded)
         chosen = self._loaded.chosen

@@ -31,6 +31,7 @@ _AT_A_TIME: Final = 1_000
 _ROOM_BYTES: Final = 256 << 20
 """What is left free beside the file that is copied: outputs that are paid for, and the record, come first."""
 _SAID: Final = 3
+_TRIES: Final = 2
 _MARK: Final = "sha256:"
 
 
@@ -76,20 +77,23 @@ def wish_of(loaded_says: Conform | None, words: Sequence[str]) -> Conform | None
     """
     if not words:
         return loaded_says
-    schemas = schema.Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")})
+    schemas = _schemas()
     said, wrong = manifest.wishes_of(words, schemas)
     if wrong:
         raise UsageError("; ".join(str(problem) for problem in wrong))
     return manifest.conform_of({**({} if loaded_says is None else manifest.as_said(loaded_says)), **said}, schemas)
 
 
+def _schemas() -> schema.Schemas:
+    return schema.Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")})
+
+
 def remembered(record: Checkpoint) -> Conform | None:
     """What the last run said of copies."""
-    text = record.fact(FACT)
-    if not text:
+    try:
+        return manifest.conform_of(json.loads(record.fact(FACT) or ""), _schemas())
+    except (ValueError, TypeError):  # nothing, or what another version has said
         return None
-    schemas = schema.Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")})
-    return manifest.conform_of(json.loads(text), schemas)
 
 
 def remember(record: Checkpoint, wish: Conform | None) -> None:
@@ -159,9 +163,11 @@ class Copier:
     wish: Conform
     services: Services
     tell: Callable[[Outcome], None] = lambda _: None
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """What became of the copy of each output, as far as it was asked for."""
     _open: ExitStack = field(default_factory=ExitStack)
     _guard: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _busy: dict[str, asyncio.Lock] = field(default_factory=dict)
     _fetched: dict[str, "asyncio.Task[Path | Refusal]"] = field(default_factory=dict)
     _ledger: Ledger | None = None
     _pool: executors.Processes | None = None
@@ -185,14 +191,17 @@ class Copier:
         self._open.close()
 
     def _keep(self) -> None:
-        if self._ledger is not None and any(each.state == "made" for each in self.outcomes):
+        if self._ledger is not None and any(each.state == "made" for each in self.outcomes.values()):
             with suppress(OSError):
                 self._ledger.save()
 
     async def make(self, wanted: Wanted) -> Outcome:
         """Make a copy, unless it is there."""
-        outcome = await self._made(wanted)
-        self.outcomes.append(outcome)
+        async with self._busy.setdefault(wanted.output, asyncio.Lock()):  # two events may ask for one copy
+            outcome, before = await self._made(wanted), self.outcomes.get(wanted.output)
+            if before is not None and before.state == "made" and outcome.state == "there":
+                return before
+            self.outcomes[wanted.output] = outcome
         self.tell(outcome)
         return outcome
 
@@ -243,11 +252,17 @@ class Copier:
             return refusal
         part.parent.mkdir(parents=True, exist_ok=True)
         given = None if source is None else str(source)
-        try:
-            return await self._pool.submit(work.conform, given, str(output), str(part), self.wish, wanted.until_s)
-        except work.WorkerDied:
-            message = f"the worker that wrote the copy of {output} was killed, for its memory perhaps"
-            return Refusal(slug="copy_failed", message=message)
+        for _ in range(_TRIES):
+            try:
+                return await self._pool.submit(work.conform, given, str(output), str(part), self.wish, wanted.until_s)
+            except work.WorkerDied:
+                continue
+            except OSError:
+                raise
+            except Exception as error:  # noqa: BLE001 - what one clip does to its worker is not the next one's business
+                return Refusal(slug="copy_failed", message=f"{output}: {error!r}")
+        message = f"the worker that wrote the copy of {output} was killed, for its memory perhaps"
+        return Refusal(slug="copy_failed", message=message)
 
     def _room(self, output: Path) -> Refusal | None:
         usage = shutil.disk_usage(self.folder)
@@ -355,7 +370,6 @@ def deliver(
         wanted = list(asked.wanted())
         with Copier(folder=folder, wish=wish, services=services, tell=tell) as copier:
             asyncio.run(make_all(copier, wanted))
-        if any(each.state == "made" for each in copier.outcomes):
+        if any(each.state == "made" for each in copier.outcomes.values()):
             folders.write_results(record, folder)
-    order = {each.output: number for number, each in enumerate(wanted)}
-    return sorted(copier.outcomes, key=lambda each: order[each.output])
+    return [copier.outcomes[each.output] for each in wanted]

@@ -10,6 +10,7 @@ from batchmod.media.conform.colours import UNSAID, Colours, colours_of, wanted
 from batchmod.media.conform.rasters import Raster, even, picks, raster_of
 from batchmod.media.conform.refitting import Target
 from batchmod.media.conform.shapes import Shape, placed
+from batchmod.media.conform.soundtracks import known_sounds
 from batchmod.media.conform.timecodes import at_rate, timecode_of
 from batchmod.media.containers import open_video
 from batchmod.media.reading import decoded
@@ -65,7 +66,7 @@ def planned(source: Path | None, output: Path, wish: Conform, until_s: float | N
         target=Target(shape=shape, placing=placing, colours=tags, pixel_format=_pixel_format(wish, shape)),
         timecode=_timecode(source, theirs, raster),
         sound=_sound(wish, source=(source, theirs), output=(output, own)),
-        notes=(*notes, *([note] if note else [])),
+        notes=(*notes, *([note] if note else []), *_lost_sounds(wish, source, output)),
     )
 
 
@@ -125,6 +126,16 @@ def _sound(
 ) -> tuple[Path, Fraction] | None:
     path, raster = {"source": source, "output": output, "none": (None, None)}[wish.sound]
     return None if path is None or raster is None else (path, raster.began_s)
+
+
+def _lost_sounds(wish: Conform, source: Path | None, output: Path) -> list[str]:
+    """What is to be said of sounds that nobody here can read."""
+    path = {"source": source, "output": output, "none": None}[wish.sound]
+    if path is None:
+        return []
+    with open_video(path) as video:
+        lost = len(video.container.streams.audio) - len(known_sounds(video))
+    return [f"{lost} of its sounds are of a kind that cannot be read, and are left out"] if lost else []
 
 
 def _pixel_format(wish: Conform, shape: Shape) -> str:

@@ -35,7 +35,7 @@ class Soundtracks:
         self._output = output
         is_mov = output.format.name == "mov"
         self._tracks: dict[int, _Copied | _Encoded] = {}
-        for stream in source.container.streams.audio:
+        for stream in known_sounds(source):
             kind = _Copied if stream.codec_context.name in (_IN_MOV if is_mov else COPIED) else _Encoded
             self._tracks[stream.index] = kind(stream, output, from_s=from_s, length_s=length_s)
         self._packets = self._all(source)
@@ -48,9 +48,15 @@ class Soundtracks:
             self._next = next(self._packets, None)
 
     def _all(self, source: OpenVideo) -> Iterator[SoundPacket]:
-        sources = source.container.streams.audio
-        for packet in source.container.demux(sources) if sources else ():
+        sources = known_sounds(source)
+        packets: Any = source.container.demux(sources) if sources else ()
+        for packet in packets:
             yield from self._tracks[packet.stream.index].of(packet)
+
+
+def known_sounds(source: OpenVideo) -> list[AudioStream]:
+    """The sounds of a clip that FFmpeg can read; a phone's spatial one is none."""
+    return [stream for stream in source.container.streams.audio if getattr(stream, "codec_context", None) is not None]
 
 
 class _Copied:
