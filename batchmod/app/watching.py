@@ -132,6 +132,10 @@ def phase_of(run: LastRun | None, *, is_held: bool) -> Phase:
 def rate_of(events: Sequence[Mapping[str, Any]], run: LastRun, *, at: float) -> float | None:
     """Rows that ended in a minute over the last minutes, since the run's beginning at most."""
     since = max(run.started_at, at - WINDOW_S)
+    if (
+        events and events[0]["event"] != "run_started"
+    ):  # the log's end, or a new part of it: what was before is not seen
+        since = max(since, _at(events[0]))
     if at - since < _LEAST_S:
         return None
     ended = sum(_rows(event) for event in _latest(events, since) if event["event"] in _ENDS)

@@ -1,6 +1,5 @@
 """`run --json` and events.jsonl: what is promised to programs that read along."""
 
-import ast
 import json
 import re
 import signal
@@ -61,23 +60,12 @@ def test_the_examples_of_the_schema_are_events_of_it() -> None:
         events.check(example)
 
 
-def _kinds_told(node: ast.AST) -> Iterator[str]:
-    match node:
-        case ast.Call(func=ast.Attribute(attr="tell" | "_tell"), args=[ast.Constant(value=str(kind)), *_]):
-            yield kind
-        case ast.Call(
-            func=ast.Name(id="Event"), keywords=[ast.keyword(arg="kind", value=ast.Constant(value=kind)), *_]
-        ):
-            yield str(kind)
-        case _:
-            return
-
-
 def test_every_kind_that_the_code_tells_is_in_the_schema() -> None:
-    trees = (ast.parse(path.read_text("utf-8")) for path in (_ROOT / "batchmod").rglob("*.py"))
-    told = {kind for tree in trees for node in ast.walk(tree) for kind in _kinds_told(node)}
+    code = "".join(path.read_text("utf-8") for path in (_ROOT / "batchmod").rglob("*.py"))
+    told = {*re.findall(r'\btell\(\s*"(\w+)"', code), *re.findall(r'\bEvent\(\s*kind="(\w+)"', code)}
+    told |= set(re.findall(r'\b_tell\(\s*"(\w+)"', code))
 
-    assert {"intended", "stopping", "run_ended", "error"} <= told
+    assert {"intended", "stopping", "run_ended", "error", "failed"} <= told
     assert told - set(events.kinds()) == set()
 
 
@@ -236,7 +224,7 @@ def test_a_run_that_is_stopped_ends_with_130_in_its_last_line_as_well(tmp_path: 
         lines = []
         for line in run.stdout:
             lines.append(line)
-            if '"submitted"' in line:
+            if '"event": "submitted"' in line:
                 run.send_signal(signal.SIGINT)
         run.communicate()
     end = last_of("".join(lines))
@@ -245,12 +233,9 @@ def test_a_run_that_is_stopped_ends_with_130_in_its_last_line_as_well(tmp_path: 
     assert (end["event"], end["exit_code"], end["stop_reason"]) == ("run_ended", 130, "sigint")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
-def test_standard_output_holds_lines_only_whatever_it_can_write(
-    encoding: str, server: SegmindStandIn, tmp_path: Path
-) -> None:
+def test_standard_output_holds_lines_only_whatever_it_can_write(server: SegmindStandIn, tmp_path: Path) -> None:
     work = shoot(tmp_path, server, [{**remote_rows("a")[0], "id": "ü", "prompt": "as wool 😀"}])
-    environ = work.environ | {"PYTHONIOENCODING": encoding}
+    environ = work.environ | {"PYTHONIOENCODING": "ascii"}
     done = command(
         "run", "shots.yaml", "--provider", "segmind", "--yes", "--json", *PACE, environ=environ, cwd=tmp_path
     )

@@ -25,11 +25,24 @@ from tests.support import PACE, Shoot, bare_environment, call, remote_rows, shoo
 VALIDATOR = Draft202012Validator(files.schema("status"))
 
 
+LONG = "日本語のとても長い名前" * 6
+
+
 @pytest.fixture
 def slow() -> Iterator[SegmindStandIn]:
     """A service that takes its time until it is told not to."""
     with SegmindStandIn(queued_s=0, processing_s=600) as standin:
         yield standin
+
+
+@pytest.fixture(scope="module")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shoot, "subprocess.Popen[str]"]]:
+    """A run that goes on, for those who only look at it."""
+    rows = [{"id": LONG, "video_url": "https://example.com/a.mp4", "prompt": "as wool"}, *remote_rows("b")]
+    with SegmindStandIn(queued_s=0, processing_s=600) as standin:
+        work = shoot(tmp_path_factory.mktemp("lively"), standin, rows)
+        with going_on(work) as run:
+            yield work, run
 
 
 @contextmanager
@@ -60,11 +73,10 @@ def objects(out: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_run_that_goes_on_is_seen_with_what_is_in_flight(slow: SegmindStandIn, tmp_path: Path) -> None:
-    work = shoot(tmp_path, slow, remote_rows("a", "b"))
-    with going_on(work) as run:
-        (seen,) = objects(json.dumps(json.loads(call("status", work.folder, "--json", environ={}).out)))
-        said = call("status", work.manifest, environ={}).out
+def test_a_run_that_goes_on_is_seen_with_what_is_in_flight(lively: tuple[Shoot, "subprocess.Popen[str]"]) -> None:
+    work, run = lively
+    (seen,) = objects(json.dumps(json.loads(call("status", work.folder, "--json", environ={}).out)))
+    said = call("status", work.manifest, environ={}).out
 
     assert (seen["phase"], seen["holder"]) == ("running", f"process {run.pid}")
     assert seen["counts"].get("submitted", 0) >= 1
@@ -77,28 +89,33 @@ def test_a_run_that_goes_on_is_seen_with_what_is_in_flight(slow: SegmindStandIn,
 
 def test_a_watch_ends_with_the_run(slow: SegmindStandIn, tmp_path: Path) -> None:
     work = shoot(tmp_path, slow, remote_rows("a"))
-    with going_on(work) as run:
-        words = ("status", str(work.folder), "--watch", "--interval", "0.2")
-        environ = bare_environment()
-        watches = [
-            subprocess.Popen(
-                [sys.executable, "-m", "batchmod", *words, *more], env=environ, stdout=subprocess.PIPE, text=True
-            )
-            for more in ((), ("--json",))
-        ]
-        outs = []
-        for watch in watches:
-            assert watch.stdout is not None
-            outs.append(watch.stdout.readline())
+    with going_on(work) as run, watching(work.folder, "--json") as watch:
+        assert watch.stdout is not None
+        first = watch.stdout.readline()
         run.send_signal(signal.SIGINT)
-        outs = [first + watch.communicate(timeout=60)[0] for first, watch in zip(outs, watches, strict=True)]
-    told = objects(outs[1])
+        told = objects(first + watch.communicate(timeout=60)[0])
 
-    assert [watch.returncode for watch in watches] == [0, 0]
-    assert "goes on; 1 submitted" in outs[0].splitlines()[0]
-    assert "ended with 130 [sigint]" in outs[0].splitlines()[-1]
+    assert watch.returncode == 0
     assert (told[0]["phase"], told[-1]["phase"]) == ("running", "ended")
     assert (told[-1]["run"]["exit_code"], told[-1]["run"]["stop_reason"]) == (130, "sigint")
+
+
+@contextmanager
+def watching(path: Path, *more: str) -> Iterator["subprocess.Popen[str]"]:
+    """A watch in a process of its own."""
+    words = ("status", str(path), "--watch", "--interval", "0.2", *more)
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "batchmod", *words],
+        env=bare_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield watch
+    finally:
+        watch.kill()
+        watch.communicate()
 
 
 def test_after_a_kill_no_run_is_alive(slow: SegmindStandIn, tmp_path: Path) -> None:
@@ -118,39 +135,28 @@ def test_after_a_kill_no_run_is_alive(slow: SegmindStandIn, tmp_path: Path) -> N
 def test_before_the_first_run_a_watch_waits_and_says_so(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("a"))
-        words = ("status", str(work.manifest), "--watch", "--interval", "0.2")
-        watch = subprocess.Popen(
-            [sys.executable, "-m", "batchmod", *words], env=bare_environment(), stdout=subprocess.PIPE, text=True
-        )
-        assert watch.stdout is not None
-        first = watch.stdout.readline()
-        assert not work.folder.exists()
-        work.run()
-        rest = watch.communicate(timeout=60)[0]
+        with watching(work.manifest) as watch:
+            assert watch.stdout is not None
+            first = watch.stdout.readline()
+            assert not work.folder.exists()
+            work.run()
+            rest = watch.communicate(timeout=60)[0]
 
     assert "no run yet; waiting for one to begin" in first
     assert "ended with 0" in rest.splitlines()[-1]
     assert watch.returncode == 0
 
 
-def test_ctrl_c_ends_a_watch_and_nothing_else(slow: SegmindStandIn, tmp_path: Path) -> None:
-    work = shoot(tmp_path, slow, remote_rows("a"))
-    with going_on(work) as run:
-        words = ("status", str(work.folder), "--watch")
-        watch = subprocess.Popen(
-            [sys.executable, "-m", "batchmod", *words],
-            env=bare_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+def test_ctrl_c_ends_a_watch_and_nothing_else(lively: tuple[Shoot, "subprocess.Popen[str]"]) -> None:
+    work, run = lively
+    with watching(work.folder) as watch:
         assert watch.stdout is not None
-        watch.stdout.readline()
+        assert "goes on; " in watch.stdout.readline()
         watch.send_signal(signal.SIGINT)
         out, err = watch.communicate(timeout=60)
 
-        assert (watch.returncode, out, err) == (130, "", "")
-        assert run.poll() is None
+    assert (watch.returncode, out, err) == (130, "", "")
+    assert run.poll() is None
 
 
 def test_several_folders_are_shown_one_by_one(tmp_path: Path) -> None:
@@ -195,11 +201,9 @@ def test_a_look_writes_nothing_and_makes_nothing(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in work.folder.rglob("*") if path.is_file()} == before
 
 
-def test_on_a_terminal_it_is_drawn_over_itself_and_no_wider(slow: SegmindStandIn, tmp_path: Path) -> None:
-    long = "日本語のとても長い名前" * 6
-    work = shoot(tmp_path, slow, [{"id": long, "video_url": "https://example.com/a.mp4", "prompt": "as wool"}])
-    with going_on(work):
-        shown = _on_a_terminal(("status", str(work.folder), "--watch", "--interval", "0.2"), columns=40)
+def test_on_a_terminal_it_is_drawn_over_itself_and_no_wider(lively: tuple[Shoot, "subprocess.Popen[str]"]) -> None:
+    words = ("status", str(lively[0].folder), "--watch", "--interval", "0.2")
+    shown = _on_a_terminal(words, columns=40)
     screens = shown.split("\x1b[J")
 
     assert len(screens) >= 3

@@ -51,6 +51,7 @@ def test_the_rate_is_of_the_last_minutes_and_of_this_run() -> None:
     assert rate_of(events, run(), at=AT) == pytest.approx(4 / 5)
     assert rate_of(events, run(started=AT - 60.0), at=AT) == pytest.approx(1.0)
     assert rate_of(events, run(started=AT - 2.0), at=AT) is None
+    assert rate_of(events[2:], run(), at=AT) == pytest.approx(60 / 100)
 
 
 @pytest.mark.parametrize(
