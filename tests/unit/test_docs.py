@@ -27,9 +27,10 @@ _OPTIONS_OF_OTHERS = {
     *("--port", "--fault", "--seconds", "--exclude-editable"),
     *("--jobs", "--kills", "--seed", "--uploads"),
     *("--loop-jobs", "--minutes", "--per-minute"),
+    *("--user", "--now", "--shot"),
     *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
 }
-"""Those of the stand-ins, of pip, and of the benchmarks."""
+"""Those of the stand-ins, of pip, of systemd, of a hook, and of the benchmarks."""
 _SLUG = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
 
