@@ -50,6 +50,7 @@ class ReadingWishes(TypedDict, total=False):
     rehearse: bool
     pair_frames: bool
     allow_outside: bool
+    allow_hooks: bool
     key_env: Texts
     skip_invalid: bool
 

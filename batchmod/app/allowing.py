@@ -85,7 +85,9 @@ def allowed(
         program=judge.program() if hears_hook else "",
         secrets=frozenset(each.secret_env for each in (*manifest.notify, *own.notify) if each.secret_env) | own.secrets,
         warnings=tuple(
-            Problem(place=Place(file=manifest.file), field=field, message=message, hint=hint, warning=True)
+            Problem(
+                place=Place(file=manifest.file), field=field, message=message, hint=hint, slug="not_heard", warning=True
+            )
             for field, message, hint in warnings
         ),
     )

@@ -8,7 +8,7 @@ from batchmod.app import folder as folders
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.checkpoint import Checkpoint
-from batchmod.errors import UsageError
+from batchmod.errors import SpendingNeedsAWord, UsageError
 from batchmod.limits import Budget
 from batchmod.model import ProviderFacts
 from batchmod.planning import Action, Plan
@@ -60,7 +60,7 @@ def objections(plan: Plan, loaded: Loaded, options: Options) -> Iterator[UsageEr
             yield error
     if any(item.renews for item in plan.paid_sends.samples()) and not _is_capped(loaded):
         text = "max_age would pay for outputs that are there, and nothing says for how many"
-        yield UsageError(f"{text}: set limits.max_cost_per_run_usd, or --max-cost-usd; nothing was sent")
+        yield SpendingNeedsAWord(f"{text}: set limits.max_cost_per_run_usd, or --max-cost-usd; nothing was sent")
     if _is_capped(loaded) and (names := planning.unpriced(plan, facts_of(loaded))):
         text = f"{' and '.join(names)} publishes no price, so that a cap cannot hold"
         yield UsageError(f"{text}: say what a request costs with --price-usd X; nothing was sent")

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """An output of batchmod becomes a preview of its shot's task in Kitsu, once.
 
     kitsu.py OUTPUT PROJECT SEQUENCE SHOT TASK_TYPE

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """An output of batchmod becomes a Version of its shot in ShotGrid (Flow Production Tracking), once.
 
     shotgrid.py OUTPUT PROJECT_ID SHOT
