@@ -23,7 +23,7 @@ from batchmod.engine.stretches import Stretch, black, frozen
 
 PIXELS: Final = 320 * 180
 """Of the largest picture that is compared as it is."""
-MOMENTS: Final = 32
+MOMENTS: Final = 24
 """Spread evenly over what both clips show."""
 STEP_S: Final = 1 / 12
 """Between the two frames of a moment; longer where a clip has fewer frames."""
@@ -34,7 +34,7 @@ _MOVES: Final = 0.5
 """Pixels between two frames from which on a place moves; the flow of what stands is not more exact."""
 _MOVING_SHARE: Final = 0.005
 """Of the pixels that can be followed: where fewer move, there is no motion that could be kept."""
-_STRETCH: Final = (0.5, 2.0)
+_STRETCH: Final = (0.55, 1.8)
 """By how much the output's motion between two frames may be the longer one: clips of other rates show other moments,
 up to half a frame away."""
 _RESTLESS: Final = 0.5
@@ -75,7 +75,8 @@ class Measured:
     cuts: int
     """Of the source."""
     agreement: float | None
-    """0..1: 1 - |difference of the flows| / (|one| + |other|), summed over all that moves; None: the source stands."""
+    """0..1: the mean over the moments of 1 - |difference of the flows| / (|one| + |other|), summed over all that moves
+    and weighed by how much that is; None where the source stands."""
     restlessness: float | None
     """Temporal warp error (Lai et al. 2018) by contrast, as a multiple of the source's own: 1 as steady as that."""
     structure: float | None
@@ -162,7 +163,7 @@ class _Motion:
 
     def __init__(self) -> None:
         self._own, self._theirs = FlowEstimator(), FlowEstimator()
-        self._apart = self._together = 0.0
+        self._shared = self._weights = 0.0
         self._moving = self._followed = 0
         self._restless: list[float] = []
         self._own_restless: list[float] = []
@@ -179,8 +180,11 @@ class _Motion:
         self._followed += int(trusted.sum())
         self._moving += int((trusted & (length(motion.backward) >= _MOVES)).sum())
         moves = trusted & ((speeds[0] >= _MOVES) | (speeds[1] >= _MOVES))
-        self._apart += float(length(flow - expected)[moves].sum(dtype=np.float64))
-        self._together += float(cv2.add(*speeds)[moves].sum(dtype=np.float64))
+        amounts = [float(speed[moves].sum(dtype=np.float64)) for speed in speeds]
+        if weight := max(amounts):
+            apart = float(length(flow - expected)[moves].sum(dtype=np.float64))
+            self._shared += weight * (1 - apart / sum(amounts))
+            self._weights += weight
         self._restless.append(_left(theirs, expected)[trusted].mean() / _contrast(theirs))
         self._own_restless.append(max(_RESTLESS, _left(own, motion.backward)[trusted].mean()) / _contrast(own))
 
@@ -188,7 +192,7 @@ class _Motion:
     def agreement(self) -> float | None:
         if not self._followed or self._moving / self._followed < _MOVING_SHARE:
             return None
-        return 1 - self._apart / self._together
+        return self._shared / self._weights
 
     @property
     def restlessness(self) -> float | None:
@@ -196,9 +200,10 @@ class _Motion:
 
 
 def _stretch(own: Points, theirs: Points) -> float:
-    """The factor by which the source's motion fits the output's best, as far as rates can explain it."""
+    """The factor by which the source's motion fits the output's best; 1 where rates cannot explain it."""
     power = float(np.square(own).sum(dtype=np.float64))
-    return float(np.clip(np.multiply(own, theirs).sum(dtype=np.float64) / power, *_STRETCH)) if power else 1.0
+    best = float(np.multiply(own, theirs).sum(dtype=np.float64)) / power if power else 1.0
+    return best if _STRETCH[0] <= best <= _STRETCH[1] else 1.0
 
 
 def _left(moment: Moment, backward: Points) -> Points:
