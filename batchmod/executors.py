@@ -34,8 +34,10 @@ class Processes:
     Spawn, not fork: a forked worker would inherit the folder's lock and keep it after its owner was killed.
     """
 
-    def __init__(self, count: int, *, drop_environment: Sequence[str] = ()) -> None:
+    def __init__(self, count: int, *, drop_environment: Sequence[str] = (), nicer: int = 0) -> None:
+        """`nicer`: by so much the workers give way to their parent, and to others (nice(2))."""
         self.count = count
+        self._nicer = nicer
         self._drop = tuple(drop_environment)
         self._pool: ProcessPoolExecutor | None = None
 
@@ -44,7 +46,7 @@ class Processes:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop,)
+                self.count, mp_context=context, initializer=_begin_worker, initargs=(self._drop, self._nicer)
             )
         pool = self._pool
         with _without(self._drop), _deaf(), _nameless():  # the workers start here, and keep what they start with
@@ -124,9 +126,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _begin_worker(drop_environment: Sequence[str]) -> None:
+def _begin_worker(drop_environment: Sequence[str], nicer: int) -> None:
     """In a worker: leave Ctrl-C to the parent, forget the keys, end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if nicer and hasattr(os, "nice"):
+        os.nice(nicer)
     for name in drop_environment:
         os.environ.pop(name, None)
     parent = multiprocessing.parent_process()
