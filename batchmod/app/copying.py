@@ -182,7 +182,7 @@ class Copier:
         for part in below.rglob(".*.part"):
             part.unlink(missing_ok=True)
         self._ledger = Ledger(self.folder)
-        self._pool = executors.Processes(workers(), drop_environment=self.services.key_names(), is_patient=True)
+        self._pool = executors.Processes(workers(), drop_environment=self.services.key_names(), nicer=19)
         self._open.callback(self._pool.close)
         self._open.callback(self._keep)
         return self

@@ -98,7 +98,7 @@ class Scorer:
 
     def __init__(self, record: Checkpoint, folder: Path, wishes: Wishes, *, workers: int) -> None:
         self._record, self._folder, self._wishes = record, folder, wishes
-        self._pool = executors.Processes(workers, drop_environment=_not_needed(), is_patient=True)
+        self._pool = executors.Processes(workers, drop_environment=_not_needed(), nicer=19)
         self._rooms = asyncio.Semaphore(workers)
         self._scores = wishes.scores and engine_installed()
         self._remote = _Remote() if wishes.remote else None

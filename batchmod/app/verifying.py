@@ -16,6 +16,8 @@ _TOGETHER: Final = 8
 """So many at most go to a worker in one piece: the way there and back costs as much as a fifth of a check."""
 _AHEAD: Final = 2
 """Pieces for each worker, so that none of them waits for us."""
+_NICER: Final = 5
+"""A check can wait a moment; a place at the provider, and whoever keeps all the places filled, cannot."""
 
 _Verdict = VideoFacts | work.Refusal
 _Waiting = tuple[Path, "asyncio.Future[_Verdict]"]
@@ -28,7 +30,7 @@ class Checker:
         self._depth = depth
         self._engine = engine
         self._inline = executors.Inline()
-        self._workers = executors.Processes(executors.cores()) if outputs >= _MANY else None
+        self._workers = executors.Processes(executors.cores(), nicer=_NICER) if outputs >= _MANY else None
         self._waiting: list[_Waiting] = []
         self._away: set[asyncio.Task[None]] = set()
 

@@ -9,9 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from types import ModuleType
-from typing import Final
 
-_NICENESS: Final = 19
 _environment = threading.RLock()
 
 
@@ -72,13 +70,13 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def begin(drop_environment: Sequence[str], is_patient: bool = False) -> None:  # noqa: FBT001, FBT002 - by position, as pools do
+def begin(drop_environment: Sequence[str], nicer: int = 0) -> None:
     """In a process that we started: leave Ctrl-C to the parent, forget the keys, end when the parent ends.
 
-    `is_patient`: and step back behind everything else on this machine.
+    `nicer`: and step back behind what else this machine does, by 0 to 19.
     """
-    if is_patient and hasattr(os, "nice"):
-        os.nice(_NICENESS)
+    if nicer and hasattr(os, "nice"):
+        os.nice(nicer)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in drop_environment:
         os.environ.pop(name, None)
