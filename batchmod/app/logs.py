@@ -17,8 +17,8 @@ FIELDS: Final = ("run_id", "event", "id", "job_key", "provider", "request_id", "
 """What each record carries beside its message."""
 
 _LEVELS: Final = {
-    **dict.fromkeys(("polled", "progress"), logging.DEBUG),
-    **dict.fromkeys(("uncertain", "stopping", "left", "taken_over"), logging.WARNING),
+    **dict.fromkeys(("polled", "progress", "scoring"), logging.DEBUG),
+    **dict.fromkeys(("uncertain", "stopping", "left", "taken_over", "hook_failed", "notify_failed"), logging.WARNING),
     **dict.fromkeys(("failed", "error"), logging.ERROR),
 }
 _WORDS: Final = {
@@ -117,7 +117,8 @@ def words(event: Event) -> str:
 
 def _said(kind: str, facts: Mapping[str, Any]) -> str:
     known = {name: value for name, value in facts.items() if value is not None}
-    text = _WORDS.get(kind, f"{kind}: {{message}}").format_map(_Known(known))
+    unnamed = f"{kind}: {{message}}" if "message" in known else kind.replace("_", " ")
+    text = _WORDS.get(kind, unnamed).format_map(_Known(known))
     if kind in ("planned", "run_ended"):
         counts = ", ".join(f"{number} {name}" for name, number in facts.get("counts", {}).items())
         why = f" [{facts['stop_reason']}]" if facts.get("stop_reason") else ""
