@@ -112,8 +112,10 @@ class Eyes(AbstractContextManager["Eyes"]):
         if self._metrics is not None and self._name is None:
             self._metrics.not_begun(self._given, self._run_id)
         self._tell("error", **about)
-        nothing = {"counts": {}, "made": 0, "copied": 0, "spent_usd": 0.0, "seconds": 0.0, "warnings": []}
-        self._tell("run_ended", exit_code=code, stop_reason=slug, message=message, **nothing, manifest=name)
+        nothing = {"counts": {}, "made": 0, "copied": 0, "delivered": 0, "spent_usd": 0.0, "seconds": 0.0}
+        self._tell(
+            "run_ended", exit_code=code, stop_reason=slug, message=message, **nothing, warnings=[], manifest=name
+        )
 
     def _tell(self, kind: str, **facts: Any) -> None:
         event = Event(kind=kind, at=clock.iso(clock.now()), run_id=self._run_id, facts=facts)
