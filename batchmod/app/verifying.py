@@ -84,6 +84,7 @@ class Checker:
 
     def close(self) -> None:
         """Stop the workers at once."""
+        self._waiting.clear()
         for task in self._away:
             task.cancel()
         if self._workers is not None:

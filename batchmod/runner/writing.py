@@ -1,6 +1,7 @@
 """Durable steps, those of one moment together; whoever took one goes on when it is on disk."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
@@ -12,9 +13,14 @@ Value = TypeVar("Value")
 _SOON_S: Final = 0.1
 _LONGEST_S: Final = 0.03
 """Nobody waits longer for company, however slow the disk is."""
-_CROWD: Final = 4
-"""With so many in a group, those of the next wait for company twice as long as a commit takes; and so on."""
-_MOST_CROWDED: Final = 8
+_PATIENT_S: Final = 0.015
+"""After a commit, what is not urgent waits so long for one that is, to go with it."""
+_CROWD: Final = 100.0
+"""At so many steps a second they wait as long as a commit takes; at twice as many twice as long; and so on."""
+_MOST_CROWDED: Final = 8.0
+_BUSY: Final = 400.0
+"""At so many a second nothing is urgent: nobody gains by commits that leave no time for anything else."""
+_LOOKS_BACK_S: Final = 0.1
 
 
 class Writer:
@@ -28,14 +34,15 @@ class Writer:
         self._together, self._broken = together, broken
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._took_s = self._ended = 0.0
-        self._size = 0
-        """How many the last group had."""
+        self._added = 0.0
+        self._rate = 0.0
+        """Steps a second, of late."""
         self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
 
     async def write(self, step: Callable[[], Value], *, urgent: bool = False) -> Value:
         """Take a step with those of the same moment; its value, or what it raises, once it is durable.
 
-        `urgent`: a place at the provider may be empty until then; it waits for company only where that is a crowd.
+        `urgent`: a place at the provider may be empty until then; it waits for company only where all are busy.
         A task that is cancelled meanwhile comes back with its value all the same, and is cancelled where it waits
         next: what is on disk must be followed by what belongs to it.
         """
@@ -71,8 +78,12 @@ class Writer:
         """
         self._waiting.append((step, done))
         now = clock.ticks()
-        wait_s = self._took_s * min(_MOST_CROWDED, max(1.0, self._size / _CROWD))
-        if urgent and self._size < _CROWD:
+        self._rate = self._rate * math.exp((self._added - now) / _LOOKS_BACK_S) + 1.0 / _LOOKS_BACK_S
+        self._added = now
+        wait_s = self._took_s * min(_MOST_CROWDED, max(1.0, self._rate / _CROWD))
+        if not urgent:
+            wait_s = max(wait_s, _PATIENT_S)
+        elif self._rate < _BUSY:
             wait_s = 0.0
         due = max(now + within_s, min(self._ended + wait_s, now + _LONGEST_S))
         if self._timer is not None:
@@ -97,7 +108,6 @@ class Writer:
             else:
                 done.set_result(value)
 
-        self._size = len(waiting)
         self._ended = clock.ticks()
         self._took_s = self._ended - began
 

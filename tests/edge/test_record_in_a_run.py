@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -137,3 +138,67 @@ def test_a_step_that_is_caught_within_a_group_does_not_leave_a_half(record: Chec
         careless()
     with Checkpoint.look_at(path) as other:
         assert other.work(work_id).output_location is None
+
+
+class Counted:
+    """A database that counts its commits."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+
+    def __enter__(self) -> None:
+        """A group begins."""
+
+    def __exit__(self, *_: object) -> None:
+        self.commits += 1
+
+
+def test_steps_of_one_moment_share_a_commit() -> None:
+    counted = Counted()
+
+    async def written() -> list[int]:
+        writer = Writer(lambda: counted, broken=NotTogether)
+        return list(await asyncio.gather(*(writer.write(lambda n=n: n) for n in range(100))))  # type: ignore[misc]
+
+    assert asyncio.run(written()) == list(range(100))
+    assert counted.commits == 1
+
+
+def test_what_is_urgent_takes_along_what_waits() -> None:
+    counted, order = Counted(), []
+
+    async def written() -> None:
+        writer = Writer(lambda: counted, broken=NotTogether)
+        await writer.write(lambda: order.append("first"))
+        patient = asyncio.ensure_future(writer.write(lambda: order.append("patient")))
+        await asyncio.sleep(0)
+        await writer.write(lambda: order.append("urgent"), urgent=True)
+        await patient
+
+    asyncio.run(written())
+    assert order == ["first", "patient", "urgent"]
+    assert counted.commits == 1
+
+
+def test_many_steps_leave_time_for_other_things_than_commits() -> None:
+    """However many there are, and urgent all of them: commits of 2 ms take a part of the time."""
+
+    class Slow(Counted):
+        def __exit__(self, *_: object) -> None:
+            super().__exit__()
+            time.sleep(0.002)
+
+    slow = Slow()
+
+    async def written() -> None:
+        writer = Writer(lambda: slow, broken=NotTogether)
+        end = asyncio.get_running_loop().time() + 0.5
+
+        async def job() -> None:
+            while asyncio.get_running_loop().time() < end:
+                await writer.write(lambda: None, urgent=True)
+
+        await asyncio.gather(*(job() for _ in range(100)))
+
+    asyncio.run(written())
+    assert slow.commits < 0.25 * 0.5 / 0.002
