@@ -57,12 +57,13 @@ async def run(
     """Carry a manifest out; run again to go on. Raises the errors of `errors` that end a command."""
     files.make_folder(loaded.folder)
     while True:
+        opened_at = clock.now()
         try:
             with owning.owned(loaded.folder) as owner:
                 summary = await _run_owned(
                     loaded, options, owner=owner, observe=observe, confirm=confirm, control=control
                 )
-                seal(pointer.record_file(loaded.folder, options.state))
+                seal(pointer.record_file(loaded.folder, options.state), opened_at=opened_at)
                 return summary
         except FolderInUse:
             if options.if_locked == "skip":
