@@ -94,10 +94,11 @@ async def _run(loaded: Loaded, options: Options, around: _Around) -> Summary:
     """The run, as soon as the folder is ours."""
     files.make_folder(loaded.folder)
     while True:
+        opened_at = clock.now()
         try:
             with owning.owned(loaded.folder) as owner:
                 summary = await _run_owned(loaded, options, around, owner)
-                seal(pointer.record_file(loaded.folder, options.state))
+                seal(pointer.record_file(loaded.folder, options.state), opened_at=opened_at)
                 return summary
         except FolderInUse:
             if options.if_locked == "skip":

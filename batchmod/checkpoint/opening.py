@@ -89,22 +89,29 @@ def refuse_broken(db: sqlite3.Connection) -> None:
     Pages are not looked at again within a day where the file is, to inode and times, the one that a run has sealed.
     """
     path = Path(db.execute("PRAGMA database_list").fetchone()[2])
-    seal_ = _seal_of(path)
-    if seal_ is not None and seal_["file"] == _stamp(path) and 0 <= clock.now() - seal_["looked_at"] < _LOOKED_AT_S:
+    sealed = _seal_of(path)
+    if sealed is not None and sealed["file"] == _stamp(path) and _is_fresh(sealed, clock.now()):
         return
-    stamp = _stamp(path)
     found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise sqlite3.DatabaseError(found)
-    if not db.execute("PRAGMA query_only").fetchone()[0]:
-        _write_seal(path, {"file": stamp, "looked_at": clock.now()})
 
 
-def seal(path: Path) -> None:
-    """Take note that a run has closed the record in good order, and which file it has left."""
-    seal_ = _seal_of(path)
-    if seal_ is not None:
-        _write_seal(path, {**seal_, "file": _stamp(path)})
+def seal(path: Path, *, opened_at: float) -> None:
+    """Take note that a run which opened the record then has closed it in good order, and which file it has left.
+
+    A seal that was fresh when it was opened keeps its time, since its pages may not have been looked at again; a seal
+    that cannot be written is done without.
+    """
+    sealed = _seal_of(path)
+    looked_at = sealed["looked_at"] if sealed is not None and _is_fresh(sealed, opened_at) else opened_at
+    with suppress(OSError):
+        said = json.dumps({"file": _stamp(path), "looked_at": looked_at})
+        path.with_name(SEAL_NAME).write_text(said, encoding="utf-8")
+
+
+def _is_fresh(sealed: Mapping[str, Any], at: float) -> bool:
+    return 0 <= at - float(sealed["looked_at"]) < _LOOKED_AT_S
 
 
 def _stamp(path: Path) -> list[int] | None:
@@ -122,12 +129,6 @@ def _seal_of(path: Path) -> dict[str, Any] | None:
         return {"file": list(found["file"]), "looked_at": float(found["looked_at"])}
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def _write_seal(path: Path, said: Mapping[str, Any]) -> None:
-    """A seal that cannot be written is done without: the pages are looked at again."""
-    with suppress(OSError):
-        path.with_name(SEAL_NAME).write_text(json.dumps(said), encoding="utf-8")
 
 
 def unreadable(path: Path, error: Exception) -> RecordRefused:

@@ -20,7 +20,7 @@ def record(tmp_path: Path) -> Path:
     path = tmp_path / "checkpoint.sqlite3"
     with Checkpoint.open(path) as made:
         made.set_facts({f"fact {number}": "x" * 500 for number in range(200)})
-    seal(path)
+    seal(path, opened_at=clock.now())
     return path
 
 
@@ -109,5 +109,14 @@ def test_a_run_that_did_not_end_in_good_order_leaves_a_record_that_is_looked_at(
         again.set_facts({"fact 3": "y"})
 
     assert looks(record, monkeypatch)
-    seal(record)
+    seal(record, opened_at=clock.now())
+    assert not looks(record, monkeypatch)
+
+
+def test_a_seal_keeps_the_time_at_which_the_pages_were_looked_at(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_yesterday(record)
+    seal(record, opened_at=clock.now() - 86000)  # when it was not a day old yet
+    assert looks(record, monkeypatch)
+
+    seal(record, opened_at=clock.now())
     assert not looks(record, monkeypatch)
