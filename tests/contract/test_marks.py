@@ -77,6 +77,19 @@ def test_brought_in_twice_it_pays_once_whatever_ran_between(work: Shoot, tmp_pat
     assert "marks.csv:2:A (id): version 1 of 'two' was made once more already: its redo is over" in late.err
 
 
+def test_broken_off_the_same_command_goes_on_and_pays_once(work: Shoot, tmp_path: Path) -> None:
+    marks = marks_of(work.folder, tmp_path / "marks.csv", two=("redo", 1, ""))
+    work.server.configure(processing_s=600)
+    left = run(work, marks, "--no-wait")
+    work.server.configure(processing_s=0)
+    work.server.advance(700)
+
+    again = run(work, marks)
+
+    assert (left.code, again.code, work.server.ledger.submits_seen) == (3, 0, 4), again.err
+    assert work.results()["two"]["output"] == "videos/two_v002.mp4"
+
+
 def test_a_redo_of_the_newer_version_counts_again(work: Shoot, tmp_path: Path) -> None:
     run(work, marks_of(work.folder, tmp_path / "marks.csv", two=("redo", 1, "")))
     done = run(work, marks_of(work.folder, tmp_path / "marks.csv", two=("redo", 2, "")))
