@@ -15,6 +15,7 @@ from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import ManifestError, Problem
 from batchmod.manifest import Reading
+from batchmod.model import Conform
 from batchmod.rows import Ways, marks
 from batchmod.rows.marks import NOTE, Mark, Marked
 
@@ -56,11 +57,16 @@ def load(name: Path | str, options: Options, services: Services) -> Loaded:
 
 def where(name: Path | str, options: Options, environ: Mapping[str, str]) -> Path:
     """The output folder of a manifest."""
+    return where_and_how(name, options, environ)[0]
+
+
+def where_and_how(name: Path | str, options: Options, environ: Mapping[str, str]) -> tuple[Path, Conform | None]:
+    """The output folder of a manifest, and what it says itself of delivered copies."""
     document = sources.read_document(name)
     marked = marked_in(document)
     if marked is not None:
-        return home_of(document, marked, options, environ)
-    return loading.where(document, options, environ)
+        return home_of(document, marked, options, environ), None
+    return loading.where_and_how(document, options, environ)
 
 
 def marked_in(document: sources.Document) -> Marked | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from batchmod import files
 from batchmod.app import folder as folders
-from batchmod.app import loading, marking, preparing, trail
+from batchmod.app import loading, marking, preparing, rechecking, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.app.options import Options
 from batchmod.app.outlook import changes_since, foresee
@@ -158,7 +158,7 @@ def _story(
         if record is not None:
             stack.enter_context(record)
         if loaded is not None:
-            loaded = preparing.settled(loaded, options, record)
+            loaded = preparing.settled(rechecking.settled(loaded, options), options, record)
         row, job, invalid = _found(loaded, row_id)
         stored = _stored(record, row_id) if record is not None else None
         requests = tuple(_requests(record, folder, row_id, job, stored)) if record is not None else ()

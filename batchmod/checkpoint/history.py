@@ -1,10 +1,10 @@
 """The record, open: what came before what it shows now."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from batchmod.checkpoint.opened import Opened
 from batchmod.checkpoint.values import WORK_COLUMNS, delivery_of, work_of
 from batchmod.model import Delivery, Work
 
@@ -28,10 +28,8 @@ class Made(NamedTuple):
     """The part of it that no provider has confirmed."""
 
 
-class History:
+class History(Opened):
     """Of a record: its runs, and every version of an output."""
-
-    _db: sqlite3.Connection
 
     def last_runs(self, most: int) -> tuple[RunRow, ...]:
         """The newest runs, the newest first."""
