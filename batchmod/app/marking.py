@@ -1,7 +1,7 @@
 """A report's marks as a manifest: the rows of their output folder, as results.csv has them, with the marks in them."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,8 @@ class Standing:
     counting: Mapping[str, Mark]
     """Id in casefold → its mark."""
     others: tuple[Problem, ...]
+    rows: frozenset[str]
+    """Every row that is marked and there, in casefold: one whose redo is over may still be under way."""
 
 
 def load(name: Path | str, options: Options, services: Services) -> Loaded:
@@ -44,10 +46,10 @@ def load(name: Path | str, options: Options, services: Services) -> Loaded:
     folder = home_of(document, marked, options, services.environ)
     with folders.look_at(folder, state=options.state) as record:
         standing = standing_of(record, marked.marks)
-        text = _table(record, standing.counting)
+        text = _table(record, standing)
     table = folder / results.FILE_NAME
     document = sources.Document(data=text, kind="csv", file=str(table), anchor=table)
-    ids = frozenset(standing.counting)
+    ids = standing.rows
     options = replace(options, chosen_ids=ids, ways=Ways(), columns={}, extra_columns=())
     loaded = loading.load(document, options, services)
     return replace(loaded, warnings=(*standing.others, *loaded.warnings))
@@ -90,7 +92,7 @@ def home_of(document: sources.Document, marked: Marked, options: Options, enviro
     return found
 
 
-def standing_of(record: Checkpoint, said: Iterable[Mark]) -> Standing:
+def standing_of(record: Checkpoint, said: Sequence[Mark]) -> Standing:
     """Which marks count now. A redo is said of one version: once there is a newer one, or it was spent, it is over."""
     there = {row.id.casefold() for row in record.stored_rows()}
     reviews = record.reviews()
@@ -108,7 +110,8 @@ def standing_of(record: Checkpoint, said: Iterable[Mark]) -> Standing:
             counting[folded] = mark
         else:
             others.append(Problem(place=mark.place, field="id", message=why, warning=True))
-    return Standing(counting=counting, others=tuple(others))
+    marked = frozenset(mark.id.casefold() for mark in said)
+    return Standing(counting=counting, others=tuple(others), rows=marked & there)
 
 
 def _over(mark: Mark, shown: int | None, spent_on: int) -> str | None:
@@ -120,16 +123,16 @@ def _over(mark: Mark, shown: int | None, spent_on: int) -> str | None:
     return None
 
 
-def _table(record: Checkpoint, marked: Mapping[str, Mark]) -> bytes:
+def _table(record: Checkpoint, standing: Standing) -> bytes:
     """results.csv with the marks in it; of a folder of several manifests the rows of those that are marked."""
     first = record.fact("manifest_file") or ""
-    manifests = {row.manifest or first for row in record.stored_rows() if row.id.casefold() in marked}
+    manifests = {row.manifest or first for row in record.stored_rows() if row.id.casefold() in standing.rows}
     names = results.names_of((row.fields for row in record.stored_rows()), further=(NOTE,))
 
     def lines() -> Iterator[Mapping[str, Any]]:
         for row, line in folders.lines_of_rows(record):
             if not manifests or (row.manifest or first) in manifests:
-                yield _with(line, marked.get(row.id.casefold()))
+                yield _with(line, standing.counting.get(row.id.casefold()))
 
     file = io.BytesIO()
     results.fill(file, lines(), names)

@@ -1,6 +1,6 @@
 """report.html from the record: the rows as results.csv has them, and behind them what the record knows besides."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +41,8 @@ def background(record: Checkpoint, noted: report.Gathering) -> report.Background
         older=_older(record, noted.kept),
         since=_since(record),
         generations=made.succeeded,
-        spent_usd=record.totals().spent_usd,
+        spent_usd=made.cost_usd,
+        is_estimated=made.estimated_usd > 0,
         folder_id=record.fact("folder_id") or "",
     )
 
@@ -58,6 +59,7 @@ def _since(record: Checkpoint) -> report.Since | None:
         succeeded=made.succeeded,
         failed=made.failed,
         cost_usd=made.cost_usd,
+        is_estimated=made.estimated_usd > 0,
     )
 
 
@@ -79,13 +81,3 @@ def _line(delivery: Delivery, work: Work) -> dict[str, Any]:
     """A line of results.csv for a version that the row shows no more."""
     row = {"id": delivery.id, "mode": work.inputs.get("mode"), "prompt": work.inputs.get("prompt")}
     return results.record(row, number=0, status=Status.SUCCEEDED, work=work, delivery=delivery, manifest="")
-
-
-def versions(record: Checkpoint, row_ids: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """The newest version that is there of each of these ids, in casefold."""
-    for start in range(0, len(row_ids), _AT_A_TIME):
-        newest = {
-            delivery.id.casefold(): delivery.version
-            for delivery, _ in record.delivered_to(row_ids[start : start + _AT_A_TIME])
-        }
-        yield from newest.items()

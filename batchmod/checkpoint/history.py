@@ -24,6 +24,8 @@ class Made(NamedTuple):
     succeeded: int
     failed: int
     cost_usd: float
+    estimated_usd: float
+    """The part of it that no provider has confirmed."""
 
 
 class History(Opened):
@@ -50,7 +52,8 @@ class History(Opened):
         """What requests came to since a moment, each once, whoever its output went to; what was reused made nothing."""
         query = (
             "SELECT count(CASE WHEN status = 'succeeded' THEN 1 END), count(CASE WHEN status = 'failed' THEN 1 END), "
-            "coalesce(sum(cost_usd), 0) FROM work "
+            "coalesce(sum(cost_usd), 0), coalesce(sum(CASE WHEN cost_source IS NOT 'provider' THEN cost_usd END), 0) "
+            "FROM work "
             "WHERE status IN ('succeeded', 'failed') AND cost_source IS NOT 'reused' AND coalesce(finished_at, 0) >= ?"
         )
         return Made(*self._db.execute(query, (since,)).fetchone())

@@ -34,6 +34,8 @@ class Background:
     """How many requests came to an output, every version counted."""
     spent_usd: float = 0.0
     """What all of them cost."""
+    is_estimated: bool = False
+    """Whether a part of that was not confirmed by its provider."""
     folder_id: str = ""
     """By which the page's marks are told from those of other folders."""
 
@@ -74,6 +76,7 @@ def write(
             since=background.since,
             generations=background.generations,
             spent_usd=background.spent_usd,
+            is_estimated=background.is_estimated,
             folder_id=background.folder_id,
         ),
         list(cards_of(noted, places=places, background=background)),

@@ -103,7 +103,8 @@ class Group {
 
   outputTile(index, card) {
     const clip = this.shownOf(card);
-    const number = h("kbd", {}, String(index - this.first + 1));
+    const number = h("button", { type: "button", class: "pick", "aria-label": `Select ${card.id}`, onclick: () => this.pick(index) },
+      String(index - this.first + 1));
     const name = this.cards.length === 1 ? "After" : card.id;
     const tile = this.tile("after", clip ?? { name: NO_OUTPUT[card.status] ?? "not made yet" }, name, this.cards.length > 1 && number,
       ...this.badges(card, clip));
@@ -265,7 +266,11 @@ class Group {
     this.element.querySelectorAll("[data-view]").forEach((button) => {
       if (button.tagName === "BUTTON") button.setAttribute("aria-pressed", String(button.dataset.view === view));
     });
-    for (const tile of this.tiles) tile.classList.toggle("chosen", tile === this.chosenTile() && this.cards.length > 0);
+    for (const tile of this.tiles) {
+      const isChosen = tile === this.chosenTile();
+      tile.classList.toggle("chosen", isChosen);
+      tile.querySelector(".pick")?.setAttribute("aria-pressed", String(isChosen));
+    }
     this.stage.classList.toggle("several", this.cards.length > 1);
     this.element.querySelectorAll(".strip button").forEach((button) => {
       button.setAttribute("aria-current", String(Number(button.dataset.index) === this.picked));
@@ -311,7 +316,8 @@ class Group {
 
   /* keep is a word on the version one looks at; redo and hold are on the row, so on its newest. */
   mark(review) {
-    const newest = this.card.clip?.v ?? 0;
+    const newest = newestOf(this.card);
+    if (!newest && review !== "hold") return "";
     const version = review === "redo" ? newest : this.shownOf(this.card)?.v ?? newest;
     const before = this.page.marks.of(this.card);
     const again = before.review === review && (before.of === version || review !== "keep");
@@ -410,7 +416,7 @@ const table = (pairs, kind) => h("dl", { class: kind }, ...pairs.map(([name, tex
 function marking(group) {
   const { card, page } = group;
   const { note } = page.marks.of(card);
-  const names = card.clip ? ["keep", "redo", "hold"] : ["hold"];
+  const names = newestOf(card) ? ["keep", "redo", "hold"] : ["hold"];
   const buttons = names.map((name) => h("button", {
     type: "button", "data-review": name, "aria-pressed": "false", title: `${name} (${name[0]})`, onclick: () => group.mark(name),
   }, name[0].toUpperCase() + name.slice(1)));

@@ -20,12 +20,15 @@ _ENOUGH: Final = 2
 """Moments that it takes to draw a line."""
 
 
-def charts(points: Sequence[Point], *, rows: int, money: bool = True) -> str:
-    """Progress and, where any was spent and `money` may be shown, cost; nothing where there is no line to draw."""
+def charts(points: Sequence[Point], *, rows: int, is_estimated: bool) -> str:
+    """Progress and, where any was spent, cost; nothing where there is no line to draw.
+
+    `is_estimated`: a part of the cost was not confirmed by its provider.
+    """
     if len(points) < _ENOUGH:
         return ""
     parts = [_progress(points, rows)]
-    parts += [_cost(points)] if money and points[-1].cost_usd > 0 else []
+    parts += [_cost(points, is_estimated=is_estimated)] if points[-1].cost_usd > 0 else []
     return f'<div class="charts">{"".join(parts)}</div>\n'
 
 
@@ -38,9 +41,9 @@ def _progress(points: Sequence[Point], rows: int) -> str:
     )  # fmt: skip
 
 
-def _cost(points: Sequence[Point]) -> str:
+def _cost(points: Sequence[Point], *, is_estimated: bool) -> str:
     last = points[-1]
-    said = f"{cost_text(last.cost_usd, estimated=False)} after {_spanned(points)}"
+    said = f"{cost_text(last.cost_usd, estimated=is_estimated)} after {_spanned(points)}"
     return _drawn(
         points, title="Cost", said=said, kind="cost", top=last.cost_usd,
         height_of=lambda point: point.cost_usd, label=lambda value: cost_text(value, estimated=False),

@@ -18,7 +18,7 @@ class List {
     let asked = 0;
     const ask = () => { asked ||= requestAnimationFrame(() => { asked = 0; this.draw(); }); };
     addEventListener("scroll", ask, { passive: true });
-    addEventListener("resize", () => { this.heights.clear(); ask(); });
+    addEventListener("resize", () => { this.heights.clear(); this.tops = null; ask(); });
   }
 
   use(items) {

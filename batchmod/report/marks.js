@@ -23,7 +23,7 @@ class Marks {
     for (const [id, mark] of Object.entries(stored)) {
       const card = here.get(id);
       /* a redo is over once there is a newer version than the one it was said of */
-      const isOver = !card || !mark || (mark.review === "redo" && card.clip && mark.of < card.clip.v);
+      const isOver = !card || !mark || (mark.review === "redo" && mark.of < newestOf(card));
       if (!isOver && !sameMark(mark, said(card))) this.set.set(id, mark);
     }
   }
@@ -62,9 +62,11 @@ class Marks {
   }
 }
 
+const newestOf = (card) => card.clip?.v ?? card.older?.[0]?.v ?? 0;
+
 /* What the table says; a redo that was done is said no more, for it was about the version before. */
 const said = (card) => {
-  const newest = card.clip?.v || 0;
+  const newest = newestOf(card);
   const isDone = card.review === "redo" && card.of < newest;
   return { review: isDone ? "" : card.review || "", of: (!isDone && card.of) || newest, note: card.note || "" };
 };

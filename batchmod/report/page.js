@@ -14,6 +14,7 @@ const page = {
   marks,
   mark(card, change) {
     marks.mark(card, change);
+    texts.delete(card);
     say(change.review === undefined ? "" : `${card.id}: ${change.review || "mark taken away"}`);
   },
   plays(group) {
@@ -143,7 +144,7 @@ function counted() {
   if (!about.client) $("#kept").textContent = perKept(kept);
 }
 
-function dollars(usd) { return `$${usd.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: usd === 0 || usd >= 0.1 ? 2 : 4 })}`; }
+function dollars(usd) { return `${about.estimated && usd ? "about " : ""}$${usd.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: usd === 0 || usd >= 0.1 ? 2 : 4 })}`; }
 
 function perKept(kept) {
   const made = about.generations;
@@ -221,7 +222,7 @@ document.addEventListener("focusin", ({ target }) => {
 
 const KEYS = {
   j: () => go(1), J: () => go(-1), ArrowDown: () => go(1), ArrowUp: () => go(-1),
-  k: (group) => group.mark("keep"), r: (group) => group.card.clip && group.mark("redo"), h: (group) => group.mark("hold"),
+  k: (group) => group.mark("keep"), r: (group) => group.mark("redo"), h: (group) => group.mark("hold"),
   u: (group) => page.mark(group.card, { review: "" }), n: (group) => group.note(),
   " ": (group) => group.together.toggle(), ",": (group) => group.step(-1), ".": (group) => group.step(1),
   "[": (group) => group.speed(-1), "]": (group) => group.speed(1),

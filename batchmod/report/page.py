@@ -31,6 +31,8 @@ class Since:
     succeeded: int
     failed: int
     cost_usd: float
+    is_estimated: bool = False
+    """Whether a part of the cost was not confirmed by its provider."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +48,8 @@ class About:
     since: Since | None = None
     generations: int = 0
     spent_usd: float = 0.0
+    is_estimated: bool = False
+    """Whether a part of that was not confirmed by its provider."""
     folder_id: str = ""
     for_client: bool = False
     """Whether it is sent to somebody who need not know of money, doubts and failures."""
@@ -94,6 +98,7 @@ def _for_script(about: About) -> dict[str, Any]:
         "folder": about.folder_id,
         "client": about.for_client,
         "generations": about.generations,
+        "estimated": about.is_estimated,
         "usd": 0.0 if about.for_client else round(about.spent_usd, 6),
         "keptBeyond": about.totals.kept if about.shown < about.totals.rows else 0,
     }
@@ -137,7 +142,9 @@ def _top(about: About) -> str:
 
 def _figures(about: About) -> str:
     tiles = "".join(_total(*item) for item in _totals(about.totals))
-    drawn = charts(tuple(about.totals.timeline.points()), rows=about.totals.rows)
+    drawn = charts(
+        tuple(about.totals.timeline.points()), rows=about.totals.rows, is_estimated=about.totals.estimated_usd > 0
+    )
     return f'<dl class="totals">{tiles}</dl>\n{_news(about.since)}{drawn}'
 
 
@@ -171,7 +178,7 @@ def _news(since: Since | None) -> str:
         return f'<p class="news">The first run into this folder began {began}.</p>\n'
     counts = ((since.succeeded, "new outputs" if since.succeeded != 1 else "new output"), (since.failed, "failed"))
     changed = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-    cost = f", {cost_text(since.cost_usd, estimated=False)}" if since.cost_usd else ""
+    cost = f", {cost_text(since.cost_usd, estimated=since.is_estimated)}" if since.cost_usd else ""
     return f'<p class="news">Since the previous run: {changed or "nothing new"}{cost} (run of {began}).</p>\n'
 
 
@@ -257,8 +264,9 @@ def _foot(about: About) -> str:
 def _per_kept(about: About) -> str:
     """The same that the script keeps up to date while marks are set."""
     made, spent, kept = about.generations, about.spent_usd, about.totals.kept
-    text = f"{made:,} generation{'' if made == 1 else 's'}, {cost_text(spent, estimated=False)}"
+    guess = about.is_estimated
+    text = f"{made:,} generation{'' if made == 1 else 's'}, {cost_text(spent, estimated=guess)}"
     if not kept:
         return f"{text}; no shot is kept yet."
-    each = f"{made / kept:.1f} generations and {cost_text(spent / kept, estimated=False)} per kept shot"
+    each = f"{made / kept:.1f} generations and {cost_text(spent / kept, estimated=guess)} per kept shot"
     return f"{text}; {kept:,} kept: {each}."

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +67,29 @@ def test_a_file_of_marks_is_a_manifest_wherever_it_lies(work: Shoot, tmp_path: P
     assert [path.name for path in marks.parent.iterdir()] == ["marks (1).csv"]
 
 
+def test_the_page_then_shows_both_versions_and_what_the_run_has_changed(work: Shoot, tmp_path: Path) -> None:
+    first = page_of(work.folder)
+    run(work, marks_of(work.folder, tmp_path / "marks.csv", two=("redo", 1, "hands")))
+    text, page = (work.folder / "report.html").read_text(encoding="utf-8"), page_of(work.folder)
+    two = next(card for card in page["cards"] if card["id"] == "two")
+
+    assert [card.get("news") for card in first["cards"]] == [None, None, None]
+    assert [card.get("news") for card in page["cards"]] == [None, "version", None]
+    assert (two["clip"]["href"], [clip["href"] for clip in two["older"]]) == (
+        "videos/two_v002.mp4", ["videos/two_v001.mp4"],
+    )  # fmt: skip
+    assert (two["review"], two["of"], two["note"]) == ("redo", 1, "hands")
+    assert "Since the previous run: 1 new output, $0.60" in text
+    assert "4 generations, $2.40; no shot is kept yet." in text
+    assert page["about"]["folder"] == first["about"]["folder"] != ""
+
+
+def page_of(folder: Path) -> dict[str, Any]:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    return found
+
+
 def test_brought_in_twice_it_pays_once_whatever_ran_between(work: Shoot, tmp_path: Path) -> None:
     marks = marks_of(work.folder, tmp_path / "marks.csv", two=("redo", 1, "again"))
 
@@ -75,6 +100,19 @@ def test_brought_in_twice_it_pays_once_whatever_ran_between(work: Shoot, tmp_pat
     assert [*codes, late.code] == [0, 0, 0, 0]
     assert work.server.ledger.submits_seen == 4
     assert "marks.csv:2:A (id): version 1 of 'two' was made once more already: its redo is over" in late.err
+
+
+def test_broken_off_the_same_command_goes_on_and_pays_once(work: Shoot, tmp_path: Path) -> None:
+    marks = marks_of(work.folder, tmp_path / "marks.csv", two=("redo", 1, ""))
+    work.server.configure(processing_s=600)
+    left = run(work, marks, "--no-wait")
+    work.server.configure(processing_s=0)
+    work.server.advance(700)
+
+    again = run(work, marks)
+
+    assert (left.code, again.code, work.server.ledger.submits_seen) == (3, 0, 4), again.err
+    assert work.results()["two"]["output"] == "videos/two_v002.mp4"
 
 
 def test_a_redo_of_the_newer_version_counts_again(work: Shoot, tmp_path: Path) -> None:

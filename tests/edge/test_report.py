@@ -500,4 +500,7 @@ def test_the_foot_says_what_a_kept_shot_took(tmp_path: Path) -> None:
     none = written(tmp_path, [done(1)], background=Background(generations=1, spent_usd=0.6))
 
     assert "5 generations, $3.00; 2 kept: 2.5 generations and $1.50 per kept shot." in kept.of("p")
+    guessed = written(tmp_path, [done(1)], background=replace(paid, is_estimated=True))
+
     assert "1 generation, $0.60; no shot is kept yet." in none.of("p")
+    assert "5 generations, about $3.00; no shot is kept yet." in guessed.of("p")
