@@ -102,13 +102,15 @@ class Follower:
         record: Checkpoint,
         *,
         run_id: str,
+        began: float,
+        wait_s: float,
         tell: Callable[[Event], None],
         environ: Mapping[str, str],
     ) -> None:
         hook = loaded.allowed.hook
         assert hook is not None
         self._hook, self._loaded, self._record, self._run_id, self._tell = hook, loaded, record, run_id, tell
-        self._environ = environ
+        self._environ, self._began, self._wait_s = environ, began, wait_s
         self._book = Book(loaded.folder / BOOK, hook)
         self._rows: dict[str, Row] = {}
         self._queue: asyncio.Queue[_Call] = asyncio.Queue()
@@ -122,9 +124,9 @@ class Follower:
         self.problem = ""
         """Why nothing more was started."""
 
-    def begin(self, *, at: float) -> None:
+    def begin(self) -> None:
         """Take up what earlier runs owe."""
-        since = self._book.begin(at)
+        since = self._book.begin(self._began)
         for delivery in self._record.delivered_since(since):
             self._add(delivery, self._record.work(delivery.work_id))
         for path in tuple(self._book.owed):
@@ -182,15 +184,15 @@ class Follower:
         """Begin nothing more: what is not started is owed to the next run."""
         self._ending.set()
 
-    async def finish(self, *, wait_s: float) -> None:
-        """Wait for what is to be started; once told to stop, `wait_s` at most for what runs."""
+    async def finish(self) -> None:
+        """Wait for what is to be started; once told to stop, for a while at most for what runs."""
         rest = asyncio.ensure_future(self._queue.join())
         ending = asyncio.ensure_future(self._ending.wait())
         try:
             await asyncio.wait([rest, ending], return_when=asyncio.FIRST_COMPLETED)
             if not rest.done():
                 busy = [worker for worker in self._workers if not worker.done()]
-                await asyncio.wait(busy, timeout=wait_s) if busy else None
+                await asyncio.wait(busy, timeout=self._wait_s) if busy else None
         finally:
             rest.cancel()
             ending.cancel()

@@ -18,7 +18,7 @@ from batchmod.schema import Schemas, problems, shown, types_of
 
 HINT: Final = "list the clips under `clips:`, each with its `video_url:`"
 _OF_THE_WHOLE: Final = (
-    *("name", "provider", "provider_options", "output", "naming", "pair_frames", "limits"),
+    *("name", "provider", "provider_options", "output", "naming", "pair_frames", "deliver", "limits"),
     *("notify", "on_succeeded", "hooks", "recheck_sources", "max_age"),
 )
 """What only the manifest itself may say, since there is one of each."""

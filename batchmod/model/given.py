@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from batchmod.errors import Place
+from batchmod.model.conform import Conform
 
 MODES: Final = tuple(f"{family}_{strength}" for family in ("adhere", "flex", "reimagine") for strength in (1, 2, 3))
 """From the closest to the source to the freest; a higher number is a stronger change."""
@@ -100,6 +101,8 @@ class Manifest:
     naming: str = "{id}_v{version:03d}"
     pair_frames: bool = False
     """Whether rows without a first frame take `frames/<id>.edited.png` where that is there."""
+    deliver: Conform | None = None
+    """How outputs are made fit for use, where copies of them are wanted."""
     limits: Limits = field(default_factory=Limits)
     notify: tuple[Notice, ...] = ()
     on_succeeded: Hook | None = None
