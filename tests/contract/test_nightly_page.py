@@ -35,7 +35,7 @@ def server() -> Iterator[SegmindStandIn]:
 def _snippet(mark: str) -> str:
     """The Python on the page in which this stands."""
     blocks = re.findall(r"^```python\n(.*?)^```", (_DOCS / "nightly.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    (found,) = (block for block in blocks if mark in block)
+    (found,) = (str(block) for block in blocks if mark in block)
     return found
 
 
