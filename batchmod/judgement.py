@@ -59,15 +59,15 @@ class Least:
 
 
 LEAST: Final[Mapping[str, Least]] = {
-    "adhere_1": Least(motion=55, flicker=50, first_frame=25, structure=40, drift=55),
-    "adhere_2": Least(motion=55, flicker=50, first_frame=30, structure=35, drift=55),
-    "adhere_3": Least(motion=50, flicker=45, first_frame=35, structure=30, drift=55),
-    "flex_1": Least(motion=50, flicker=40, first_frame=40, structure=25, drift=50),
-    "flex_2": Least(motion=45, flicker=40, first_frame=40, structure=20, drift=50),
-    "flex_3": Least(motion=45, flicker=35, first_frame=40, structure=15, drift=50),
-    "reimagine_1": Least(motion=40, flicker=30, first_frame=40, structure=10, drift=45),
-    "reimagine_2": Least(motion=35, flicker=30, first_frame=40, structure=5, drift=45),
-    "reimagine_3": Least(motion=30, flicker=25, first_frame=40, structure=0, drift=45),
+    "adhere_1": Least(motion=60, flicker=50, first_frame=35, structure=40, drift=55),
+    "adhere_2": Least(motion=60, flicker=50, first_frame=40, structure=35, drift=55),
+    "adhere_3": Least(motion=55, flicker=45, first_frame=45, structure=30, drift=55),
+    "flex_1": Least(motion=55, flicker=40, first_frame=45, structure=25, drift=50),
+    "flex_2": Least(motion=50, flicker=40, first_frame=45, structure=20, drift=50),
+    "flex_3": Least(motion=50, flicker=35, first_frame=45, structure=15, drift=50),
+    "reimagine_1": Least(motion=50, flicker=30, first_frame=45, structure=10, drift=45),
+    "reimagine_2": Least(motion=45, flicker=30, first_frame=45, structure=5, drift=45),
+    "reimagine_3": Least(motion=40, flicker=25, first_frame=45, structure=0, drift=45),
 }
 """Mode → what it asks for; the further a mode may leave its source, the less."""
 

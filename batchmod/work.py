@@ -191,7 +191,7 @@ def write_thumbnail(path: str, target: str, width: int) -> Refusal | None:
     try:
         return _caught(write)
     except OSError as error:
-        return Refusal(slug="missing", message=f"{error.filename}: {(error.strerror or str(error)).lower()}")
+        return Refusal(slug="bad_source", message=f"{error.filename}: {(error.strerror or str(error)).lower()}")
 
 
 def score(source: str, output: str, first_frame: str | None, hashes: tuple[str | None, str | None]) -> Scores | Refusal:
@@ -203,7 +203,7 @@ def score(source: str, output: str, first_frame: str | None, hashes: tuple[str |
         scores = _caught(lambda: _score(Path(source), Path(output), frame))
         return replace(scores, notes=(note,)) if note and isinstance(scores, Scores) else scores
     except OSError as error:
-        return Refusal(slug="missing", message=f"{error.filename}: {(error.strerror or str(error)).lower()}")
+        return Refusal(slug="bad_source", message=f"{error.filename}: {(error.strerror or str(error)).lower()}")
 
 
 def _usable(first_frame: str | None, sha256: str | None) -> tuple[Path | None, str | None]:

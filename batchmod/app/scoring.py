@@ -157,8 +157,8 @@ class Scorer:
             except work.WorkerDied:
                 continue
             except Exception as error:  # noqa: BLE001 - a broken clip must harm nothing; the text is shown
-                return work.Refusal(slug="unscored", message=f"{type(error).__name__}: {error}")
-        return work.Refusal(slug="unscored", message="the process that looked at it died")
+                return work.Refusal(slug="engine_failed", message=f"{type(error).__name__}: {error}")
+        return work.Refusal(slug="engine_failed", message="the process that looked at it died")
 
     async def _at_hand(self, source: Source | None) -> "Path | work.Refusal | None":
         """A source as a file; None where there is none, or it is on the web and not to be fetched."""

@@ -152,8 +152,8 @@ def test_what_a_scoring_worker_does_harms_nothing_and_it_has_no_keys(tmp_path: P
 
     assert (token, nice, drawn) == (None, 19, None)
     assert (died, broken) == (
-        work.Refusal(slug="unscored", message="the process that looked at it died"),
-        work.Refusal(slug="unscored", message="ValueError: invalid literal for int() with base 10: 'no number'"),
+        work.Refusal(slug="engine_failed", message="the process that looked at it died"),
+        work.Refusal(slug="engine_failed", message="ValueError: invalid literal for int() with base 10: 'no number'"),
     )
     assert work.probe_image(str(tmp_path / "t/a.jpg")) == (32, 24)
 

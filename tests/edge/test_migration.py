@@ -156,7 +156,14 @@ def kept(record: Checkpoint, *, sha256: str = "a" * 64, form: int = 1, **scores:
 
 
 def test_scores_come_back_as_they_were_kept(path: Path) -> None:
-    full = {"motion": 41.5, "drift": 0.0, "black": ((1.0, 1.5),), "source": given.CLIP, "notes": ("a",), "differs": "b"}
+    full: dict[str, Any] = {
+        "motion": 41.5,
+        "drift": 0.0,
+        "black": ((1.0, 1.5),),
+        "source": given.CLIP,
+        "notes": ("a",),
+        "differs": "b",
+    }
     with Checkpoint.open(path) as record:
         kept(record, **full)
     with Checkpoint.open(path) as record:

@@ -1,6 +1,9 @@
 """From measurements to scores, and from scores to a doubt in words."""
 
+import re
+from collections.abc import Callable
 from dataclasses import astuple, fields, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given as for_all
@@ -16,19 +19,21 @@ NUMBERS = st.floats(-200, 200)
 
 
 @pytest.mark.parametrize(
-    ("score", "rises"),
+    ("score", "sign"),
     [
-        (judgement.motion, True),
-        (judgement.flicker, False),
-        (judgement.first_frame, True),
-        (judgement.structure, True),
+        (judgement.motion, 1),
+        (judgement.flicker, -1),
+        (judgement.first_frame, 1),
+        (judgement.structure, 1),
     ],
 )
 @for_all(one=NUMBERS, other=NUMBERS)
-def test_a_better_measurement_is_never_a_lower_score(score, rises, one, other) -> None:  # type: ignore[no-untyped-def]
-    worse, better = sorted((one, other), reverse=not rises)
+def test_a_better_measurement_is_never_a_lower_score(
+    score: Callable[[float | None], float | None], sign: int, one: float, other: float
+) -> None:
+    worse, better = sorted((one, other), key=lambda value: sign * value)
 
-    assert 0 <= score(worse) <= score(better) <= 100
+    assert 0 <= (score(worse) or 0) <= (score(better) or 0) <= 100
 
 
 @for_all(output=st.floats(0, 50), more=st.floats(0, 50), source=st.floats(0, 50), apart=st.floats(0, 50))
@@ -108,3 +113,12 @@ def test_lost_sound_is_said_where_there_was_some() -> None:
     assert judgement.lost_sound(replace(GOOD, source=loud), loud) is None
     assert judgement.lost_sound(replace(GOOD, source=silent), silent) is None
     assert judgement.lost_sound(GOOD, silent) is None
+
+
+def test_the_page_shows_the_thresholds_as_they_are() -> None:
+    page = (Path(__file__).parents[2] / "docs/scores.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([a-z]+_\d)` \| (.*) \|$", page, flags=re.MULTILINE)
+
+    shown = {mode: tuple(float(cell) for cell in cells.split(" | ")) for mode, cells in rows}
+
+    assert shown == {mode: astuple(least) for mode, least in LEAST.items()}
