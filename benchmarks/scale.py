@@ -1,6 +1,6 @@
 """What a Ray cluster adds: one worker and two beside the process executor, and what the driver pays for a job.
 
-    python -m benchmarks.scale [--clips N] [--tasks N] [--rows N]
+    python -m benchmarks.scale [--clips N] [--frames N] [--tasks N] [--rows N]
 
 A head and workers are begun on this machine, each worker with one CPU, and ended again.
 """
@@ -42,7 +42,7 @@ def main() -> None:
         folder = Path(name)
         cluster = Cluster.begin({})
         try:
-            _scaling(cluster, folder, clips=asked.clips)  # leaves two workers
+            _scaling(cluster, folder, clips=asked.clips, frames=asked.frames)  # leaves two workers
             _driver_for_each_task(cluster, folder, tasks=asked.tasks)
             _driver_for_each_row(cluster, folder, rows=asked.rows)
         finally:
@@ -51,7 +51,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=8, help="clips of 72 frames, 480x270, for the scaling")
+    parser.add_argument("--clips", type=int, default=8, help="clips of 480x270, for the scaling")
+    parser.add_argument("--frames", type=int, default=72, help="frames of each of them")
     parser.add_argument("--tasks", type=int, default=3000, help="tasks that do nothing, for the executor alone")
     parser.add_argument("--rows", type=int, default=200, help="rows of a clip of 2 frames, for the whole driver")
     return parser.parse_args()
@@ -60,9 +61,9 @@ def _arguments() -> argparse.Namespace:
 # --- 1 worker, 2 workers -------------------------------------------------------------------------------------
 
 
-def _scaling(cluster: Cluster, folder: Path, *, clips: int) -> None:
+def _scaling(cluster: Cluster, folder: Path, *, clips: int, frames: int) -> None:
     """The same clips by processes and by Ray; ratios are within this run."""
-    sheet = _sheet(folder / "large", rows=clips, frames=72)
+    sheet = _sheet(folder / "large", rows=clips, frames=frames)
     walls: dict[str, float] = {}
     for label, words in (
         ("process, 1", ("--max-in-flight", "1")),

@@ -237,8 +237,8 @@ def test_no_cluster_is_said_before_anything_begins(tmp_path: Path) -> None:
 
 @linux
 def test_work_that_kills_its_worker_is_given_up_and_takes_no_other_along(tmp_path: Path) -> None:
-    """With processes too: three of them die over the first row, and none of the others does."""
-    path = manifest(tmp_path, long=2, short=2)
+    """With processes too: three of them die over the first row, and the other row is made meanwhile."""
+    path = manifest(tmp_path, long=1, short=1)
     over, folder = threading.Event(), tmp_path / "out"
 
     def kill() -> None:
@@ -258,6 +258,6 @@ def test_work_that_kills_its_worker_is_given_up_and_takes_no_other_along(tmp_pat
     lines = read_results(folder)
 
     assert ran.code == 1
-    assert [line["status"] for line in lines] == ["failed", "succeeded", "succeeded", "succeeded"]
+    assert [line["status"] for line in lines] == ["failed", "succeeded"]
     assert lines[0]["error_code"] == "worker_died"
     assert "3 workers died over it" in lines[0]["error"]

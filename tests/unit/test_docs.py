@@ -27,7 +27,7 @@ _OPTIONS_OF_OTHERS = {
     *("--port", "--fault", "--seconds", "--exclude-editable"),
     *("--jobs", "--kills", "--seed", "--uploads"),
     *("--loop-jobs", "--minutes", "--per-minute"),
-    *("--head", "--address", "--num-cpus", "--disable-usage-stats", "--tasks", "--rows"),
+    *("--head", "--address", "--num-cpus", "--disable-usage-stats", "--tasks", "--rows", "--frames"),
     *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
 }
 """Those of the stand-ins, of pip, of Ray, and of the benchmarks."""
