@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from batchmod import executors, work
-from batchmod.errors import MediaError, StoppedEarly
-from batchmod.executors.messages import Terms, Unfit, Value
+from batchmod.app import hands
+from batchmod.app.options import Options
+from batchmod.app.services import Services
+from batchmod.errors import MediaError, MissingExtra, StoppedEarly
+from batchmod.executors.messages import Capacity, Terms, Unfit, Value
 from batchmod.executors.on_worker import carry, versions
 from batchmod.executors.ray import Ray
 from batchmod.model import Done, Status
@@ -223,6 +226,40 @@ def test_a_worker_that_does_not_see_the_folder_refuses(tmp_path: Path) -> None:
     found = carry(terms(token=(str(token), "xyz")), divmod, (7, 2))
     assert isinstance(found, Unfit)
     assert found.slug == "not_shared"
+
+
+def test_without_ray_the_command_that_installs_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'batchmod\[ray\]'"):
+        asyncio.run(Ray("auto").begin(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("given_", "environ", "address"),
+    [
+        ("here:1", {"RAY_ADDRESS": "there:2"}, "here:1"),
+        (None, {"RAY_ADDRESS": "there:2"}, "there:2"),
+        (None, {}, "auto"),
+    ],
+)
+def test_where_the_cluster_is(given_: str | None, environ: dict[str, str], address: str) -> None:
+    options = Options(executor="ray", ray_address=given_, max_in_flight=3)
+    engine = hands.engine(Services(environ=environ), options, rows=1_000_000)
+
+    assert isinstance(engine, Ray)
+    assert engine.address == address
+    assert engine.width == 3
+
+
+def test_what_is_handed_over_follows_the_cluster_and_not_the_manifest() -> None:
+    ray = Ray("auto")
+    widths = []
+    for cpus in (0.0, 1.0, 3200.0, 8.0):
+        ray._hear(Capacity(cpus=cpus))
+        widths.append(ray.width)
+
+    assert widths == [4, 4, 6400, 16]
 
 
 def test_no_cluster_is_said_before_anything_begins(tmp_path: Path) -> None:
