@@ -23,6 +23,7 @@ from benchmarks.batch import clip, machine
 from tests.clusters import Cluster, every_process
 
 _LOOK = "a watercolour painting"
+_WRITTEN = ("checkpoint.sqlite3", "results.csv", "events.jsonl", "report.html")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,21 +126,20 @@ async def _at_most(ray: Ray, count: int) -> None:
 
 def _driver_for_each_row(cluster: Cluster, folder: Path, *, rows: int) -> None:
     """A whole run of clips of two frames: what the driver pays beside the engine, and what a row weighs."""
-    costs = {}
-    for count in (rows // 10, rows):
+    few, more = rows // 10, rows - rows // 10
+    cost: dict[int, float] = {}
+    size: dict[int, dict[str, int]] = {}
+    for count in (few, rows):
         sheet = _sheet(folder / f"small-{count}", rows=count, frames=2)
         output = folder / f"small-{count}" / "out"
-        costs[count] = _run(sheet, output, *_on(cluster)).cpu_s
-    more = rows - rows // 10
-    print(
-        f"a row costs the driver {(costs[rows] - costs[rows // 10]) / more * 1e3:.1f} ms CPU "
-        f"(the difference between runs of {rows // 10} and {rows} rows)"
-    )
-    with closing(sqlite3.connect(output / "checkpoint.sqlite3")) as record:
-        record.execute("VACUUM")
-        record.commit()
-    for name in ("checkpoint.sqlite3", "results.csv", "events.jsonl", "report.html"):
-        print(f"{name:20} {(output / name).stat().st_size / rows:8.0f} bytes a row")
+        cost[count] = _run(sheet, output, *_on(cluster)).cpu_s
+        with closing(sqlite3.connect(output / "checkpoint.sqlite3")) as record:
+            record.execute("VACUUM")
+        size[count] = {name: (output / name).stat().st_size for name in _WRITTEN}
+    print(f"a row costs the driver {(cost[rows] - cost[few]) / more * 1e3:.1f} ms CPU")
+    for name in _WRITTEN:
+        print(f"{name:20} {(size[rows][name] - size[few][name]) / more:6.0f} bytes a row")
+    print(f"(differences between runs of {few} and {rows} rows)")
 
 
 # --- parts -----------------------------------------------------------------------------------------------------
