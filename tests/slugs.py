@@ -132,7 +132,7 @@ class _Walker:
             return
         if name == "get" and isinstance(node.func, ast.Attribute):
             self._looked_up(node.func.value, node, scope, element)
-        elif name == "next":
+        elif name in ("next", "str"):
             for each in node.args:
                 self._follow(each, scope, element)
         elif near:
@@ -154,6 +154,8 @@ class _Walker:
     def _name(self, name: str, node: ast.expr, scope: _Scope, element: int | None) -> None:
         """A name: what is assigned to it in its function or its module; a parameter is given by who calls."""
         for function in reversed(scope.functions):
+            if name in _HELD and _is_captured(name, function):
+                return
             values = list(_assigned(name, function))
             if any(name == each.arg for each in _parameters(function)):
                 if name not in _HELD and not values:
@@ -195,6 +197,7 @@ class _Walker:
                     self._follow(row, scope, place)
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="items")):
                 found = [each for part in (*scope.functions, scope.module) for each, _ in _assigned(name, part)]
+                found = found or [each for part in self._modules.values() for each, _ in _assigned(name, part)]
                 sides = [each.values if place else each.keys for each in found if isinstance(each, ast.Dict)]
                 for each in chain.from_iterable(sides):
                     self._follow(each or ast.Constant(None), scope)
@@ -244,6 +247,11 @@ def _is_passed_on(node: ast.expr) -> bool:
             return held in _HELD
         case _:
             return False
+
+
+def _is_captured(name: str, function: Function) -> bool:
+    """Whether a pattern takes the name out of a value that holds it."""
+    return any(isinstance(node, ast.MatchAs) and node.name == name for node in ast.walk(function))
 
 
 def _answers(function: Function) -> list[ast.expr]:

@@ -1,7 +1,6 @@
 """The delivered copies that a run makes beside its requests: it never waits for one until its end."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
@@ -60,26 +59,16 @@ class Copies:
         self._tasks = [asyncio.ensure_future(self._first(copier, self._asked))]
         self._tasks += [asyncio.ensure_future(self._follow(copier, self._asked)) for _ in range(workers())]
 
-    def watching(self, observe: Callable[[Event], None]) -> Callable[[Event], None]:
-        """`observe`, and a look at each event: an output may have come home."""
+    def heard(self, event: Event) -> None:
+        """An output may have come home."""
+        if event.kind in _HOME and event.job_key is not None:
+            self._queue.put_nowait(event.job_key)
 
-        def heard(event: Event) -> None:
-            observe(event)
-            if event.kind in _HOME and event.job_key is not None:
-                self._queue.put_nowait(event.job_key)
-
-        return heard
-
-    def until(self, drain: Callable[[str], None]) -> Callable[[str], None]:
-        """The run's brake, which stops the copies too."""
-
-        def stop(slug: str) -> None:
-            self._is_stopped = True
-            for task in self._tasks:
-                task.cancel()
-            drain(slug)
-
-        return stop
+    def stop(self) -> None:
+        """Make no further copies."""
+        self._is_stopped = True
+        for task in self._tasks:
+            task.cancel()
 
     async def finish(self) -> None:
         """Wait until every copy is made or refused; not at all where the run was stopped: the next one goes on."""
@@ -89,7 +78,7 @@ class Copies:
             if isinstance(ended, Exception):
                 self._problems.append(f"no further copies: {ended!r} [copy_failed]")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the workers and of the folder's copies."""
         for task in self._tasks:
             task.cancel()

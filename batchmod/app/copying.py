@@ -5,7 +5,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -183,7 +182,7 @@ class Copier:
         for part in below.rglob(".*.part"):
             part.unlink(missing_ok=True)
         self._ledger = Ledger(self.folder)
-        self._pool = executors.Processes(workers(), drop_environment=self.services.key_names(), is_patient=True)
+        self._pool = executors.Processes(workers(), drop_environment=self.services.key_names(), nicer=19)
         self._open.callback(self._pool.close)
         self._open.callback(self._keep)
         return self
@@ -256,7 +255,7 @@ class Copier:
         for _ in range(_TRIES):
             try:
                 return await self._pool.submit(work.conform, given, str(output), str(part), self.wish, wanted.until_s)
-            except BrokenProcessPool:  # one that is killed takes those along that work beside it
+            except work.WorkerDied:
                 continue
             except OSError:
                 raise

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from batchmod.errors import ManifestError, Place, Problem
+from batchmod.manifest import standing
 from batchmod.manifest.asking import (
     Asked,
     Document,
@@ -182,6 +183,7 @@ def _limits(said: Mapping[str, Any], schemas: Schemas) -> Limits:
 
 def _manifest(document: Mapping[str, Any], asked: Asked, **rows: Any) -> Manifest:
     known = {name: document[name] for name in ("provider", "output") if name in document}
+    schema = asked.schemas.manifest
     return Manifest(
         file=asked.file,
         name=document.get("name", asked.stem),
@@ -190,6 +192,10 @@ def _manifest(document: Mapping[str, Any], asked: Asked, **rows: Any) -> Manifes
         deliver=conform_of(document["deliver"], asked.schemas) if "deliver" in document else None,
         provider_options=section(document, "provider_options"),
         limits=_limits(section(document, "limits"), asked.schemas),
+        notify=standing.notices_of(document.get("notify"), schema["$defs"]["notice"], asked.variables),
+        on_succeeded=standing.hook_of(document, schema),
+        recheck_sources=document.get("recheck_sources") == "etag",
+        max_age_s=standing.age_of(document.get("max_age")),
         **known,
         **rows,
     )

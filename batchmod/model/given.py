@@ -68,6 +68,28 @@ class NamedFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """Somebody who is told of a run."""
+
+    url: str
+    on: frozenset[str] = frozenset({"end", "trouble"})
+    format: str = "json"
+    secret_env: str | None = None
+    """The variable of the environment that holds the signing secret."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hook:
+    """A program that is started for each output that is delivered."""
+
+    command: tuple[str, ...]
+    """The program and its arguments, with `{names}` still open in these."""
+    timeout_s: float = 300.0
+    tries: int = 3
+    at_once: int = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """A parsed manifest; `provider` and `output` None where it does not say."""
 
@@ -82,6 +104,12 @@ class Manifest:
     deliver: Conform | None = None
     """How outputs are made fit for use, where copies of them are wanted."""
     limits: Limits = field(default_factory=Limits)
+    notify: tuple[Notice, ...] = ()
+    on_succeeded: Hook | None = None
+    recheck_sources: bool = False
+    """Whether each run asks the servers of clips and pictures on the web whether these have changed."""
+    max_age_s: float | None = None
+    """How old an output may become before a run makes one more version of it."""
     rows: Sequence[Row]
     """A long sheet's are made anew whenever they are asked for: go through them as seldom as can be."""
     own_columns: tuple[str, ...] = ()

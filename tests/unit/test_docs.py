@@ -32,9 +32,11 @@ _OPTIONS_OF_OTHERS = {
     *("--port", "--fault", "--seconds", "--exclude-editable"),
     *("--jobs", "--kills", "--seed", "--uploads"),
     *("--loop-jobs", "--minutes", "--per-minute"),
+    *("--head", "--address", "--num-cpus", "--disable-usage-stats", "--tasks", "--rows"),
+    *("--user", "--now", "--shot"),
     *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
 }
-"""Those of the stand-ins, of pip, and of the benchmarks."""
+"""Those of the stand-ins, of pip, of systemd, of Ray, of a hook, and of the benchmarks."""
 
 
 def _text(name: str) -> str:
