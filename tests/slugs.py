@@ -153,28 +153,16 @@ class _Walker:
 
     def _name(self, name: str, node: ast.expr, scope: _Scope, element: int | None) -> None:
         """A name: what is assigned to it in its function or its module; a parameter is given by who calls."""
-        for function in reversed(scope.functions):
-            if name in _HELD and _is_captured(name, function):
+        for place in (*reversed(scope.functions), scope.module):
+            values = list(_assigned(name, place))
+            looped = list(_looped(name, place)) if isinstance(place, Function) else []
+            for table, column in looped:
+                self._rows(table, column, scope)
+            for value, column in values:
+                self._follow(value, scope, column if element is None else element)
+            if values or looped or (name in _HELD and isinstance(place, Function) and _is_given(name, place)):
                 return
-            values = list(_assigned(name, function))
-            if any(name == each.arg for each in _parameters(function)):
-                if name not in _HELD and not values:
-                    self._unseen(node, scope)
-                for value, place in values:
-                    self._follow(value, scope, place if element is None else element)
-                return
-            looped = list(_looped(name, function))
-            for table, place in looped:
-                self._rows(table, place, scope)
-            for value, place in values:
-                self._follow(value, scope, place if element is None else element)
-            if values or looped:
-                return
-        values = list(_assigned(name, scope.module))
-        for value, place in values:
-            self._follow(value, scope, place if element is None else element)
-        if not values:
-            self._unseen(node, scope)
+        self._unseen(node, scope)
 
     def _table(self, name: str, node: ast.expr, scope: _Scope, element: int | None = None) -> None:
         """What stands in a table of the module, or of the one it is imported from."""
@@ -249,9 +237,10 @@ def _is_passed_on(node: ast.expr) -> bool:
             return False
 
 
-def _is_captured(name: str, function: Function) -> bool:
-    """Whether a pattern takes the name out of a value that holds it."""
-    return any(isinstance(node, ast.MatchAs) and node.name == name for node in ast.walk(function))
+def _is_given(name: str, function: Function) -> bool:
+    """Whether the name is a parameter, or a pattern takes it out of a value that holds it."""
+    is_captured = any(isinstance(node, ast.MatchAs) and node.name == name for node in ast.walk(function))
+    return is_captured or any(name == each.arg for each in _parameters(function))
 
 
 def _answers(function: Function) -> list[ast.expr]:
