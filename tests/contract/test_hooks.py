@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import events
 from tests.servers.segmind import SegmindStandIn
 from tests.serving import children_of, is_alive
 from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot
@@ -77,6 +78,7 @@ def test_each_output_is_handed_to_the_program_once(server: SegmindStandIn, tmp_p
         assert variables["KITSU_PASSWORD"] == "theirs"
         assert not {"SEGMIND_API_KEY", "FAL_KEY", "BATCHMOD_VAR_X", "BATCHMOD_SERVE_KEY"} & variables.keys()
         assert server.key not in str(variables)
+    events.check_all((work.folder / "events.jsonl").read_text())
     assert "published" in (work.folder / "hooks" / "a_v001_mp4.log").read_text()
     assert sorted(e["output"] for e in read_events(work.folder) if e["event"] == "hook_succeeded") == [
         "videos/a_v001.mp4",
@@ -160,6 +162,7 @@ def test_a_program_that_fails_fails_no_run_and_is_started_by_the_next_one(
 
     assert (first.code, set(work.statuses().values())) == (0, {"succeeded"})
     assert "tools/publish failed for" in first.err
+    events.check_all((work.folder / "events.jsonl").read_text())
     assert {e["message"] for e in read_events(work.folder) if e["event"] == "hook_failed"} == {"it ended with 3"}
 
     _program(tmp_path)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from batchmod import files
+from tests import events
 from tests.servers.receiver import Receiver, receiver, said
 from tests.servers.segmind import SegmindStandIn
 from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot
@@ -210,6 +211,7 @@ def test_what_does_not_arrive_is_a_warning_and_an_event(server: SegmindStandIn, 
 
         assert (done.code, len(told.posts)) == (0, 1)
         assert done.err.count("could not be told") == 1
+        events.check_all((work.folder / "events.jsonl").read_text())
         assert read_events(work.folder)[-1]["event"] == "notify_failed"
         assert f"it answered {answer}" in read_events(work.folder)[-1]["message"]
         # the next run finds a record that is not behind its events, and nothing to do

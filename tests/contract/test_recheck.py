@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests import events
 from tests.servers.clips import Clip, encoded, unique
 from tests.servers.segmind import SegmindStandIn
 from tests.servers.web import File, Web, web
@@ -57,6 +58,7 @@ def test_a_changed_clip_is_another_request_and_is_paid_once(server: SegmindStand
 
     assert (changed.code, server.ledger.submits_seen) == (0, 2)
     assert f"a: source_changed: the clip at {clips.url}/a.mp4 is another one since 20" in changed.err
+    events.check_all((work.folder / "events.jsonl").read_text())
     assert work.outputs() == ["a_v001.mp4", "a_v002.mp4"]
     assert work.results()["a"]["output"] == "videos/a_v002.mp4"
     assert [work.run().code for _ in range(2)] == [0, 0]
