@@ -187,6 +187,7 @@ def test_it_is_tried_again_within_a_run(server: SegmindStandIn, tmp_path: Path) 
     assert "failed for" not in done.err
 
 
+@pytest.mark.slow
 def test_after_ten_runs_it_is_given_up(server: SegmindStandIn, tmp_path: Path) -> None:
     work = _work(tmp_path, server, "a", on_succeeded=["no-such-program", "{output}"])
     said = [work.run("--allow-hooks").err for _ in range(12)]
@@ -206,6 +207,7 @@ def test_a_program_that_hangs_is_ended_with_all_it_has_started(server: SegmindSt
     assert not is_alive(int((tmp_path / "told").read_text()))
 
 
+@pytest.mark.slow
 def test_what_it_says_is_kept_up_to_a_megabyte(server: SegmindStandIn, tmp_path: Path) -> None:
     _program(tmp_path, text="#!{python}\nprint('x' * 3_000_000)\n")
     work = _work(tmp_path, server, "a")
@@ -264,6 +266,7 @@ def test_a_killed_run_leaves_what_it_owes_to_the_next(server: SegmindStandIn, tm
     assert _outputs(tmp_path) == ["a_v001.mp4", "b_v001.mp4", "c_v001.mp4"]
 
 
+@pytest.mark.slow
 def test_a_stop_waits_for_no_program_that_has_not_begun(server: SegmindStandIn, tmp_path: Path) -> None:
     _program(tmp_path, text="#!/bin/sh\necho x >> {told}\nexec sleep 600\n")
     work = _work(tmp_path, server, "a", "b", hooks={"tries": 1, "at_once": 1, "timeout_s": 900})

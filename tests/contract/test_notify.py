@@ -81,6 +81,17 @@ def test_trouble_is_told_while_the_run_still_goes_on(server: SegmindStandIn, tol
     assert (end["exit_code"], end["stop_reason"]) == (3, "too_many_failures")
 
 
+@pytest.mark.slow
+def test_a_service_that_does_not_answer_is_told_before_the_run_gives_up(told: Receiver, tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as gone:
+        work = _work(tmp_path, gone, "a", to=told, on=["trouble"])
+    done = work.run("--allow-hooks")
+
+    assert done.code == 3
+    assert "requests wait" in said(told.posts)[0]["message"]
+    assert [each["stop_reason"] for each in said(told.posts)] == [None, "unreachable"]
+
+
 def test_who_wants_only_trouble_hears_nothing_of_a_good_night(
     server: SegmindStandIn, told: Receiver, tmp_path: Path
 ) -> None:
