@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 from batchmod import clock, executors, files, judgement, work
 from batchmod.app import folder as folders
+from batchmod.app.options import Options
 from batchmod.app.services import engine_installed
 from batchmod.checkpoint import Checkpoint, source_of
 from batchmod.errors import StoppedEarly
@@ -28,7 +28,6 @@ THUMBS: Final = "thumbs"
 WIDTH: Final = 320
 """Pixels of the widest thumbnail."""
 
-_NICENESS: Final = 19
 _AFTER_S: Final = 1.0
 """A run that is over by then would only wait for its workers to start."""
 _KEPT_EVERY_S: Final = 5.0
@@ -99,7 +98,7 @@ class Scorer:
 
     def __init__(self, record: Checkpoint, folder: Path, wishes: Wishes, *, workers: int) -> None:
         self._record, self._folder, self._wishes = record, folder, wishes
-        self._pool = executors.Processes(workers, drop_environment=_not_needed(), niceness=_NICENESS)
+        self._pool = executors.Processes(workers, drop_environment=_not_needed(), nicer=19)
         self._rooms = asyncio.Semaphore(workers)
         self._scores = wishes.scores and engine_installed()
         self._remote = _Remote() if wishes.remote else None
@@ -155,7 +154,7 @@ class Scorer:
         for _ in range(2):
             try:
                 return await self._pool.submit(function, *values)
-            except BrokenProcessPool:
+            except work.WorkerDied:
                 continue
             except Exception as error:  # noqa: BLE001 - a broken clip must harm nothing; the text is shown
                 return work.Refusal(slug="engine_failed", message=f"{type(error).__name__}: {error}")
@@ -247,18 +246,21 @@ class _Remote:
         self._folder.cleanup()
 
 
-class Beside:
-    """A scorer beside a run: it hears which outputs there are, and is never waited for unless somebody says so."""
+class Scoring:
+    """Scores and thumbnails beside a run: not waited for unless somebody says so."""
 
-    def __init__(self, record: Checkpoint, folder: Path, wishes: Wishes, *, workers: int) -> None:
-        self._record, self._wishes = record, wishes
-        self._scorer = Scorer(record, folder, wishes, workers=workers)
-        self._workers = workers
-        self._folder = folder
+    warnings: Sequence[str] = ()
+
+    def __init__(self, record: Checkpoint, folder: Path, options: Options, tell: Callable[[int, int], None]) -> None:
+        self._record, self._folder, self._tell = record, folder, tell
+        self._wishes = Wishes(scores=options.scores, remote=options.score_remote)
+        self._is_awaited = options.wait_scores
+        self._workers = max(1, executors.cores() // 2)
+        self._scorer = Scorer(record, folder, self._wishes, workers=self._workers)
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
         self._tasks: list[asyncio.Task[None]] = []
         self._heard: dict[str, None] = {}
-        self._ended = not wishes.scores
+        self._ended = not options.scores
 
     @property
     def kept(self) -> int:
@@ -277,7 +279,10 @@ class Beside:
         video = source_of(work.inputs.get("video"))
         return video is not None and (video.local or self._wishes.remote)
 
-    def hear(self, event: Event) -> None:
+    def begin(self) -> None:
+        """Nothing: outputs that were there before are looked at by `batchmod report`."""
+
+    def heard(self, event: Event) -> None:
         """Take note of an output; more than can wait are left for later."""
         if event.kind not in ("succeeded", "copied") or event.job_key is None or self._ended:
             return
@@ -295,16 +300,22 @@ class Beside:
             if found is not None:
                 await self._scorer.look(found.work_id)
 
-    async def wait(self, tell: Callable[[int, int], None]) -> None:
-        """Look at every output of the folder that has no scores yet, or until `drop`; tells (done, of)."""
-        if self._ended:
+    def stop(self) -> None:
+        """Leave what is not done, at once."""
+        self._ended = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def finish(self) -> None:
+        """Where they are waited for: every output of the folder that has no scores yet, or until `stop`."""
+        if self._ended or not self._is_awaited:
             return
-        waiting = asyncio.ensure_future(self._rest(tell))
+        waiting = asyncio.ensure_future(self._rest())
         self._tasks.append(waiting)
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([waiting])
 
-    async def _rest(self, tell: Callable[[int, int], None]) -> None:
+    async def _rest(self) -> None:
         """End what is being looked at, then look at what was not."""
         while not self._waiting.empty():
             self._waiting.get_nowait()
@@ -313,17 +324,11 @@ class Beside:
             self._waiting.put_nowait(None)
         await asyncio.gather(*carriers)
         self._scorer.keep()
-        await look_at_all(self._scorer, lacking(self._record, self._folder, self._wishes), tell)
-
-    def drop(self) -> None:
-        """Leave what is not done, at once."""
-        self._ended = True
-        for task in self._tasks:
-            task.cancel()
+        await look_at_all(self._scorer, lacking(self._record, self._folder, self._wishes), self._tell)
 
     async def close(self) -> None:
         """Leave what is not done, and keep what is."""
-        self.drop()
+        self.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._scorer.close()
 

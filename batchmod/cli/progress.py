@@ -1,6 +1,5 @@
 """What is seen while a run goes on: a bar on a terminal, plain lines at intervals elsewhere, or JSON lines."""
 
-import json
 import os
 import sys
 from typing import Any, Final, Protocol
@@ -9,12 +8,12 @@ from tqdm import tqdm
 
 from batchmod import clock
 from batchmod.app.log import as_json
-from batchmod.cli.wording import usd
+from batchmod.cli.wording import json_line, usd
 from batchmod.model import Event
 
 _EVERY_S: Final = 15.0
 _ENDS: Final = {"succeeded": "done", "copied": "done", "failed": "failed", "uncertain": "uncertain"}
-_TROUBLE: Final = ("failed", "uncertain", "stopping", "left", "taken_over")
+_TROUBLE: Final = ("failed", "uncertain", "stopping", "left", "taken_over", "hook_failed", "source_changed")
 
 
 class Watcher(Protocol):
@@ -204,7 +203,7 @@ class JsonLines:
     def observe(self, event: Event) -> None:
         """Print it; where nobody reads on, the run goes on all the same."""
         try:
-            print(json.dumps(as_json(event), ensure_ascii=False), flush=True)
+            print(json_line(as_json(event), sys.stdout), flush=True)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -213,6 +212,11 @@ class JsonLines:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def warn(text: str) -> None:
+    """Say on standard error what stops nothing."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 class Silent:

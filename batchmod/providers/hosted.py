@@ -108,6 +108,7 @@ class Hosted:
         self._dialect = dialect
         self._endpoints = endpoints
         self.account = hashlib.sha256(f"{salt}:{key.value}".encode()).hexdigest()[:16]
+        self.key_id = hashlib.sha256(key.value.encode()).hexdigest()
         self._key = key.value
         self._key_variable = key.variable
         self._secret = dialect.key_headers(key.value)
@@ -117,6 +118,10 @@ class Hosted:
         self._scratch = scratch
         self._transport = Transport(user_agent=self.facts.user_agent)
         self._uploading: dict[str, asyncio.Lock] = {}
+
+    @property
+    def width(self) -> None:
+        """What it takes at a time is a matter of limits."""
 
     def watch(self, progress: Progress) -> None:
         """These services do not say how far they are."""
