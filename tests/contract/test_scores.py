@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batchmod import app, clock, judgement, work
-from batchmod.app.scoring import Beside, Scorer, Wishes, stem_of
+from batchmod.app.scoring import Scorer, Scoring, Wishes, stem_of
 from batchmod.app.services import Services
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.model import Event
@@ -179,10 +179,11 @@ def test_ctrl_c_ends_the_wait_for_scores_at_once(tmp_path: Path) -> None:
 
 def test_beside_a_run_an_output_is_looked_at_as_soon_as_it_is_there(tmp_path: Path) -> None:
     async def scored(record: Checkpoint, folder: Path) -> tuple[int, int, int]:
-        beside = Beside(record, folder, Wishes(), workers=1)
+        beside = Scoring(record, folder, app.Options(), lambda *_: None)
+        beside.begin()
         [key] = record.job_keys()
-        beside.hear(Event(kind="polled", at="", run_id="r", job_key=key))
-        beside.hear(Event(kind="succeeded", at="", run_id="r", job_key=key))
+        beside.heard(Event(kind="polled", at="", run_id="r", job_key=key))
+        beside.heard(Event(kind="succeeded", at="", run_id="r", job_key=key))
         before = beside.left()
         while not (beside._scorer._found or beside.kept):
             await clock.sleep(0.05)
