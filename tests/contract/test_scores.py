@@ -91,6 +91,9 @@ def test_wait_scores_ends_with_the_scores_in_the_table_and_a_doubt_in_words(tmp_
         doubts = line["flag_reason"].split("; ")
         assert "instead of" in doubts[0]
         assert doubts[1].startswith("needs_review: first frame ")
+        told = call("why", str(made.manifest), "one", environ=made.environ).out
+        assert f"first frame {float(line['first_frame_score']):.0f}" in told
+        assert doubts[1] in told
         assert thumbs(made) == ["one_v001.jpg", "one_v001.source.jpg"]
         assert not any(event["event"] == "scoring" for event in read_events(made.folder))
 
