@@ -58,6 +58,9 @@ class Least:
     drift: float
 
 
+NAMES: Final = tuple(each.name for each in fields(Least))
+"""Of the scores, in their order."""
+
 LEAST: Final[Mapping[str, Least]] = {
     "adhere_1": Least(motion=60, flicker=50, first_frame=35, structure=40, drift=55),
     "adhere_2": Least(motion=60, flicker=50, first_frame=40, structure=35, drift=55),

@@ -19,7 +19,7 @@ from batchmod.app.services import Services
 from batchmod.changes import Change
 from batchmod.checkpoint import Checkpoint, StoredRow
 from batchmod.errors import ManifestError, Place, Problem, UsageError
-from batchmod.model import Attempt, Delivery, Job, Row, VideoFacts, Work
+from batchmod.model import Attempt, Delivery, Job, Row, Scored, VideoFacts, Work
 from batchmod.planning import Item
 from batchmod.schema import did_you_mean
 
@@ -68,6 +68,8 @@ class Asked:
     """The other ids it was made for."""
     current: bool
     """Whether the row, as it is now, still asks for it."""
+    scored: Scored | None = None
+    """How good its output is, or why nobody can say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,6 +266,7 @@ def _requests(
             outputs=tuple(_output(folder, each) for each in mine),
             also=tuple(each.id for each in given if each not in mine),
             current=job is not None and work.job_key == job.key,
+            scored=record.scores_of([work.work_id]).get(work.work_id),
         )
 
 

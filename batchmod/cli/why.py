@@ -7,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from batchmod import app, clock, files
+from batchmod import app, clock, files, judgement
 from batchmod.app.services import Services
 from batchmod.app.story import Asked, Cell
 from batchmod.cli.loading import Environ, options_of
 from batchmod.cli.plan import difference, item_json, why_words
 from batchmod.cli.wording import duration, estimate, table, usd
 from batchmod.errors import UsageError
-from batchmod.model import Attempt, Job, Source, VideoFacts
+from batchmod.model import Attempt, Job, Scored, Source, VideoFacts
 from batchmod.planning import Action, Item
 from batchmod.urls import cut
 
@@ -164,6 +164,18 @@ def _request_lines(number: int, asked: Asked, job: Job | None) -> Iterator[str]:
     if asked.also:
         yield f"   made for {', '.join(asked.also)} too"
     yield from (f"   warning: {each}" for each in (*work.warnings, *([work.flag_reason] if work.flag_reason else [])))
+    if asked.scored is not None:
+        yield from (f"   {each}" for each in _score_lines(asked.scored, work.inputs.get("mode")))
+
+
+def _score_lines(scored: Scored, mode: str | None) -> Iterator[str]:
+    if scored.scores is None:
+        yield f"no scores: {scored.problem}"
+        return
+    said = ((name, getattr(scored.scores, name)) for name in judgement.NAMES)
+    yield "scores: " + ", ".join(f"{name.replace('_', ' ')} {value:.0f}" for name, value in said if value is not None)
+    if review := judgement.needs_review(scored.scores, mode):
+        yield review
 
 
 def _attempt(attempt: Attempt) -> str:
@@ -278,6 +290,7 @@ def _request_json(asked: Asked) -> dict[str, Any]:
         "run_id": work.run_id,
         "warnings": list(work.warnings),
         "flag_reason": work.flag_reason,
+        "scores": _scores_json(asked.scored),
         "facts": _facts_json(work.facts),
         "attempts": [
             {
@@ -291,6 +304,12 @@ def _request_json(asked: Asked) -> dict[str, Any]:
         "outputs": [asdict(output) for output in asked.outputs],
         "also": list(asked.also),
     }
+
+
+def _scores_json(scored: Scored | None) -> dict[str, Any] | None:
+    if scored is None or scored.scores is None:
+        return None
+    return {name: getattr(scored.scores, name) for name in judgement.NAMES}
 
 
 def _iso(at: float | None) -> str | None:

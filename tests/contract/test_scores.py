@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from batchmod import app, work
-from batchmod.app.scoring import Scorer, Wishes, stem_of
+from batchmod import app, clock, judgement, work
+from batchmod.app.scoring import Scorer, Scoring, Wishes, stem_of
 from batchmod.app.services import Services
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.model import Event
@@ -51,7 +51,7 @@ def test_report_makes_what_a_run_has_left_and_a_run_alone_never_looks_at_old_out
         made = with_clips(tmp_path, server, "one", "two")
         first = made.run("--no-scores")
         table = (made.folder / "results.csv").stat()
-        again = made.run()
+        again = made.run("--score-remote")
 
         assert (first.code, again.code, scores(made, "one"), thumbs(made)) == (0, 0, [""] * 5, [])
         assert (made.folder / "results.csv").stat().st_mtime_ns == table.st_mtime_ns
@@ -91,6 +91,9 @@ def test_wait_scores_ends_with_the_scores_in_the_table_and_a_doubt_in_words(tmp_
         doubts = line["flag_reason"].split("; ")
         assert "instead of" in doubts[0]
         assert doubts[1].startswith("needs_review: first frame ")
+        told = call("why", str(made.manifest), "one", environ=made.environ).out
+        assert f"first frame {float(line['first_frame_score']):.0f}" in told
+        assert doubts[1] in told
         assert thumbs(made) == ["one_v001.jpg", "one_v001.source.jpg"]
         assert not any(event["event"] == "scoring" for event in read_events(made.folder))
 
@@ -175,6 +178,28 @@ def test_ctrl_c_ends_the_wait_for_scores_at_once(tmp_path: Path) -> None:
     assert (summary.exit_code, summary.stop_reason, made.outputs()) == (130, "sigint", ["one_v001.mp4"])
     assert seen.count("scoring") == 1
     assert seen[-1] == "run_ended"
+
+
+def test_beside_a_run_an_output_is_looked_at_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    async def scored(record: Checkpoint, folder: Path) -> tuple[int, int, int]:
+        beside = Scoring(record, folder, app.Options(), lambda *_: None)
+        beside.begin()
+        [key] = record.job_keys()
+        beside.heard(Event(kind="polled", at="", run_id="r", job_key=key))
+        beside.heard(Event(kind="succeeded", at="", run_id="r", job_key=key))
+        before = beside.left()
+        while not (beside._scorer._found or beside.kept):
+            await clock.sleep(0.05)
+        await beside.close()
+        return before, beside.kept, beside.left()
+
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        made = with_clips(tmp_path, server, "one")
+        made.run("--no-scores")
+    with Checkpoint.open(made.folder / FILE_NAME) as record:
+        assert asyncio.run(scored(record, made.folder)) == (1, 1, 0)
+        assert record.unscored(judgement.FORM) == []
+    assert thumbs(made) == ["one_v001.jpg", "one_v001.source.jpg"]
 
 
 def test_thumbnails_are_named_by_their_outputs() -> None:
