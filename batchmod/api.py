@@ -50,6 +50,7 @@ class ReadingWishes(TypedDict, total=False):
     rehearse: bool
     pair_frames: bool
     allow_outside: bool
+    allow_hooks: bool
     key_env: Texts
     skip_invalid: bool
 
@@ -78,7 +79,13 @@ class RunWishes(PlanWishes, total=False):
     history_grace_s: float
     drain_s: float
     verify: Literal["decode", "container"]
+    deliver: Texts
+    scores: bool
+    wait_scores: bool
+    score_remote: bool
     if_locked: Literal["refuse", "wait", "skip"]
+    executor: Literal["process", "ray"]
+    ray_address: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,7 +212,7 @@ def run_sync(
 # --- wishes -------------------------------------------------------------------------------------------------
 
 _WAYS: Final = ("encoding", "delimiter", "sheet", "visible_only")
-_LISTS: Final = ("extra_columns", "only", "key_env", "pay_again")
+_LISTS: Final = ("extra_columns", "only", "key_env", "pay_again", "deliver")
 _LEAST: Final[Mapping[str, float]] = {
     "first": 1,
     "max_in_flight": 1,
@@ -221,6 +228,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "input_format": ("yaml", "csv", "tsv", "xlsx", "jsonl"),
     "verify": ("decode", "container"),
     "if_locked": ("refuse", "wait", "skip"),
+    "executor": ("process", "ray"),
 }
 
 
@@ -252,6 +260,8 @@ def _check(name: str, value: Any) -> None:
         raise UsageError(f"{name} must be more than 0, not {value!r}")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise UsageError(f"{name} must be one of {', '.join(_CHOICES[name])}, not {value!r}")
+    if name == "deliver":
+        app.wish_of(None, (value,) if isinstance(value, str) else tuple(value))
     if name == "delimiter" and (len(found := DELIMITERS.get(value.lower(), value)) != 1 or found in '"\r\n'):
         raise UsageError(f"delimiter must be {', '.join(DELIMITERS)}, or one character, not {value!r}")
 
@@ -268,7 +278,7 @@ def _kind_of(name: str) -> tuple[type | tuple[type, ...], str] | None:
         return Mapping, "a mapping"
     if name in _LISTS:
         return (str, Collection), "a text or several"
-    return (str, "a text") if name == "delimiter" else None
+    return (str, "a text") if name in ("delimiter", "ray_address") else None
 
 
 def _as_option(name: str, value: Any) -> Any:

@@ -9,7 +9,8 @@
     │   ├── RecordRefused           2  record_refused foreign, newer, lost or broken record
     │   │   └── RecordOnNetwork     2  record_on_network
     │   ├── OtherManifest           2  other_manifest the folder belongs to another manifest
-    │   └── PortInUse               2  port_in_use    `serve` cannot listen where another program does
+    │   ├── PortInUse               2  port_in_use    `serve` cannot listen where another program does
+    │   └── NoCluster               2  no_cluster     `--executor ray` finds none to join
     ├── StoppedEarly                3  (its own)      resumable; the slug says why
     ├── FolderInUse                 4  folder_in_use
     └── MediaError                  1  (its own)      a clip or picture that cannot be used
@@ -152,6 +153,12 @@ class PortInUse(UsageError):
     slug = "port_in_use"
 
 
+class NoCluster(UsageError):
+    """There is no Ray cluster to be joined at the address that was given."""
+
+    slug = "no_cluster"
+
+
 class StoppedEarly(BatchmodError):
     """The run stopped before its end and can be resumed; `slug` says why."""
 
@@ -180,7 +187,7 @@ class MediaError(BatchmodError):
     """A clip or picture that cannot be used.
 
     Slugs: `empty_file`, `not_a_video`, `not_an_image`, `broken_video`, `broken_image`, `unsafe_container`,
-    `too_large`, `no_look`, `bad_keyframes`, `source_unreachable`.
+    `too_large`, `no_look`, `bad_keyframes`, `source_unreachable`, `worker_died`, `too_large_to_carry`.
     """
 
     exit_code = 1

@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 
 from batchmod import clock, files
-from batchmod.app import rotating
-from batchmod.model import Event
+from batchmod.app import logs, rotating
+from batchmod.model import EVENTS_VERSION, Event
 
-_PASSING: Final = ("polled", "progress")
+_PASSING: Final = ("polled", "progress", "scoring")
 """Events for who watches; nothing has changed with them."""
+_OF_THE_RUN: Final = (
+    "source_changed",
+    "run_started",
+    "planned",
+    "run_ended",
+    "hook_succeeded",
+    "hook_failed",
+    "notify_failed",
+)
+"""Events with which no row has changed."""
 
 
 class Log:
@@ -19,7 +29,7 @@ class Log:
 
     def __init__(self, folder: Path, observe: Callable[[Event], None]) -> None:
         self._folder = folder
-        self._observe = observe
+        self._observe = logs.observed(observe)
         self._full_at = rotating.PART_BYTES
         self._packer = rotating.Packer(folder)
         self._file: IO[str] | None = None
@@ -27,6 +37,7 @@ class Log:
         self._run_id = ""
         self.made = 0
         self.copied = 0
+        self.delivered = 0
         self.changes = 0
         self.spent_usd = 0.0
 
@@ -51,8 +62,9 @@ class Log:
     def write(self, event: Event) -> None:
         """Keep an event and hand it on."""
         assert self._file is not None
-        self.changes += event.kind not in ("run_started", "planned", "run_ended", *_PASSING)
+        self.changes += event.kind not in (*_OF_THE_RUN, *_PASSING)
         self.made += (1 + len(event.facts.get("also", ()))) * (event.kind == "succeeded")
+        self.delivered += event.kind == "conformed"
         self.copied += event.kind == "copied"
         self.spent_usd += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
         if event.kind not in _PASSING:
@@ -81,6 +93,16 @@ class Log:
         self.write(Event(kind=kind, at=clock.iso(clock.now()), run_id=run_id, facts=facts))
 
 
+def followed(observe: Callable[[Event], None], hear: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Both hear an event; the second one also where the first has gone."""
+
+    def both(event: Event) -> None:
+        hear(event)
+        observe(event)
+
+    return both
+
+
 def _ends_a_line(path: Path) -> bool:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -91,4 +113,5 @@ def _ends_a_line(path: Path) -> bool:
 def as_json(event: Event) -> dict[str, Any]:
     """An event as one flat object."""
     head = {"event": event.kind, "at": event.at, "run_id": event.run_id, "id": event.id, "job_key": event.job_key}
-    return {**{name: value for name, value in head.items() if value is not None}, **event.facts}
+    known = {name: value for name, value in head.items() if value is not None}
+    return {"schema_version": EVENTS_VERSION, **known, **event.facts}

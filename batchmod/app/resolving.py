@@ -8,9 +8,9 @@ from typing import Final
 
 from batchmod import clock
 from batchmod.app import folder as folders
-from batchmod.app import others, owning
+from batchmod.app import hands, others, owning
+from batchmod.app.equipping import opener, verifier
 from batchmod.app.log import Log
-from batchmod.app.running import opener, verifier
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import UsageError
@@ -82,7 +82,7 @@ async def _ask(
         checkpoint=record,
         folder=folder,
         scratch=scratch,
-        provider=opener(services, record, scratch, workers=1),
+        provider=opener(services, record, scratch, engine=hands.engine(services)),
         verify=verifier("decode"),
         clip=lambda _: None,
         observe=observe,
@@ -127,7 +127,9 @@ def _sent(record: Checkpoint) -> list[Work]:
 async def _cancelled(log: Log, record: Checkpoint, work: Work, folder: Path, services: Services) -> str:
     """Wish a request stopped; what came of it, in words. One that is known no more is over, and may have been paid."""
     label = ", ".join(_ids(record, work)) or f"request {work.request_id}"
-    provider = services.open(work.provider, work.origin, record=record, scratch=folder / ".work", workers=1)
+    provider = services.open(
+        work.provider, work.origin, record=record, scratch=folder / ".work", engine=hands.engine(services)
+    )
     if provider is None:
         return f"{label}: not stopped: the key of {work.provider} is not set"
     try:

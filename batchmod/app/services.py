@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 
-from batchmod import executors, files, index, providers, sources
+from batchmod import files, index, providers, sources
 from batchmod.app.homes import cache_folder, index_file
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.clock import now
 from batchmod.errors import MissingExtra, MissingKey, RecordRefused, UsageError
 from batchmod.model import Claim, Delivery, Endpoints, ProviderFacts, Work
-from batchmod.providers.base import Provider, Secret
+from batchmod.providers.base import Executor, Provider, Secret
 from batchmod.runner import Gates
 from batchmod.urls import check_base_url, origin_of
 
@@ -66,12 +66,11 @@ class Services:
                 f"or name a hosted provider: --provider {' or '.join(providers.HOSTED)}"
             )
 
-    def open(self, name: str, origin: str, *, record: Checkpoint, scratch: Path, workers: int) -> Provider | None:
+    def open(self, name: str, origin: str, *, record: Checkpoint, scratch: Path, engine: Executor) -> Provider | None:
         """A provider at the origin its works were sent to; None where its key is not set."""
         facts = self.facts(name)
         if not facts.hosted:
-            pool = executors.Processes(workers, drop_environment=self._key_names())
-            return providers.open_local(executor=pool, scratch=scratch)
+            return providers.open_local(executor=engine, scratch=scratch)
         key, endpoints = self.key(name), self._endpoints_at(name, origin)
         if key is None or endpoints is None:
             return None
@@ -119,7 +118,8 @@ class Services:
             return configured
         return providers.endpoints_at(self.facts(name), origin) if check_base_url(origin) is None else None
 
-    def _key_names(self) -> tuple[str, ...]:
+    def key_names(self) -> tuple[str, ...]:
+        """The variables that hold keys: no worker has them, and nobody's program."""
         found = (*(providers.facts(name).key_env for name in providers.NAMES), *self.key_variables.values())
         return tuple(name for name in found if name)
 

@@ -7,16 +7,15 @@ import struct
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from batchmod import clock, files
+from batchmod.checkpoint.migrating import refuse_form, schema
 from batchmod.errors import RecordRefused, StoppedEarly
 
 FILE_NAME: Final = "checkpoint.sqlite3"
 APPLICATION_ID: Final = 1651336036
-VERSION: Final = 1
 _HEADER_BYTES: Final = 100
 WAY_OUT: Final = (
     "Put a newer copy of the record back, or let `batchmod resolve PATH --rebuild` make it anew from what is there; or "
@@ -37,7 +36,7 @@ def make(path: Path) -> None:
     db = sqlite3.connect(beside, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode=WAL")
-        db.executescript(resources.files("batchmod.checkpoint").joinpath("schema.sql").read_text(encoding="utf-8"))
+        db.executescript(schema())
         db.execute("INSERT INTO folder VALUES ('folder_id', ?)", (uuid.uuid4().hex,))
     finally:
         db.close()
@@ -81,9 +80,7 @@ def refuse_foreign(path: Path) -> None:
     version, application = struct.unpack_from(">I4xI", header, 60)
     if application != APPLICATION_ID:
         raise RecordRefused(f"{path} is not a record of batchmod's. Choose another --output.")
-    if version != VERSION:
-        text = f"{path} has form {version}; this batchmod reads form {VERSION}"
-        raise RecordRefused(f"{text}. Use the batchmod that wrote it, or a newer one.")
+    refuse_form(path, version)
 
 
 def refuse_broken(db: sqlite3.Connection) -> None:

@@ -54,4 +54,4 @@ class Circuit:
 
     def gone(self) -> "Circuit":
         """One came to nothing that tells anything, such as one that was broken off."""
-        return replace(self, probing=False)
+        return replace(self, probing=False) if self.probing else self

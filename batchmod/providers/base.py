@@ -1,6 +1,6 @@
 """The face every provider shows, so that the runner needs to know none of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -61,8 +61,30 @@ class UploadShelf(Protocol):
 class Executor(Protocol):
     """Runs a function of plain values somewhere."""
 
-    async def submit(self, function: Callable[..., Result], *values: object) -> Result:
-        """The function's result; its exception is raised here."""
+    @property
+    def width(self) -> int:
+        """How many works are worth being begun at a time, as things are now."""
+        ...
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it has other machines than this one, and has been begun."""
+        ...
+
+    @property
+    def shares_files(self) -> bool:
+        """Whether files that are seen here are seen there, under the same path."""
+        ...
+
+    async def begin(self, folder: Path) -> None:
+        """Make ready for works in this folder. Raises a BatchmodError where that cannot be."""
+        ...
+
+    async def submit(self, function: Callable[..., Result], *values: object, reads: Sequence[str] = ()) -> Result:
+        """The function's result; its exception is raised here. `reads`: the files that it needs there.
+
+        Raises WorkerDied where its worker ended before it, StoppedEarly where nothing of the run can go on there.
+        """
         ...
 
     def close(self) -> None:
@@ -79,6 +101,11 @@ class Provider(Protocol):
     """Tells one account from another without telling the key; empty where there is none."""
     key_id: str
     """Tells one key from another, in all folders alike: for this process, and never written down."""
+
+    @property
+    def width(self) -> int | None:
+        """How many works it is worth beginning at a time, as things are now; None where the run's limits say it."""
+        ...
 
     def watch(self, progress: Progress) -> None:
         """Say from now on how far works are, where that can be known."""

@@ -119,6 +119,10 @@ class Hosted:
         self._transport = Transport(user_agent=self.facts.user_agent)
         self._uploading: dict[str, asyncio.Lock] = {}
 
+    @property
+    def width(self) -> None:
+        """What it takes at a time is a matter of limits."""
+
     def watch(self, progress: Progress) -> None:
         """These services do not say how far they are."""
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from batchmod import files
 from batchmod import work as workers
-from batchmod.errors import MediaError
-from batchmod.model import Call, Done, Failed, ProviderFacts, Reply, Request, Sent, Step, Work
+from batchmod.errors import MediaError, StoppedEarly
+from batchmod.model import Blocked, Call, Done, Failed, ProviderFacts, Reply, Request, Sent, Step, Work
 from batchmod.providers.base import Cancelled, Executor, Fetched, Progress
 from batchmod.reconcile import Walk
 from batchmod.urls import is_loopback_host, without_query
@@ -21,6 +22,14 @@ if TYPE_CHECKING:  # the HTTP client is loaded only where a source is a URL
 Result = TypeVar("Result")
 
 _LOOK_EVERY_S: Final = 0.5
+_LOOKS_PER_S: Final = 64.0
+"""Of all works together: each is a question to the storage."""
+
+_DEATHS: Final = 3
+"""Workers that may die over one work until it is taken for the cause."""
+
+_MACHINES: Final = 10
+"""Machines that may go under one work: they do, where they are rented by the minute."""
 
 FACTS: Final = ProviderFacts(
     name="local",
@@ -41,6 +50,8 @@ class State:
 
     work: Work
     part: Path
+    sha256: str = ""
+    """Of the file, once it is there."""
 
 
 class Local:
@@ -54,6 +65,12 @@ class Local:
         self._progress: Progress = lambda *_: None
         self._scratch = scratch
         self._transport: Transport | None = None
+        self._watched_now = 0
+
+    @property
+    def width(self) -> int:
+        """As many as its workers can take."""
+        return self._executor.width
 
     def watch(self, progress: Progress) -> None:
         """Hear how many frames of a work are done."""
@@ -77,8 +94,11 @@ class Local:
             message = reply.problem if reply else "the engine was not asked"
             return Failed(state=state, slug="engine_failed", message=message)
         answer = json.loads(reply.body)
+        if "stop" in answer:
+            return Blocked(state=state, slug=answer["stop"], message=answer["message"])
         if "slug" in answer:
             return Failed(state=state, slug=answer["slug"], message=answer["message"])
+        state = replace(state, sha256=answer["sha256"])
         return Done(state=state, location=str(state.part), cost_usd=None, warnings=tuple(answer["warnings"]))
 
     def request_id(self, state: Any) -> str | None:
@@ -99,30 +119,77 @@ class Local:
             frame = await self._at_hand(inputs["first_frame"], state.part.with_suffix(".frame"))
             keyframes = inputs.get("keyframes")
             folder = keyframes["location"] if keyframes else None
-            made = self._executor.submit(
-                workers.modify, video, str(state.part), inputs["mode"], inputs["prompt"], frame, folder
-            )
-            answer = await self._watched(made, state)
+            assert video is not None
+            sources = (video, frame, folder)
+            if self._executor.shares_files:
+                answer = await self._watched(self._made(state, *sources), state)
+            else:
+                answer = await self._made_elsewhere(state, *sources)
         except MediaError as error:
             return _answered({"slug": error.slug, "message": str(error)})
+        except StoppedEarly as error:
+            return _answered({"stop": error.slug, "message": str(error)})
         except Exception as error:  # noqa: BLE001 - one broken clip must not end the others; the text is shown
             return Reply(sent=Sent.UNKNOWN, problem=f"the engine failed: {type(error).__name__}: {error}")
         if isinstance(answer, workers.Refusal):
             return _answered({"slug": answer.slug, "message": answer.message})
-        return _answered({"frames": answer.frames, "look": answer.look, "warnings": answer.warnings})
+        return _answered({"sha256": answer.sha256, "warnings": answer.warnings})
+
+    async def _made(
+        self, state: State, video: str, frame: str | None, keyframes: str | None
+    ) -> workers.Made | workers.Refusal:
+        """Made by a worker that sees our files, straight into its place."""
+        inputs = state.work.inputs
+        values = (video, str(state.part), inputs["mode"], inputs["prompt"], frame, keyframes)
+        reads = tuple(path for path in (video, frame, keyframes) if path)
+        return await self._by_a_worker(workers.modify, *values, reads=reads)
+
+    async def _made_elsewhere(
+        self, state: State, video: str, frame: str | None, keyframes: str | None
+    ) -> workers.Made | workers.Refusal:
+        """Made by a worker that does not see our files: they go there and back as bytes, while they are small."""
+        inputs = state.work.inputs
+        carried = await asyncio.to_thread(_carried, video, frame, keyframes)
+        if isinstance(carried, workers.Refusal):
+            return carried
+        source, picture, edits = carried
+        found = await self._by_a_worker(
+            workers.modify_carried, source, inputs["mode"], inputs["prompt"], picture, edits
+        )
+        if isinstance(found, workers.Refusal):
+            return found
+        made, content = found
+        await asyncio.to_thread(files.write_whole, state.part, lambda file: file.write(content))
+        return made
+
+    async def _by_a_worker(self, function: Callable[..., Result], *values: object, reads: Sequence[str] = ()) -> Result:
+        """Again where a worker is lost, until it seems that the work itself ends them."""
+        deaths = machines = 0
+        while True:
+            try:
+                return await self._executor.submit(function, *values, reads=reads)
+            except workers.WorkerDied as died:
+                deaths += not died.with_its_machine
+                machines += died.with_its_machine
+                if deaths >= _DEATHS or machines >= _MACHINES:
+                    text = f"{deaths + machines} workers died over it, the last one so: {died}"
+                    raise MediaError(text, slug="worker_died") from died
 
     async def _watched(self, made: Awaitable[Result], state: State) -> Result:
         """Wait for a worker, and pass on how far it is."""
         running = asyncio.ensure_future(made)
         said: tuple[int, int] | None = None
+        self._watched_now += 1
         try:
             while not running.done():
-                await asyncio.wait([running], timeout=_LOOK_EVERY_S)
+                every_s = max(_LOOK_EVERY_S, self._watched_now / _LOOKS_PER_S)
+                await asyncio.wait([running], timeout=every_s)
                 now = await asyncio.to_thread(workers.told, f"{state.part}.progress")
                 if now is not None and now != said:
                     said = now
                     self._progress(state.work, *now)
         finally:
+            self._watched_now -= 1
             running.cancel()
         return await running
 
@@ -148,7 +215,7 @@ class Local:
             await asyncio.to_thread(Path(done.location).replace, part)
         except FileNotFoundError:
             return Fetched(ok=False, problem="the engine's file is gone", gone=True)
-        return Fetched(ok=True)
+        return Fetched(ok=True, sha256=done.state.sha256)
 
     async def cancel(self, work: Work) -> Cancelled:
         """Nothing runs once a run has ended."""
@@ -167,6 +234,19 @@ class Local:
         self._executor.close()
         if self._transport is not None:
             await self._transport.aclose()
+
+
+def _carried(
+    video: str, frame: str | None, keyframes: str | None
+) -> tuple[workers.Carried, workers.Carried | None, Mapping[str, bytes] | None] | workers.Refusal:
+    """The inputs as values, where they are not too large for that."""
+    edits = sorted(path for path in Path(keyframes).iterdir() if path.is_file()) if keyframes else []
+    all_of_them = [Path(video), *([Path(frame)] if frame else []), *edits]
+    if (size := sum(path.stat().st_size for path in all_of_them)) > workers.MOST_CARRIED:
+        return workers.too_large_to_carry("the clip with its pictures", size)
+    source, *pictures = (workers.Carried(name=path.name, content=path.read_bytes()) for path in all_of_them)
+    picture = pictures.pop(0) if frame else None
+    return source, picture, {each.name: each.content for each in pictures} if keyframes else None
 
 
 def _answered(value: dict[str, Any]) -> Reply:

@@ -29,7 +29,6 @@ class Settings:
     max_in_flight: int = 8
     submits_per_minute: float | None = None
     polls_per_minute: float = 60.0
-    local_workers: int = 1
     policy: retry.Policy = field(default_factory=retry.Policy)
     stop_after_failures: int = 5
     poll_deadline_s: float = 3600.0
@@ -131,6 +130,8 @@ class Desk:
         self.draining = False
         self._writer = Writer(self.record.together, broken=NotTogether)
         self._claims = Writer(tools.claims.together, broken=index.NotTogether)
+        self._to_keep: set[int] = set()
+        """Works of which the index is to be told."""
         self._stopped = asyncio.Event()
         self._at_end_of_sends: list[Callable[[], None]] = []
 
@@ -182,16 +183,16 @@ class Desk:
         if lost:
             raise StoppedEarly("; ".join(lost), slug="disk_full")
 
-    async def write(self, step: Callable[[], Value]) -> Value:
+    async def write(self, step: Callable[[], Value], *, urgent: bool = False) -> Value:
         """Take a step of the record, together with those of the same moment; its value once it is on disk."""
-        return await self._writer.write(step)
+        return await self._writer.write(step, urgent=urgent)
 
     async def claim(self, task_work: Work, *, hosted: bool) -> bool:
         """Claim a request for this folder; False where another one holds it. Free work needs no claim."""
         if not hosted:
             return True
         claims, key, force = self.tools.claims, task_work.job_key, not self.settings.reuse
-        return await self._claims.write(lambda: claims.claim(key, at=clock.now(), force=force))
+        return await self._claims.write(lambda: claims.claim(key, at=clock.now(), force=force), urgent=True)
 
     def flush(self) -> None:
         """Write what waits to be written, now."""
@@ -200,9 +201,12 @@ class Desk:
 
     def keep_claim(self, work_id: int) -> None:
         """Let the index know soon what has become of a work; the record is the truth, so a failure here is none."""
-        self._claims.soon(lambda: self._keep_claim(work_id))
+        if work_id not in self._to_keep:
+            self._to_keep.add(work_id)
+            self._claims.soon(lambda: self._keep_claim(work_id))
 
     def _keep_claim(self, work_id: int) -> None:
+        self._to_keep.discard(work_id)
         work = self.record.work(work_id)
         work = self.record.held_work(work.job_key) or work
         if work.origin:
@@ -215,7 +219,7 @@ class Desk:
         if not ids and work is not None:
             ids = [delivery.id for delivery in self.record.deliveries_of(work.work_id)]
         if work is not None:
-            facts = {**telling.kept(self.record, kind, work), **facts}
+            facts = {"provider": work.provider, **telling.kept(self.record, kind, work), **facts}
         event = Event(
             kind=kind,
             at=clock.iso(clock.now()),

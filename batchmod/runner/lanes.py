@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from batchmod import clock, limits
 from batchmod.limits import Ticket
@@ -15,6 +16,7 @@ from batchmod.runner.gates import Gate
 from batchmod.runner.turns import PollTurns, SubmitTurns
 
 _DOWN = frozenset({502, 503, 504})
+_STEPS_ASIDE_S: Final = 0.02
 
 
 class Lane:
@@ -90,6 +92,11 @@ class Lane:
     def ended(self) -> None:
         """A job in flight has ended at the provider."""
         self._moved(self.pace and self.pace.ended())
+
+    async def step_aside(self) -> None:
+        """Where places are short, whoever takes the place of a job that has ended goes first: what is made can wait."""
+        if self.pace is not None and self.pace.learned is limits.Learned.SLOTS:
+            await clock.sleep(_STEPS_ASIDE_S)
 
     def unwatched(self) -> None:
         """A job in flight is left to a later run."""
@@ -189,20 +196,22 @@ class Task:
     began: float = 0.0
     not_before: float = 0.0
     """Until when it was asked to wait by its last refusal, in ticks; 0 where it was not refused."""
+    answered_at: float = 0.0
+    """When its request was answered last, in ticks."""
     accepted_at: float = 0.0
     """When this run's request was accepted, in ticks; 0 for one of an earlier run."""
     running: bool = False
     """Whether its lane counts it as in flight."""
     seen_running_s: float = 0.0
-    """How old it was when it was last seen running."""
+    """How old it was when it was last asked for and still ran."""
     turn_taken: bool = False
     """Whether the poll budget was asked for the next request already."""
     in_the_air: bool = False
     """Between intent and receipt of a paid request: not to be broken off."""
 
-    def age_s(self) -> float:
-        """Seconds since it was accepted; 0 for a request of an earlier run."""
-        return clock.ticks() - self.accepted_at if self.accepted_at else 0.0
+    def age_s(self, at: float | None = None) -> float:
+        """Seconds since it was accepted, now or at a moment in ticks; 0 for a request of an earlier run."""
+        return (clock.ticks() if at is None else at) - self.accepted_at if self.accepted_at else 0.0
 
     def ended(self) -> None:
         """Its job has ended at the provider."""

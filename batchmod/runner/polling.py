@@ -21,7 +21,8 @@ async def asked(task: Task, call: Call) -> Step:
     finally:
         if not heard:
             lane.not_heard()
-    _note(task, step, reply)
+    if reply.sent is Sent.ANSWERED and reply.status == _OK:
+        await _noted(task, step, asked_at=asked_at)
     return step
 
 
@@ -32,11 +33,10 @@ def answered(lane: Lane, reply: Reply, step: Step) -> None:
         lane.poll_answered(refused=refused, after_s=patience(reply))
 
 
-def _note(task: Task, step: Step, reply: Reply) -> None:
+async def _noted(task: Task, step: Step, *, asked_at: float) -> None:
     """A job that has ended gives its place to the next one, before its output is fetched."""
-    if reply.sent is not Sent.ANSWERED or reply.status != _OK:
-        return
     if isinstance(step, Wait):
-        task.seen_running_s = task.age_s()
+        task.seen_running_s = task.age_s(asked_at)
     elif task.running:
         task.ended()
+        await task.lane.step_aside()

@@ -18,6 +18,9 @@ from batchmod.runner.money import Purse
 from batchmod.runner.polling import answered, asked
 from batchmod.runner.submitting import Left, submit
 
+_WIDTH_EVERY_S: Final = 2.0
+"""How often a full lane looks whether it has become wider."""
+
 _LINKS: Final = 3
 """How many links to one output are tried, where asking again gives a fresh one."""
 
@@ -237,10 +240,39 @@ class Runner:
             raise StoppedEarly(f"{self.desk.record.path} cannot be written: {error.__cause__}", slug=slug) from error
 
     async def _carry_lane(self, queue: list[Task]) -> None:
-        settings = self.desk.settings
-        width = settings.max_in_flight if queue[0].lane.provider.facts.hosted else settings.local_workers
-        waiting = iter(queue)
-        await asyncio.gather(*(self._worker(waiting) for _ in range(min(width, len(queue)))))
+        lane, waiting = queue[0].lane, iter(queue)
+        if lane.provider.width is None:
+            width = min(self.desk.settings.max_in_flight, len(queue))
+            await asyncio.gather(*(self._worker(waiting) for _ in range(width)))
+        else:
+            await self._carry_elastic(lane, waiting)
+
+    async def _carry_elastic(self, lane: Lane, waiting: Iterator[Task]) -> None:
+        """As many at a time as the lane is wide just then: machines come and go."""
+        busy: set[asyncio.Task[None]] = set()
+        moved = asyncio.Event()
+
+        def ended(one: asyncio.Task[None]) -> None:
+            busy.discard(one)
+            moved.set()
+
+        try:
+            for task in waiting:
+                if self.desk.draining:
+                    break
+                while len(busy) >= max(1, lane.provider.width or 1):
+                    moved.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(moved.wait(), _WIDTH_EVERY_S)
+                carrying = asyncio.create_task(self._worker(iter((task,))))
+                busy.add(carrying)
+                carrying.add_done_callback(ended)
+            while busy:
+                moved.clear()
+                await moved.wait()
+        finally:
+            for carrying in busy:
+                carrying.cancel()
 
     async def _worker(self, waiting: Iterator[Task]) -> None:
         for task in waiting:

@@ -6,7 +6,6 @@ worked on when the service ended, however it ended, is begun anew when it starts
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -181,7 +180,7 @@ class Workshop:
                 async with asyncio.timeout(self._limits.job_s):
                     await self._check(bench, hand)
                     return await self._modified(bench, hand)
-            except BrokenProcessPool:
+            except work.WorkerDied:
                 if beginnings >= _MOST_BEGINNINGS:
                     raise Unfit("The engine ended unexpectedly while it worked on this clip", of_input=False) from None
             except TimeoutError:

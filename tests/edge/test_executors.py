@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from batchmod import executors
 from batchmod.executors import Inline, Processes
+from batchmod.work import WorkerDied
 
 ROOT = Path(__file__).parents[2]
 KEYS = ("SEGMIND_API_KEY", "ANOTHER_KEY")
@@ -114,6 +114,15 @@ def test_closing_ends_running_work_at_once() -> None:
         assert asyncio.run(work()) < 5
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no nice(2)")
+def test_workers_can_be_made_to_give_way() -> None:
+    executor = Processes(1, nicer=3)
+    try:
+        assert asyncio.run(executor.submit(os.nice, 0)) == min(19, os.nice(0) + 3)
+    finally:
+        executor.close()
+
+
 def test_closing_twice_or_unused_is_nothing() -> None:
     executor = Processes(1)
     executor.close()
@@ -122,7 +131,7 @@ def test_closing_twice_or_unused_is_nothing() -> None:
 
 def test_a_worker_that_dies_does_not_end_what_comes_later() -> None:
     async def work() -> int:
-        with pytest.raises(BrokenProcessPool):
+        with pytest.raises(WorkerDied):
             await executor.submit(os._exit, 1)
         return await executor.submit(os.getpid)
 

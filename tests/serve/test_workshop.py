@@ -191,9 +191,7 @@ def test_a_worker_that_is_killed_takes_no_other_along_and_its_clip_is_tried_agai
         first, second = long_job(server), long_job(server)
         at_work(server, first)
         at_work(server, second)
-        hand = server.service.workshop._hands[0]._pool
-        assert hand is not None
-        for pid in hand._processes:
+        for pid in server.service.workshop._hands[0].workers:
             assert pid not in others
             os.kill(pid, signal.SIGKILL)
         ended = [server.ended(each) for each in (first, second)]
@@ -208,9 +206,8 @@ def test_a_clip_that_kills_its_worker_each_time_fails_in_the_end(tmp_path: Path)
         request_id = long_job(server)
         for _ in range(3):
             at_work(server, request_id)
-            hand = server.service.workshop._hands[0]._pool
-            assert hand is not None
-            os.kill(next(iter(hand._processes)), signal.SIGKILL)
+            (worker,) = server.service.workshop._hands[0].workers
+            os.kill(worker, signal.SIGKILL)
             threading.Event().wait(0.5)
         body = server.ended(request_id)
         after = server.ended(server.submit(video_url=server.upload(clip()), prompt=LOOK))
@@ -226,7 +223,7 @@ def test_a_clip_that_takes_too_long_is_given_up_and_its_worker_with_it(tmp_path:
         hand = server.service.workshop._hands[0]
 
         assert "longer than 2.5 seconds" in body["error"]
-        assert hand._pool is None
+        assert not hand.workers
 
 
 def test_without_room_for_an_output_a_job_fails_and_the_service_goes_on(tmp_path: Path) -> None:

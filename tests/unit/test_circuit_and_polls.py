@@ -115,6 +115,30 @@ def test_jobs_that_are_much_alike_are_asked_for_when_they_end() -> None:
     assert 0.2 <= hint <= 0.22
 
 
+def test_a_job_that_has_just_outlived_the_others_is_looked_at_again_soon_but_not_for_ever() -> None:
+    ages = Ages()
+    for _ in range(5):
+        ages = ages.ended(running_at_s=9.8, ended_at_s=10.0)
+
+    soon, later = ages.hint(10.1), ages.hint(14.0)
+    assert soon is not None
+    assert later is not None
+    assert soon - 10.1 == pytest.approx(0.5)
+    assert later - 14.0 == pytest.approx(0.5)
+    assert ages.hint(15.1) is None
+
+
+def test_many_that_ended_at_one_age_make_sure() -> None:
+    ages = Ages()
+    seen = []
+    for _ in range(14):
+        seen.append(ages.sure)
+        ages = ages.ended(running_at_s=9.8, ended_at_s=10.0)
+
+    assert seen == [False] * 12 + [True] * 2
+    assert not ages.ended(running_at_s=0.0, ended_at_s=0.1).sure
+
+
 def test_jobs_that_are_not_alike_give_no_hint() -> None:
     ages = Ages()
     for running, ended in [(100, 110), (20, 30), (300, 310), (50, 60), (200, 210), (5, 9)]:

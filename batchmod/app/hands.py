@@ -1,0 +1,34 @@
+"""Who does the engine's work: processes of this machine, or the workers of a Ray cluster."""
+
+from pathlib import Path
+
+from batchmod import executors
+from batchmod.app.loading import Loaded
+from batchmod.app.options import Options
+from batchmod.app.services import Services
+from batchmod.jobs import providers_of
+from batchmod.providers.base import Executor
+
+
+def engine(services: Services, options: Options | None = None, *, rows: int = 1) -> Executor:
+    """What the embedded engine runs on, not begun yet: `rows` is the most that could be done at a time."""
+    options = options or Options()
+    if options.executor == "ray":
+        from batchmod.executors.ray import Ray
+
+        # Ray's own convention: what the environment says, else the cluster that this machine belongs to.
+        address = options.ray_address or services.environ.get("RAY_ADDRESS") or "auto"
+        return Ray(address, drop_environment=services.key_names(), most=options.max_in_flight)
+    count = min(executors.cores(), max(1, rows), options.max_in_flight or executors.cores())
+    return executors.Processes(count, drop_environment=services.key_names())
+
+
+async def begin(engine: Executor, loaded: Loaded, scratch: Path) -> tuple[str, ...]:
+    """Make it ready where the engine has something to do; what is worth knowing of it."""
+    if "local" not in providers_of(loaded.jobs):
+        return ()
+    await engine.begin(scratch)
+    if engine.shares_files:
+        return ()
+    text = "the cluster's workers do not see this folder: clips go there and back through its memory, while they are"
+    return (f"{text} small (docs/cluster.md)",)
