@@ -15,7 +15,7 @@ from batchmod.report.chart import charts
 from batchmod.report.dialogs import DIALOGS
 from batchmod.report.tally import Totals, present
 
-_SCRIPTS: Final = ("together.js", "marks.js", "cards.js", "list.js", "page.js")
+_SCRIPTS: Final = ("together.js", "marks.js", "cards.js", "details.js", "list.js", "page.js")
 """One script, cut by what its parts do; later ones use earlier ones."""
 
 

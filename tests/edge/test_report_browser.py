@@ -13,7 +13,8 @@ import pytest
 from batchmod import report
 from batchmod.report import Background
 from tests import browser
-from tests.edge.test_report import TEN, done, line
+from tests.edge.test_report import done, line
+from tests.edge.test_report_over_time import TEN
 from tests.servers.clips import Clip
 from tests.support import write_clip, write_picture
 
