@@ -1,6 +1,6 @@
 """What a Ray cluster adds: one worker and two beside the process executor, and what the driver pays for a job.
 
-    python -m benchmarks.scale [--clips N] [--tasks N] [--rows N]
+    python -m benchmarks.scale [--clips N] [--frames N] [--tasks N] [--rows N]
 
 A head and workers are begun on this machine, each worker with one CPU, and ended again.
 """
@@ -23,6 +23,7 @@ from benchmarks.batch import clip, machine
 from tests.clusters import Cluster, every_process
 
 _LOOK = "a watercolour painting"
+_WRITTEN = ("checkpoint.sqlite3", "results.csv", "events.jsonl", "report.html")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,7 @@ def main() -> None:
         folder = Path(name)
         cluster = Cluster.begin({})
         try:
-            _scaling(cluster, folder, clips=asked.clips)  # leaves two workers
+            _scaling(cluster, folder, clips=asked.clips, frames=asked.frames)  # leaves two workers
             _driver_for_each_task(cluster, folder, tasks=asked.tasks)
             _driver_for_each_row(cluster, folder, rows=asked.rows)
         finally:
@@ -51,7 +52,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=8, help="clips of 72 frames, 480x270, for the scaling")
+    parser.add_argument("--clips", type=int, default=8, help="clips of 480x270, for the scaling")
+    parser.add_argument("--frames", type=int, default=72, help="frames of each of them")
     parser.add_argument("--tasks", type=int, default=3000, help="tasks that do nothing, for the executor alone")
     parser.add_argument("--rows", type=int, default=200, help="rows of a clip of 2 frames, for the whole driver")
     return parser.parse_args()
@@ -60,9 +62,9 @@ def _arguments() -> argparse.Namespace:
 # --- 1 worker, 2 workers -------------------------------------------------------------------------------------
 
 
-def _scaling(cluster: Cluster, folder: Path, *, clips: int) -> None:
+def _scaling(cluster: Cluster, folder: Path, *, clips: int, frames: int) -> None:
     """The same clips by processes and by Ray; ratios are within this run."""
-    sheet = _sheet(folder / "large", rows=clips, frames=72)
+    sheet = _sheet(folder / "large", rows=clips, frames=frames)
     walls: dict[str, float] = {}
     for label, words in (
         ("process, 1", ("--max-in-flight", "1")),
@@ -124,21 +126,20 @@ async def _at_most(ray: Ray, count: int) -> None:
 
 def _driver_for_each_row(cluster: Cluster, folder: Path, *, rows: int) -> None:
     """A whole run of clips of two frames: what the driver pays beside the engine, and what a row weighs."""
-    costs = {}
-    for count in (rows // 10, rows):
+    few, more = rows // 10, rows - rows // 10
+    cost: dict[int, float] = {}
+    size: dict[int, dict[str, int]] = {}
+    for count in (few, rows):
         sheet = _sheet(folder / f"small-{count}", rows=count, frames=2)
         output = folder / f"small-{count}" / "out"
-        costs[count] = _run(sheet, output, *_on(cluster)).cpu_s
-    more = rows - rows // 10
-    print(
-        f"a row costs the driver {(costs[rows] - costs[rows // 10]) / more * 1e3:.1f} ms CPU "
-        f"(the difference between runs of {rows // 10} and {rows} rows)"
-    )
-    with closing(sqlite3.connect(output / "checkpoint.sqlite3")) as record:
-        record.execute("VACUUM")
-        record.commit()
-    for name in ("checkpoint.sqlite3", "results.csv", "events.jsonl", "report.html"):
-        print(f"{name:20} {(output / name).stat().st_size / rows:8.0f} bytes a row")
+        cost[count] = _run(sheet, output, *_on(cluster)).cpu_s
+        with closing(sqlite3.connect(output / "checkpoint.sqlite3")) as record:
+            record.execute("VACUUM")
+        size[count] = {name: (output / name).stat().st_size for name in _WRITTEN}
+    print(f"a row costs the driver {(cost[rows] - cost[few]) / more * 1e3:.1f} ms CPU")
+    for name in _WRITTEN:
+        print(f"{name:20} {(size[rows][name] - size[few][name]) / more:6.0f} bytes a row")
+    print(f"(differences between runs of {few} and {rows} rows)")
 
 
 # --- parts -----------------------------------------------------------------------------------------------------

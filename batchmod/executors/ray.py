@@ -6,6 +6,7 @@ import pickle
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
 from multiprocessing.connection import Connection
@@ -95,7 +96,7 @@ class Ray:
             async with asyncio.timeout(self._patience_s):
                 path, text = folder / "shared.token", secrets.token_hex(8)
                 await asyncio.to_thread(path.write_text, text, encoding="ascii")
-                self.shares_files = await self.submit(sees, str(path), text)
+                self.shares_files = await self._is_seen(path, text)
         except TimeoutError:
             raise StoppedEarly(
                 f"no worker of the cluster at {self.address} has taken a task within {self._patience_s:g} s: "
@@ -103,6 +104,12 @@ class Ray:
                 slug="no_workers",
             ) from None
         self._token = (str(path), text) if self.shares_files else None
+
+    async def _is_seen(self, path: Path, text: str) -> bool:
+        """Whether a worker sees a file; one that dies over so little says nothing."""
+        while True:
+            with suppress(WorkerDied):
+                return await self.submit(sees, str(path), text)
 
     async def submit(self, function: Callable[..., Result], *values: object, reads: Sequence[str] = ()) -> Result:
         """Run `function(*values)` on a worker; `reads` are the files that it needs there.

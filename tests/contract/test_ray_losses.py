@@ -87,8 +87,9 @@ def test_a_lost_head_ends_the_run_in_good_order(cluster: Cluster, tmp_path: Path
     assert command("run", path, "--output", folder, environ={}).code == 0
 
 
-def test_a_row_that_kills_its_workers_fails_alone(cluster: Cluster, tmp_path: Path) -> None:
-    path, folder, over = manifest(tmp_path, long=2, short=2), tmp_path / "out", threading.Event()
+def killed_over_its_first_row(folder: Path, *argv: str | Path) -> int:
+    """The exit code of a run whose workers die whenever they have begun the first row's output."""
+    over = threading.Event()
 
     def kill() -> None:
         while not over.is_set():
@@ -100,14 +101,24 @@ def test_a_row_that_kills_its_workers_fails_alone(cluster: Cluster, tmp_path: Pa
     killing = threading.Thread(target=kill)
     killing.start()
     try:
-        ran = command(*words(path, folder, cluster), environ={})
+        return command(*argv, environ={}).code
     finally:
         over.set()
         killing.join()
-    lines = read_results(folder)
 
-    assert ran.code == 1
-    assert [line["error_code"] for line in lines] == ["worker_died", "", "", ""]
+
+def test_a_row_that_kills_its_workers_fails_alone(cluster: Cluster, tmp_path: Path) -> None:
+    path = manifest(tmp_path, long=2, short=1)
+    for folder, argv in (
+        (tmp_path / "ray", words(path, tmp_path / "ray", cluster)),
+        (tmp_path / "out", ("run", path, "--output", tmp_path / "out")),
+    ):
+        code = killed_over_its_first_row(folder, *argv)
+        lines = read_results(folder)
+
+        assert code == 1
+        assert [line["error_code"] for line in lines] == ["worker_died", "", ""]
+        assert "3 workers died over it" in lines[0]["error"]
 
 
 def test_a_machine_that_comes_in_the_middle_is_given_work(cluster: Cluster, tmp_path: Path) -> None:

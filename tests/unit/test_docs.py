@@ -32,7 +32,7 @@ _OPTIONS_OF_OTHERS = {
     *("--port", "--fault", "--seconds", "--exclude-editable"),
     *("--jobs", "--kills", "--seed", "--uploads"),
     *("--loop-jobs", "--minutes", "--per-minute"),
-    *("--head", "--address", "--num-cpus", "--disable-usage-stats", "--tasks", "--rows"),
+    *("--head", "--address", "--num-cpus", "--disable-usage-stats", "--tasks", "--rows", "--frames"),
     *("--user", "--now", "--shot"),
     *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
 }
