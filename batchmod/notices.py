@@ -11,6 +11,8 @@ from typing import Any, Final
 
 MOST_ROWS: Final = 20
 """How many rows, and how many warnings, a message names."""
+MANY_TRIES: Final = 3
+"""From how many tries in a row that came to nothing on it is trouble."""
 MANY_FAILURES: Final = 5
 """From how many failed rows of one run on it is trouble."""
 

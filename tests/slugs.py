@@ -132,7 +132,7 @@ class _Walker:
             return
         if name == "get" and isinstance(node.func, ast.Attribute):
             self._looked_up(node.func.value, node, scope, element)
-        elif name == "next":
+        elif name in ("next", "str"):
             for each in node.args:
                 self._follow(each, scope, element)
         elif near:
@@ -153,26 +153,16 @@ class _Walker:
 
     def _name(self, name: str, node: ast.expr, scope: _Scope, element: int | None) -> None:
         """A name: what is assigned to it in its function or its module; a parameter is given by who calls."""
-        for function in reversed(scope.functions):
-            values = list(_assigned(name, function))
-            if any(name == each.arg for each in _parameters(function)):
-                if name not in _HELD and not values:
-                    self._unseen(node, scope)
-                for value, place in values:
-                    self._follow(value, scope, place if element is None else element)
+        for place in (*reversed(scope.functions), scope.module):
+            values = list(_assigned(name, place))
+            looped = list(_looped(name, place)) if isinstance(place, Function) else []
+            for table, column in looped:
+                self._rows(table, column, scope)
+            for value, column in values:
+                self._follow(value, scope, column if element is None else element)
+            if values or looped or (name in _HELD and isinstance(place, Function) and _is_given(name, place)):
                 return
-            looped = list(_looped(name, function))
-            for table, place in looped:
-                self._rows(table, place, scope)
-            for value, place in values:
-                self._follow(value, scope, place if element is None else element)
-            if values or looped:
-                return
-        values = list(_assigned(name, scope.module))
-        for value, place in values:
-            self._follow(value, scope, place if element is None else element)
-        if not values:
-            self._unseen(node, scope)
+        self._unseen(node, scope)
 
     def _table(self, name: str, node: ast.expr, scope: _Scope, element: int | None = None) -> None:
         """What stands in a table of the module, or of the one it is imported from."""
@@ -195,6 +185,7 @@ class _Walker:
                     self._follow(row, scope, place)
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="items")):
                 found = [each for part in (*scope.functions, scope.module) for each, _ in _assigned(name, part)]
+                found = found or [each for part in self._modules.values() for each, _ in _assigned(name, part)]
                 sides = [each.values if place else each.keys for each in found if isinstance(each, ast.Dict)]
                 for each in chain.from_iterable(sides):
                     self._follow(each or ast.Constant(None), scope)
@@ -244,6 +235,12 @@ def _is_passed_on(node: ast.expr) -> bool:
             return held in _HELD
         case _:
             return False
+
+
+def _is_given(name: str, function: Function) -> bool:
+    """Whether the name is a parameter, or a pattern takes it out of a value that holds it."""
+    is_captured = any(isinstance(node, ast.MatchAs) and node.name == name for node in ast.walk(function))
+    return is_captured or any(name == each.arg for each in _parameters(function))
 
 
 def _answers(function: Function) -> list[ast.expr]:

@@ -65,6 +65,7 @@ def bundle(folder: Path, target: Path, *, state: Path | None = None) -> Bundled:
         places = Places(folder=folder, sources=sources, first_frames={})
         cards = list(report.cards_of(noted, places=places, background=paging.background(record, noted)))
         title, folder_id = record.fact("manifest_name") or folder.name, record.fact("folder_id") or ""
+    cards.sort(key=lambda card: card.row)  # not what we doubt first
     wanted = _Wanted()
     shown = [_for_client(card, clip, wanted, folder, sources) for card in cards if (clip := _chosen(card)) is not None]
     if not shown:

@@ -22,7 +22,8 @@ _THUMBNAIL: Final = re.compile(r"([0-9a-f]{64})\.jpg")
 _OF_A_REHEARSAL: Final = re.compile(
     r"(results( \(\d\))?\.(csv|xlsx)|report( \(\d\))?\.html|run\.json|events(\.\d+)?\.jsonl(\.gz)?"
     r"|sources\.json|hooks\.jsonl"
-    r"|checkpoint\.sqlite3(-wal|-shm)?|\.batchmod\.lock|\.ballast|\.thumbnails/[0-9a-f]{64}\.jpg|hooks/[\w-]+\.log"
+    r"|checkpoint\.sqlite3(-wal|-shm)?|\.checkpoint\.seal|\.batchmod\.lock|\.ballast"
+    r"|\.thumbnails/[0-9a-f]{64}\.jpg|hooks/[\w-]+\.log"
     r"|prepared/prepared\.json|prepared/[^/]+-[0-9a-f]{10}\.mp4)"
 )
 

@@ -31,6 +31,7 @@ ALL_S: Final = 40.0
 
 _PAUSES_S: Final = (1.0, 4.0)
 _AGAIN: Final = (408, 425, 429)
+_ANSWERED: Final = ("submitted", "output_known", "succeeded", "failed")
 _BAD: Final = ("failed", "uncertain", "invalid")
 
 
@@ -43,6 +44,7 @@ class Teller:
         self._receivers = loaded.allowed.receivers
         self._run_id = ""
         self._failed: list[Row] = []
+        self._in_a_row = 0
         self._told: set[str] = set()
         self._sending: list[asyncio.Task[None]] = []
         self._problems: dict[str, str] = {}
@@ -64,8 +66,22 @@ class Teller:
             self._failed.append(Row(id=event.id or "", status="failed", error_code=said.get("code"), why=why))
             if len(self._failed) == notices.MANY_FAILURES:
                 self._trouble("failures", f"{len(self._failed)} rows have failed in this run")
+        self._hear_of_the_service(event)
         if event.kind == "stopping":
             self._trouble(str(said.get("code")), str(said.get("message") or ""), slug=str(said.get("code")))
+
+    def _hear_of_the_service(self, event: Event) -> None:
+        """A service that has failed several times in a row is tried by one request at a time: that is trouble.
+
+        One that is only kept to its pace gives no time of its own to wait (`after_s` is 0 there).
+        """
+        if event.kind == "retrying" and float(event.facts.get("after_s") or 0.0) > 0:
+            self._in_a_row += 1
+            if self._in_a_row == notices.MANY_TRIES:
+                why = event.facts.get("why") or "no answer"
+                self._trouble("service", f"requests wait, for the service does not answer as it should: {why}")
+        elif event.kind in _ANSWERED:
+            self._in_a_row = 0
 
     def _trouble(self, kind: str, message: str, *, slug: str | None = None) -> None:
         if kind in self._told:

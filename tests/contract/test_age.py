@@ -100,6 +100,7 @@ def test_a_missing_file_is_fetched_and_not_made_once_more(server: SegmindStandIn
     assert work.outputs() == ["a_v001.mp4"]
 
 
+@pytest.mark.slow
 def test_one_that_failed_is_not_made_once_more_night_after_night(server: SegmindStandIn, tmp_path: Path) -> None:
     work = _work(tmp_path, server, "a")
     work.run()
@@ -120,6 +121,7 @@ def test_two_rows_of_one_request_are_one_once_more(server: SegmindStandIn, tmp_p
     assert work.outputs() == ["a_v001.mp4", "a_v002.mp4", "twin_v001.mp4", "twin_v002.mp4"]
 
 
+@pytest.mark.slow
 def test_a_long_sheet_grows_old_too(server: SegmindStandIn, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("id,video_url,prompt\na,https://example.com/a.mp4,as wool\n")
     top = "version: 1\nmax_age: 30d\nlimits: {max_cost_per_run_usd: 100}\ninclude: [rows.csv]\n"
@@ -159,6 +161,7 @@ def test_a_failure_that_was_billed_is_never_tried_again_by_itself(server: Segmin
     assert server.ledger.submits_seen == 1
 
 
+@pytest.mark.slow
 def test_max_age_renews_what_the_engine_made_without_a_cap(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4")
     rows = [{"id": "a", "video_url": "a.mp4", "prompt": "as a pencil drawing"}]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import events
 from tests.servers.segmind import SegmindStandIn
 from tests.serving import children_of, is_alive
 from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot
@@ -77,6 +78,7 @@ def test_each_output_is_handed_to_the_program_once(server: SegmindStandIn, tmp_p
         assert variables["KITSU_PASSWORD"] == "theirs"
         assert not {"SEGMIND_API_KEY", "FAL_KEY", "BATCHMOD_VAR_X", "BATCHMOD_SERVE_KEY"} & variables.keys()
         assert server.key not in str(variables)
+    events.check_all((work.folder / "events.jsonl").read_text())
     assert "published" in (work.folder / "hooks" / "a_v001_mp4.log").read_text()
     assert sorted(e["output"] for e in read_events(work.folder) if e["event"] == "hook_succeeded") == [
         "videos/a_v001.mp4",
@@ -160,6 +162,7 @@ def test_a_program_that_fails_fails_no_run_and_is_started_by_the_next_one(
 
     assert (first.code, set(work.statuses().values())) == (0, {"succeeded"})
     assert "tools/publish failed for" in first.err
+    events.check_all((work.folder / "events.jsonl").read_text())
     assert {e["message"] for e in read_events(work.folder) if e["event"] == "hook_failed"} == {"it ended with 3"}
 
     _program(tmp_path)
@@ -184,6 +187,7 @@ def test_it_is_tried_again_within_a_run(server: SegmindStandIn, tmp_path: Path) 
     assert "failed for" not in done.err
 
 
+@pytest.mark.slow
 def test_after_ten_runs_it_is_given_up(server: SegmindStandIn, tmp_path: Path) -> None:
     work = _work(tmp_path, server, "a", on_succeeded=["no-such-program", "{output}"])
     said = [work.run("--allow-hooks").err for _ in range(12)]
@@ -203,6 +207,7 @@ def test_a_program_that_hangs_is_ended_with_all_it_has_started(server: SegmindSt
     assert not is_alive(int((tmp_path / "told").read_text()))
 
 
+@pytest.mark.slow
 def test_what_it_says_is_kept_up_to_a_megabyte(server: SegmindStandIn, tmp_path: Path) -> None:
     _program(tmp_path, text="#!{python}\nprint('x' * 3_000_000)\n")
     work = _work(tmp_path, server, "a")
@@ -261,6 +266,7 @@ def test_a_killed_run_leaves_what_it_owes_to_the_next(server: SegmindStandIn, tm
     assert _outputs(tmp_path) == ["a_v001.mp4", "b_v001.mp4", "c_v001.mp4"]
 
 
+@pytest.mark.slow
 def test_a_stop_waits_for_no_program_that_has_not_begun(server: SegmindStandIn, tmp_path: Path) -> None:
     _program(tmp_path, text="#!/bin/sh\necho x >> {told}\nexec sleep 600\n")
     work = _work(tmp_path, server, "a", "b", hooks={"tries": 1, "at_once": 1, "timeout_s": 900})

@@ -221,7 +221,7 @@ COLUMNS = [word for name in ("id=Shot", "video_url=Plate", "prompt=Look") for wo
 
 
 def report(work: Shoot, marks: Path) -> Ran:
-    return call("report", work.manifest, "--marks", marks, *COLUMNS, environ=work.environ)
+    return call("report", "--no-scores", work.manifest, "--marks", marks, *COLUMNS, environ=work.environ)
 
 
 def test_marks_are_written_into_the_sheet_and_nothing_else_is_touched(sheet: Shoot, tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_workbook_gets_its_marks_in_its_own_columns(server: SegmindStandIn, tm
     work.run("--only", "two")
     marks = marks_of(work.folder, tmp_path / "marks.csv", one=("", "", ""), two=("redo", 1, "=not a formula"))
 
-    done = call("report", path, "--marks", marks, environ=work.environ)
+    done = call("report", "--no-scores", path, "--marks", marks, environ=work.environ)
     found = openpyxl.load_workbook(path)
 
     assert done.code == 0, done.err
@@ -284,7 +284,7 @@ def test_rows_that_stand_in_no_sheet_are_named(work: Shoot, tmp_path: Path) -> N
     before = work.manifest.read_bytes()
     marks = marks_of(work.folder, tmp_path / "marks.csv", one=("keep", 1, ""))
 
-    done = call("report", work.manifest, "--output", work.folder, "--marks", marks, environ=work.environ)
+    done = call("report", "--no-scores", work.manifest, "--output", work.folder, "--marks", marks, environ=work.environ)
 
     assert (done.code, work.manifest.read_bytes()) == (0, before)
     assert "'one' does not stand in a .csv, .tsv or .xlsx: `batchmod run` takes the file of marks itself" in done.err
@@ -299,7 +299,7 @@ def test_marks_go_into_the_sheet_that_a_manifest_includes(server: SegmindStandIn
     assert work.run().code == 0
     marks = marks_of(work.folder, tmp_path / "marks.csv", one=("keep", 1, "good"))
 
-    done = call("report", work.folder, "--marks", marks, environ=work.environ, cwd=tmp_path)
+    done = call("report", "--no-scores", work.folder, "--marks", marks, environ=work.environ, cwd=tmp_path)
 
     assert done.code == 0, done.err
     text = (folder / "rows.csv").read_text(encoding="utf-8")
@@ -307,7 +307,7 @@ def test_marks_go_into_the_sheet_that_a_manifest_includes(server: SegmindStandIn
 
 
 def test_a_file_of_something_else_is_no_marks(work: Shoot) -> None:
-    done = call("report", work.folder, "--marks", work.folder / "results.csv", environ=work.environ)
+    done = call("report", "--no-scores", work.folder, "--marks", work.folder / "results.csv", environ=work.environ)
 
     assert done.code == 2
     assert "is no file of marks" in done.err
@@ -316,7 +316,7 @@ def test_a_file_of_something_else_is_no_marks(work: Shoot) -> None:
 def test_marks_do_not_go_into_results_which_are_written_anew(work: Shoot, tmp_path: Path) -> None:
     marks = marks_of(work.folder, tmp_path / "marks.csv", one=("keep", 1, ""))
 
-    done = call("report", work.folder / "results.csv", "--marks", marks, environ=work.environ)
+    done = call("report", "--no-scores", work.folder / "results.csv", "--marks", marks, environ=work.environ)
 
     assert done.code == 2
     assert "is a table of results, which is written anew" in done.err

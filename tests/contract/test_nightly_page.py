@@ -165,7 +165,14 @@ def test_the_workflow_is_one_by_githubs_own_schema(tmp_path: Path) -> None:
     assert _run([*words, str(broken)], environ=dict(os.environ), cwd=tmp_path).returncode == 1
 
 
-@pytest.mark.parametrize(("fault", "code"), [(None, 0), ("error_401_invalid", 0), ("error_400", 1)])
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("error_401_invalid", 0),
+        pytest.param(None, 0, marks=pytest.mark.slow),
+        pytest.param("error_400", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_the_steps_of_the_workflow_run_in_their_order(
     server: SegmindStandIn, tmp_path: Path, fault: str | None, code: int
 ) -> None:

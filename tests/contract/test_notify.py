@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from batchmod import files
+from tests import events
 from tests.servers.receiver import Receiver, receiver, said
 from tests.servers.segmind import SegmindStandIn
 from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot
@@ -78,6 +79,17 @@ def test_trouble_is_told_while_the_run_still_goes_on(server: SegmindStandIn, tol
     assert reasons == {None, "too_many_failures"}
     assert {each["exit_code"] for each in (failures, stopping)} == {None}
     assert (end["exit_code"], end["stop_reason"]) == (3, "too_many_failures")
+
+
+@pytest.mark.slow
+def test_a_service_that_does_not_answer_is_told_before_the_run_gives_up(told: Receiver, tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as gone:
+        work = _work(tmp_path, gone, "a", to=told, on=["trouble"])
+    done = work.run("--allow-hooks")
+
+    assert done.code == 3
+    assert "requests wait" in said(told.posts)[0]["message"]
+    assert [each["stop_reason"] for each in said(told.posts)] == [None, "unreachable"]
 
 
 def test_who_wants_only_trouble_hears_nothing_of_a_good_night(
@@ -210,6 +222,7 @@ def test_what_does_not_arrive_is_a_warning_and_an_event(server: SegmindStandIn, 
 
         assert (done.code, len(told.posts)) == (0, 1)
         assert done.err.count("could not be told") == 1
+        events.check_all((work.folder / "events.jsonl").read_text())
         assert read_events(work.folder)[-1]["event"] == "notify_failed"
         assert f"it answered {answer}" in read_events(work.folder)[-1]["message"]
         # the next run finds a record that is not behind its events, and nothing to do

@@ -63,8 +63,9 @@ def test_a_refused_question_stops_the_questions_of_all_for_as_long_as_it_says(
 
 # --- one pace for all manifests of a command ------------------------------------------------------------------
 
-RATE = ("--submits-per-minute", "120", "--polls-per-minute", "60000")
-"""With a burst of 8."""
+RATE = ("--submits-per-minute", "60", "--polls-per-minute", "60000")
+"""With a burst of 8: twelve requests take 4 s, six and six by themselves none."""
+SHARED_S = 2.0
 
 
 def two_manifests(folder: Path, server: SegmindStandIn, rows: int) -> list[Shoot]:
@@ -85,7 +86,7 @@ def test_manifests_of_one_command_share_the_pace_of_their_key(tmp_path: Path) ->
         assert call(*words, environ=environ).code == 0
 
         assert server.ledger.billed == 12
-        assert took_to_submit(server) > 1.8  # 12 less 8 at two a second
+        assert took_to_submit(server) > SHARED_S
 
 
 def test_runs_at_the_same_time_in_one_program_share_the_pace_of_their_key(tmp_path: Path) -> None:
@@ -95,12 +96,12 @@ def test_runs_at_the_same_time_in_one_program_share_the_pace_of_their_key(tmp_pa
         loaded = [batchmod.load_manifest(work.manifest, provider="segmind", environ=environ) for work in works]
 
         async def both() -> list[batchmod.Summary]:
-            wishes = {"yes": True, "submits_per_minute": 120.0, "polls_per_minute": 60000.0}
+            wishes = {"yes": True, "submits_per_minute": 60.0, "polls_per_minute": 60000.0}
             return await asyncio.gather(*(batchmod.run(each, **wishes) for each in loaded))  # type: ignore[arg-type]
 
         assert [summary.exit_code for summary in asyncio.run(both())] == [0, 0]
         assert server.ledger.billed == 12
-        assert took_to_submit(server) > 1.8
+        assert took_to_submit(server) > SHARED_S
 
 
 # --- a provider that is down ----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests import events
 from tests.servers.clips import Clip, encoded, unique
 from tests.servers.segmind import SegmindStandIn
 from tests.servers.web import File, Web, web
@@ -57,6 +58,7 @@ def test_a_changed_clip_is_another_request_and_is_paid_once(server: SegmindStand
 
     assert (changed.code, server.ledger.submits_seen) == (0, 2)
     assert f"a: source_changed: the clip at {clips.url}/a.mp4 is another one since 20" in changed.err
+    events.check_all((work.folder / "events.jsonl").read_text())
     assert work.outputs() == ["a_v001.mp4", "a_v002.mp4"]
     assert work.results()["a"]["output"] == "videos/a_v002.mp4"
     assert [work.run().code for _ in range(2)] == [0, 0]
@@ -86,15 +88,17 @@ def test_a_plan_asks_nobody_and_says_what_the_last_run_has_seen(
 @pytest.mark.parametrize(
     "file",
     [
-        pytest.param(File(content=b"", status=404), id="gone"),
-        pytest.param(File(content=b"", status=503), id="unavailable"),
-        pytest.param(File(content=_clip("other"), etags=[""]), id="no etag"),
+        pytest.param(File(content=b"", status=404), id="gone", marks=pytest.mark.slow),
+        pytest.param(File(content=b"", status=503), id="unavailable", marks=pytest.mark.slow),
+        pytest.param(File(content=_clip("other"), etags=[""]), id="no etag", marks=pytest.mark.slow),
         pytest.param(File(content=_clip("other"), etags=['W/"two"']), id="weak"),
         pytest.param(File(content=_clip("other"), etags=[f'"{n}"' for n in range(40)]), id="another with each answer"),
         pytest.param(File(content=_clip("one"), etags=['"two"']), id="the same bytes uploaded again"),
         pytest.param(File(content=b"<html>login</html>" * 9, etags=['"two"']), id="a page in its place"),
-        pytest.param(File(content=_clip("other") * 40, etags=['"two"'], ranges=False), id="no ranges"),
-        pytest.param(File(content=b"", etags=['"two"']), id="empty"),
+        pytest.param(
+            File(content=_clip("other") * 40, etags=['"two"'], ranges=False), id="no ranges", marks=pytest.mark.slow
+        ),
+        pytest.param(File(content=b"", etags=['"two"']), id="empty", marks=pytest.mark.slow),
     ],
 )
 def test_nothing_is_paid_for_a_doubt(server: SegmindStandIn, clips: Web, tmp_path: Path, file: File) -> None:

@@ -53,7 +53,7 @@ def sent(work: Shoot, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bundle(work: Shoot, target: Path) -> Ran:
-    return call("report", work.folder, "--bundle", target, environ=work.environ, cwd=target.parent)
+    return call("report", work.folder, "--no-scores", "--bundle", target, environ=work.environ, cwd=target.parent)
 
 
 def page_of(archive: zipfile.ZipFile) -> tuple[str, dict[str, Any]]:
