@@ -103,7 +103,7 @@ def measure(source: Path, output: Path, first_frame: Path | None) -> Measured:
     glances = np.arange(0.0, shared_s, spacing_s).tolist()
     one, other = (media.sample(clip, pictures=pictures, glances=glances, size=size) for clip in (source, output))
     reach = dict(zip(pictures, range(min(len(one.pictures), len(other.pictures))), strict=False))
-    places = [(reach[at], reach[at + step_s]) for at in starts if at + step_s in reach]
+    places = _distinct(one.pictures, [(reach[at], reach[at + step_s]) for at in starts if at + step_s in reach])
     reference = None if first_frame is None else resized(media.read_image(first_frame), *size)
     theirs = other.pictures[0].rgb if other.pictures else None
     return compared(
@@ -113,6 +113,12 @@ def measure(source: Path, output: Path, first_frame: Path | None) -> Measured:
         black=black(other.glances, one.glances, spacing_s),
         frozen=frozen(other.glances, one.glances, spacing_s),
     )
+
+
+def _distinct(source: Sequence[media.Taken], places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those that show two frames of the source, and not the same two again: a short clip has fewer moments."""
+    shown = {(source[before].at_s, source[now].at_s): (before, now) for before, now in reversed(places)}
+    return sorted(pair for (before_s, now_s), pair in shown.items() if before_s < now_s)
 
 
 def _moments(pictures: Sequence[media.Taken], places: Sequence[tuple[int, int]]) -> list[Moment]:

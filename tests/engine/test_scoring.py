@@ -159,6 +159,19 @@ def test_another_rate_size_or_quality_is_no_fault(folder: Path) -> None:
         assert (other.black, other.frozen) == ((), ())
 
 
+def test_a_clip_of_a_few_frames_has_no_end_that_could_drift(folder: Path) -> None:
+    clip = coded(folder / "short.mp4", source()[:6], rate=24)
+    one = coded(folder / "one.mp4", source()[:1], rate=24)
+
+    short = work.score(str(clip), str(clip), None, (None, None))
+    single = work.score(str(one), str(one), None, (None, None))
+
+    assert isinstance(short, Scores)
+    assert (short.motion, short.drift) == (100.0, None)
+    assert isinstance(single, Scores)
+    assert (single.motion, single.flicker, single.structure, single.drift) == (None, None, None, None)
+
+
 def test_black_and_frozen_stretches_are_found_and_timed(folder: Path) -> None:
     black = scored(folder, [np.zeros_like(each) if 12 <= k < 28 else each for k, each in enumerate(output())])
     frozen = scored(folder, [output()[min(k, 16)] for k in range(COUNT)])
