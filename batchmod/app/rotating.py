@@ -11,6 +11,7 @@ import gzip
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -168,6 +169,8 @@ class Packer:
 
 def pack(folder: Path) -> None:
     """Pack the old parts but the newest; what finds no room stays as it is."""
+    for left in folder.glob(".events.*.gz.*.part"):  # by one that was killed, or that will pack it no more now
+        left.unlink(missing_ok=True)
     for part in parts(folder)[:-1]:
         if not part.is_packed:
             with suppress(OSError):
@@ -177,7 +180,7 @@ def pack(folder: Path) -> None:
 def _pack(path: Path) -> None:
     """A whole gzip file is on disk under its name before the other one goes."""
     target = _packed(path)
-    half = target.with_name(f".{target.name}.part")
+    half = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")  # a run that was broken off may still pack it
     try:
         with path.open("rb") as source, half.open("wb") as file:
             with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=_LEVEL, mtime=0) as packing:
