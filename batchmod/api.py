@@ -15,6 +15,7 @@ from datetime import datetime
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, Unpack
+from weakref import WeakKeyDictionary
 
 from batchmod import app, executors
 from batchmod.app import Outlook, Summary
@@ -24,6 +25,7 @@ from batchmod.app.services import Services
 from batchmod.errors import Problem, SpendingNeedsAWord, StoppedEarly, UsageError
 from batchmod.model import DELIMITERS, Event, Row
 from batchmod.planning import Plan
+from batchmod.runner import Gates
 
 Texts = str | Sequence[str]
 """One text, or several."""
@@ -48,6 +50,7 @@ class ReadingWishes(TypedDict, total=False):
     rehearse: bool
     pair_frames: bool
     allow_outside: bool
+    allow_hooks: bool
     key_env: Texts
     skip_invalid: bool
 
@@ -76,6 +79,10 @@ class RunWishes(PlanWishes, total=False):
     history_grace_s: float
     drain_s: float
     verify: Literal["decode", "container"]
+    deliver: Texts
+    scores: bool
+    wait_scores: bool
+    score_remote: bool
     if_locked: Literal["refuse", "wait", "skip"]
     executor: Literal["process", "ray"]
     ray_address: str | None
@@ -164,6 +171,7 @@ async def run(
     if not isinstance(manifest, LoadedManifest):
         manifest = await asyncio.to_thread(load_manifest, manifest)
     loaded, options = _ready(manifest, wishes, RunWishes.__annotations__)
+    loaded = replace(loaded, services=replace(loaded.services, gates=_gates_of_this_loop()))
     control = app.Control()
     watch = _Watch(observe, control)
     running = asyncio.ensure_future(app.run(loaded, options, observe=watch, confirm=_refuse, control=control))
@@ -204,7 +212,7 @@ def run_sync(
 # --- wishes -------------------------------------------------------------------------------------------------
 
 _WAYS: Final = ("encoding", "delimiter", "sheet", "visible_only")
-_LISTS: Final = ("extra_columns", "only", "key_env", "pay_again")
+_LISTS: Final = ("extra_columns", "only", "key_env", "pay_again", "deliver")
 _LEAST: Final[Mapping[str, float]] = {
     "first": 1,
     "max_in_flight": 1,
@@ -252,6 +260,8 @@ def _check(name: str, value: Any) -> None:
         raise UsageError(f"{name} must be more than 0, not {value!r}")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise UsageError(f"{name} must be one of {', '.join(_CHOICES[name])}, not {value!r}")
+    if name == "deliver":
+        app.wish_of(None, (value,) if isinstance(value, str) else tuple(value))
     if name == "delimiter" and (len(found := DELIMITERS.get(value.lower(), value)) != 1 or found in '"\r\n'):
         raise UsageError(f"delimiter must be {', '.join(DELIMITERS)}, or one character, not {value!r}")
 
@@ -303,6 +313,14 @@ def _typed() -> Iterator[None]:
         yield
     except OSError as error:
         raise StoppedEarly.of(error) from error
+
+
+_GATES: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Gates]] = WeakKeyDictionary()
+
+
+def _gates_of_this_loop() -> Gates:
+    """Runs that go on at the same time in one loop share the pace of a key."""
+    return _GATES.setdefault(asyncio.get_running_loop(), Gates())
 
 
 # --- a run that may be stopped ------------------------------------------------------------------------------

@@ -39,6 +39,11 @@ def seconds_until(when: str, *, at: float) -> float:
     return hours * 3600.0 + minutes * 60.0 + seconds
 
 
+def time_of_day(seconds: float) -> str:
+    """`10:00:00`, by the clock on this machine's wall."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
+
+
 def iso(seconds: float) -> str:
     """`2026-05-03T10:00:00.123Z`: ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

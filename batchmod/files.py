@@ -27,7 +27,7 @@ def packaged(folder: str, name: str) -> Path:
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON schema `manifest`, `row` or `results`."""
+    """The JSON schema `manifest`, `row`, `results`, `event`, `run` or `status`."""
     loaded = json.loads(packaged("schemas", f"{name}.schema.json").read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded
@@ -53,11 +53,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def put_in_place(part: Path, target: Path) -> None:
-    """Give a finished file its final name, durably. Raises FileExistsError rather than touch a file there."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    target.parent.mkdir(parents=True, exist_ok=True)
+def put_in_place(part: Path, target: Path, *, durable: bool = False) -> None:
+    """Give a finished file its final name, durably. Raises FileExistsError rather than touch a file there.
+
+    `durable`: what is in it is on disk already.
+    """
+    if not durable:
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(part, target)
         part.unlink()
@@ -100,6 +105,20 @@ def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> Path:
     return place
 
 
+def replace_shown(target: Path, content: bytes) -> None:
+    """Write beside and rename, readable for everybody; not made durable, for what is soon written again.
+
+    The name beside begins with a dot and ends with `.part`: whoever collects files by their suffix passes it over.
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.chmod(0o644)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def held_open(target: Path) -> bool:
     """Whether a spreadsheet has the file open and says so beside it: it would write its own state over a new one.
 
@@ -139,11 +158,28 @@ def clear(folder: Path, *, keep: str | None = None) -> None:
         folder.rmdir()
 
 
-def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> None:
-    """Append JSON objects, one a line; half a character, as a careless service may send one, becomes `?`."""
-    for item in objects:
-        file.write(json.dumps(item, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")
+def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> int:
+    """Append JSON objects, one a line; half a character, as a careless service may send one, becomes `?`.
+
+    How many bytes that were.
+    """
+    lines = [json.dumps(item, ensure_ascii=False).encode("utf-8", "replace") + b"\n" for item in objects]
+    for line in lines:
+        file.write(line.decode())
     file.flush()
+    return sum(map(len, lines))
+
+
+def append_durably(path: Path, item: Mapping[str, Any]) -> None:
+    """Append a JSON object to a file of such lines, on disk when this returns; a line cut by a kill is ended first."""
+    with path.open("ab+") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(item, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def listing(folder: Path, under: str) -> frozenset[str]:
@@ -193,6 +229,41 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def lock_holder(folder: Path) -> str | None:
+    """Who holds the folder's lock, looked up without touching it: `process 4711`; None where nobody seems to.
+
+    Linux says of each lock who holds it, but not those of other containers; elsewhere the note in the lock's file
+    counts while its process is there.
+    """
+    try:
+        with (folder / LOCK_NAME).open(encoding="utf-8") as file:
+            note, inode = file.read().strip(), os.fstat(file.fileno()).st_ino
+    except OSError:
+        return None
+    found = re.fullmatch(r"process (\d+)", note)
+    if found is None:
+        return None
+    try:
+        locks = Path("/proc/locks").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return note if _is_there(int(found[1])) else None
+    held = (line.split() for line in locks.splitlines())
+    mine = any("FLOCK" in words and found[1] in words and words[-3].endswith(f":{inode}") for words in held)
+    return note if mine else None
+
+
+def _is_there(pid: int) -> bool:
+    if sys.platform == "win32":  # to ask for it there would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _lock(file: IO[str]) -> bool:

@@ -58,6 +58,12 @@ class Recipe:
         return _FORM if self.until_s is None else f"{_FORM},to={self.until_s:g}"
 
 
+def end_of(recipe: str) -> float | None:
+    """Where a clip was cut that was written anew so, in seconds from its beginning; None where it was not."""
+    _, mark, end = recipe.partition(",to=")
+    return float(end) if mark else None
+
+
 def recipe_of(clip: ClipFacts, facts: ProviderFacts) -> Recipe | None:
     """What makes a clip one that the service takes; None where it is one, or nothing would without changing it."""
     flaw = flaw_of(clip.video, facts)

@@ -169,6 +169,25 @@ def _refuse_living(folder: Path, number: int, me: Holder, terms: Terms) -> Holde
     raise FolderInUse(f"{folder} is in use by another run ({holder}, last heard of {max(0.0, silent_s):.0f} s ago).")
 
 
+def living(folder: Path, *, now: float, terms: Terms | None = None) -> Holder | None:
+    """Who holds the folder's lease, looked up without touching anything; None where nobody lives that does.
+
+    `now`: by this host's clock; where it differs from the server's, a silence may look longer or shorter than it is.
+    """
+    try:
+        number = _last(folder)
+        path = _path(folder, number)
+        about, silent_s = _read(path), now - path.stat().st_mtime
+    except OSError:
+        return None
+    if not number or about == {}:
+        return None
+    me, holder = Holder.me(), _holder(about)
+    if holder.is_gone(me) or (not _is_here(holder, me) and silent_s > (terms or Terms()).stale_s):
+        return None
+    return holder
+
+
 def _is_here(holder: Holder, me: Holder) -> bool:
     """Whether the holder lives in sight: a paused process of this machine still is the owner."""
     return bool(holder.boot) and (holder.host, holder.boot) == (me.host, me.boot)

@@ -5,6 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain, islice, repeat
 from typing import Final, overload
@@ -71,6 +72,8 @@ class Item:
     claim: Claim | None = None
     again: Further = 0
     """A further version of what has an output already: paid once more, as somebody asked."""
+    renews: bool = False
+    """Whether it is made once more because its output has become too old."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,6 +239,10 @@ class Wishes:
     """Rows whose review says keep: nothing is paid for them again."""
     price_usd: float | None = None
     """What a request is taken to cost where its provider publishes no price."""
+    changed: Mapping[int, str] = field(default_factory=dict)
+    """Rows whose clip on the web is another one now → why they make another request."""
+    stale_before: float | None = None
+    """Outputs that were finished before this moment (Unix seconds) are made once more."""
 
 
 def plan(
@@ -300,11 +307,23 @@ class _Decider:
         item = item or _item(job, work, known=known, facts=self.facts, flaw=flaw, wishes=wishes)
         if asked and flaw is not None and item.action is Action.KEEP:
             item = replace(item, why=f"{item.why}; it cannot be made once more: {flaw.message}")
+        if flaw is None and self._is_stale(item, work):
+            why = f"its output is of {_day(work)}, older than max_age"
+            item = Item(job=job, action=Action.SEND, why=why, work_id=item.work_id, again=1, renews=True)
+        if item.why == "new" and job.number in wishes.changed:
+            item = replace(item, why=wishes.changed[job.number])
         if job.number in self.held and item.action in _BEGINS:
             item = Item(job=job, action=Action.HOLD, why="the row says hold", work_id=item.work_id)
         if job.number in wishes.locked and item.action in _PAYS:
             item = Item(job=job, action=Action.HOLD, why="its review says keep", work_id=item.work_id)
         return item
+
+    def _is_stale(self, item: Item, work: Work | None) -> bool:
+        """Whether a finished output has become too old; one that somebody keeps or holds never does."""
+        before, number = self.wishes.stale_before, item.job.number
+        if before is None or item.action is not Action.KEEP or number in self.held or number in self.wishes.locked:
+            return False
+        return work is not None and work.finished_at is not None and work.finished_at < before
 
     def _with_its_price(self, item: Item) -> Item:
         if item.action is not Action.SEND:
@@ -326,7 +345,9 @@ class _Decider:
 
     def are_special(self, numbers: Iterable[int]) -> bool:
         """Whether anything is said of one of these rows in particular."""
-        said = (self.held, self.flaws, self.further, self.wishes.locked)
+        said = (self.held, self.flaws, self.further, self.wishes.locked, self.wishes.changed)
+        if self.wishes.stale_before is not None:
+            return True
         return any(number in each for each in said if each for number in numbers)
 
     def works_of(self, jobs: Keyed, numbers: Sequence[int]) -> Sequence[int] | None:
@@ -400,6 +421,12 @@ def _once_more(job: Job, work: Work | None, wish: Work | None, *, again: Further
         return None
     work_id = work.work_id if wish is None else wish.work_id
     return Item(job=job, action=Action.SEND, why="once more, as asked", work_id=work_id, again=again)
+
+
+def _day(work: Work | None) -> str:
+    """The day on which an output was finished, as it is written everywhere."""
+    at = None if work is None else work.finished_at
+    return "an unknown day" if at is None else datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
 def redo_counts(*, said_of: int | None, shown: int | None, review: Review | None) -> bool:

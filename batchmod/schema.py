@@ -234,6 +234,9 @@ def _problems_of(error: ValidationError, *, locate: Locate) -> Iterator[Problem]
         case "enum":
             message = f"{shown(error.instance)} is not a {_name(path)}"
             yield Problem(place=place, field=field, message=message, hint=_enum_hint(error))
+        case "pattern" if isinstance(error.schema, Mapping) and "x-form" in error.schema:
+            message = f"{_name(path)} must be {error.schema['x-form']}, not {shown(error.instance)}"
+            yield Problem(place=place, field=field, message=message)
         case str() as rule if rule in _WORDS:
             message = _WORDS[rule](_name(path), _rule(error), error.instance)
             yield Problem(place=place, field=field, message=message)

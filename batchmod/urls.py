@@ -60,6 +60,8 @@ def without_query(url: str) -> str:
 def cut(value: str) -> str:
     """A URL, or an identity made of one, without its query, `?…` in its place; any other text as it is."""
     mark, url = ("url:", value[4:]) if value.startswith("url:") else ("", value)
+    if mark and "?" not in url:  # an identity's fragment is ours: the content that was seen there
+        return value
     if not url.lower().startswith(("http://", "https://")) or not ("?" in url or "#" in url) or " " in url:
         return value
     return f"{mark}{without_query(url)}{CUT}"
@@ -109,6 +111,16 @@ def check_base_url(url: str) -> str | None:
         return f"a base URL has no query and no fragment: {shown}"
     if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
         return f"plain http is for this machine only, since the key would be readable on the way: {shown}"
+    return None
+
+
+def check_webhook_url(url: str) -> str | None:
+    """What speaks against posting a message there, or None: https, or plain http to this machine."""
+    if (problem := _unreadable(url)) is not None:
+        return problem
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
+        return f"plain http is for this machine only, since anybody on the way could read it: {origin_of(url)}"
     return None
 
 

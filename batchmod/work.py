@@ -3,14 +3,15 @@
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from batchmod import files
+from batchmod import files, judgement
 from batchmod.errors import MediaError
-from batchmod.model import ClipFacts, FrameFacts, VideoFacts
+from batchmod.model import ClipFacts, Conform, FrameFacts, Scores, VideoFacts
 
 Value = TypeVar("Value")
 
@@ -133,11 +134,118 @@ def verify_video(path: str, depth: Literal["decode", "container"]) -> VideoFacts
     return _caught(lambda: media.verify_video(Path(path), depth=depth))
 
 
+def verify_videos(paths: Sequence[str], depth: Literal["decode", "container"]) -> list[VideoFacts | Refusal]:
+    """The same of several, in their order."""
+    return [verify_video(path, depth) for path in paths]
+
+
 def thumbnail(path: str, width: int) -> bytes | Refusal:
     """A clip's first frame as a small JPEG."""
     from batchmod import media
 
     return _caught(lambda: media.thumbnail_jpeg(media.first_frame(Path(path)), width))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copied:
+    """A copy that is fit for use, as it was written: its hash, and what must be said about it."""
+
+    sha256: str
+    frames: int
+    notes: tuple[str, ...]
+
+
+def conform(source: str | None, output: str, target: str, wish: Conform, until_s: float | None) -> Copied | Refusal:
+    """Write the copy of an output, and see that it is whole."""
+    from batchmod import media
+
+    def run() -> Copied:
+        own, path = None if source is None else Path(source), Path(target)
+        made = media.conform(own, Path(output), path, wish=wish, until_s=until_s)
+        found = media.verify_video(path, depth="container")
+        if found.frames != made.frames:
+            message = f"the copy of {output} has {found.frames} frames, not the {made.frames} that it should have"
+            raise MediaError(message, slug="copy_failed")
+        return Copied(sha256=files.sha256_of(path), frames=made.frames, notes=made.notes)
+
+    return _caught(run)
+
+
+def proxy(source: str, target: str, longest: int, bit_rate: int) -> Refusal | None:
+    """Write a small copy of a clip to send, no side longer than so many pixels."""
+    from batchmod import media
+
+    return _caught(lambda: media.proxy(Path(source), Path(target), longest=longest, bit_rate=bit_rate))
+
+
+def write_thumbnail(path: str, target: str, width: int) -> Refusal | None:
+    """Write a clip's first frame as a small JPEG, at most `width` pixels wide."""
+    from batchmod import media
+
+    def write() -> None:
+        frame = media.first_frame(Path(path))
+        small = media.thumbnail_jpeg(frame, min(width, frame.shape[1]))
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(Path(target), lambda file: file.write(small))
+
+    try:
+        return _caught(write)
+    except OSError as error:
+        return Refusal(slug="bad_source", message=f"{error.filename}: {(error.strerror or str(error)).lower()}")
+
+
+def score(source: str, output: str, first_frame: str | None, hashes: tuple[str | None, str | None]) -> Scores | Refusal:
+    """Scores of an output against its source, on one core; `hashes`: those that source and first frame must have."""
+    try:
+        if not _is(source, hashes[0]):
+            return Refusal(slug="source_changed", message="the source has changed since the output was made")
+        frame, note = _usable(first_frame, hashes[1])
+        scores = _caught(lambda: _score(Path(source), Path(output), frame))
+        return replace(scores, notes=(note,)) if note and isinstance(scores, Scores) else scores
+    except OSError as error:
+        return Refusal(slug="bad_source", message=f"{error.filename}: {(error.strerror or str(error)).lower()}")
+
+
+def _usable(first_frame: str | None, sha256: str | None) -> tuple[Path | None, str | None]:
+    """The first frame as far as it is the one that was given, else why it is not."""
+    if first_frame is None:
+        return None, None
+    try:
+        same = _is(first_frame, sha256)
+    except OSError:
+        return None, "the first frame is not there any more, so nothing was compared with it"
+    changed = "the first frame has changed since, so nothing was compared with it"
+    return (Path(first_frame), None) if same else (None, changed)
+
+
+def _score(source: Path, output: Path, first_frame: Path | None) -> Scores:
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    from batchmod import media
+    from batchmod.engine import scoring
+
+    seen = scoring.measure(source, output, first_frame)
+    looks = seen.looks
+    return Scores(
+        motion=judgement.motion(seen.agreement),
+        flicker=judgement.flicker(seen.restlessness),
+        first_frame=judgement.first_frame(seen.first_frame),
+        structure=judgement.structure(seen.structure),
+        drift=None if looks is None else judgement.drift(looks.output, looks.source, looks.apart),
+        black=tuple((round(each.start_s, 2), round(each.end_s, 2)) for each in seen.black),
+        frozen=tuple((round(each.start_s, 2), round(each.end_s, 2)) for each in seen.frozen),
+        source=media.probe_video(source),
+    )
+
+
+def _is(path: str, sha256: str | None) -> bool:
+    """Whether a file still has this content; nothing is known of one without a hash but that it is there."""
+    about = Path(path).stat()
+    return sha256 is None or _hash(path, about.st_size, about.st_mtime_ns) == sha256
+
+
+@lru_cache(maxsize=256)  # of one that several outputs share it is computed once
+def _hash(path: str, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - another file has others
+    return files.sha256_of(Path(path))
 
 
 class _Told:

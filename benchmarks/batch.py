@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import math
 import os
 import platform
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,9 @@ class Ran:
     run_s: float
     """The run alone, by run.json."""
     cpu_s: float
+    """Of the process and its workers."""
+    main_cpu_s: float
+    """Of its main thread alone, as it was read last before the end; NaN where the system does not say."""
     peak_mb: float
     statuses: Mapping[str, int]
     said: str
@@ -81,21 +87,45 @@ def run(manifest: Path, origin: str, *options: str) -> Ran:
     }
     words = ["run", str(manifest), "--provider", "segmind", "--yes", "--quiet", *options]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "batchmod", *words], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "batchmod", *words]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        clock = _MainThread(process)
+        clock.start()
+        said, _ = process.communicate()
+        clock.join()
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     told = _told(manifest)
     return Ran(
-        code=done.returncode,
+        code=process.returncode,
         wall_s=wall,
         run_s=float(told.get("seconds", wall)),
         cpu_s=cpu,
+        main_cpu_s=clock.cpu_s,
         peak_mb=after.ru_maxrss / 1024,
         statuses=told.get("counts", {}),
-        said=done.stdout + done.stderr,
+        said=said,
     )
+
+
+class _MainThread(threading.Thread):
+    """Reads ten times a second how much CPU time the main thread of a process has had (proc(5), `task/TID/stat`)."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        super().__init__(daemon=True)
+        self.cpu_s = math.nan
+        self._process = process
+        self._path = Path(f"/proc/{process.pid}/task/{process.pid}/stat")
+
+    def run(self) -> None:
+        """Read until the process has ended."""
+        while self._process.poll() is None and self._path.exists():
+            with suppress(OSError, IndexError):
+                fields = self._path.read_text().rpartition(")")[2].split()
+                self.cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            time.sleep(0.1)
 
 
 def _told(manifest: Path) -> dict[str, Any]:

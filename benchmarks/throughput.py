@@ -99,7 +99,8 @@ def of_batchmod(depth: str, origin: str, folder: Path, *, jobs: int, in_flight: 
     if ran.code or ran.statuses.get("succeeded") != jobs:
         raise SystemExit(f"batchmod ended with {ran.code}: {ran.statuses} {ran.said}")
     name = f"batchmod --verify {depth}"
-    print(f"{name:32}{jobs / ran.wall_s:8.1f}   {1e3 * ran.cpu_s / jobs / CALLS:7.2f} ms", flush=True)
+    a_job = f"{1e3 * ran.cpu_s / jobs:.2f} ms of CPU a job, {1e3 * ran.main_cpu_s / jobs:.2f} in the main thread"
+    print(f"{name:32}{jobs / ran.wall_s:8.1f}   {1e3 * ran.cpu_s / jobs / CALLS:7.2f} ms   {a_job}", flush=True)
     return jobs / ran.wall_s
 
 
@@ -143,7 +144,8 @@ def compared(args: argparse.Namespace) -> int:
             for depth in ("container", "decode"):
                 found[depth] = of_batchmod(depth, origin, Path(name), jobs=args.jobs, in_flight=args.in_flight)
             told = asked(origin)
-    print(f"\nthe server: {told['counts']}, {told['cpu_s']:.0f} s of CPU\n")
+    calls = sum(told["counts"].values())
+    print(f"\nthe server: {told['counts']}, {1e3 * told['cpu_s'] / calls:.2f} ms of CPU a call\n")
     over = found["httpx over aiohttp"]
     bars = (
         ("container", "httpx", 6.0), ("container", "httpx over aiohttp", 0.5), ("decode", "httpx", 2.0)

@@ -21,7 +21,7 @@ import yaml
 
 from batchmod.checkpoint import FILE_NAME
 from batchmod.cli import main
-from tests import guards
+from tests import events, guards
 from tests.servers.clips import Clip, encoded, unique
 from tests.servers.standin import StandIn
 
@@ -159,7 +159,14 @@ class Shoot:
             *PACE,
             *argv,
         )
-        return call(*words, environ=self.environ if environ is None else environ, cwd=cwd)
+        log = self.folder / "events.jsonl"
+        before = log.stat().st_size if log.exists() else 0
+        done = call(*words, environ=self.environ if environ is None else environ, cwd=cwd)
+        if log.exists():
+            events.check_all(log.read_bytes()[before:].decode())
+        if "--json" in argv:
+            events.check_all(done.out)
+        return done
 
     def results(self) -> dict[str, dict[str, str]]:
         """id → its line of results.csv."""

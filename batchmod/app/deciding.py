@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from batchmod import jobs, planning
+from batchmod import clock, jobs, planning
 from batchmod.app import folder as folders
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.checkpoint import Checkpoint
-from batchmod.errors import UsageError
+from batchmod.errors import SpendingNeedsAWord, UsageError
 from batchmod.limits import Budget
 from batchmod.model import ProviderFacts
 from batchmod.planning import Action, Plan
@@ -33,6 +33,8 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
         redo=frozenset(folders.redo_asked(record, loaded)),
         locked=frozenset(row.number for row in saying(loaded.manifest.rows, "review") if row.review == "keep"),
         price_usd=loaded.limits.price_usd,
+        changed=loaded.changed,
+        stale_before=None if loaded.manifest.max_age_s is None else clock.now() - loaded.manifest.max_age_s,
     )
     return planning.plan(
         chosen, known=known, facts=facts, clips=loaded.clips, flaws=loaded.flaws, held=loaded.held, wishes=wishes
@@ -56,6 +58,9 @@ def objections(plan: Plan, loaded: Loaded, options: Options) -> Iterator[UsageEr
                 _refuse_expiry(loaded, name)
         except UsageError as error:
             yield error
+    if any(item.renews for item in plan.paid_sends.samples()) and not _is_capped(loaded):
+        text = "max_age would pay for outputs that are there, and nothing says for how many"
+        yield SpendingNeedsAWord(f"{text}: set limits.max_cost_per_run_usd, or --max-cost-usd; nothing was sent")
     if _is_capped(loaded) and (names := planning.unpriced(plan, facts_of(loaded))):
         text = f"{' and '.join(names)} publishes no price, so that a cap cannot hold"
         yield UsageError(f"{text}: say what a request costs with --price-usd X; nothing was sent")

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batchmod import clock, files, results
 from batchmod.app import folder as folders
 from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
 from batchmod.checkpoint import Checkpoint
+from batchmod.model import EVENTS_VERSION
 from batchmod.results import RowResult
 from batchmod.runner import Runner
 
@@ -32,6 +33,8 @@ class Summary:
     copied: int
     spent_usd: float
     seconds: float
+    delivered: int = 0
+    """How many copies that are fit for use were made."""
     stop_reason: str | None = None
     message: str | None = None
     warnings: tuple[str, ...] = ()
@@ -39,6 +42,11 @@ class Summary:
     report: Path | None = None
     workbook: Path | None = None
     """results.xlsx, where the manifest is a workbook."""
+    unscored: int = 0
+    """How many of the outputs made have no scores yet: `batchmod report` makes them."""
+    run_id: str = ""
+    skipped: bool = False
+    """Whether nothing was begun because another run held the folder."""
 
     @property
     def ok(self) -> bool:
@@ -81,16 +89,15 @@ def ended(
     aside = folders.written_aside(table, page, workbook)
     if not aside:
         record.shown()
-    if not declined:
-        log.tell("run_ended", run_id=run_id, exit_code=code, stop_reason=stop, counts=counts)
-        record.end_run(run_id, at=clock.now(), exit_code=code, stop_reason=stop)
     summary = Summary(
         folder=loaded.folder,
+        run_id=run_id,
         exit_code=code,
         counts=counts,
         made=log.made,
         copied=log.copied,
         spent_usd=log.spent_usd,
+        delivered=log.delivered,
         seconds=clock.now() - began,
         stop_reason=stop,
         message=runner.desk.stop_message,
@@ -99,8 +106,27 @@ def ended(
         report=page,
         workbook=workbook,
     )
-    _write_run_json(summary, run_id=run_id, began=began)
+    if not declined:
+        log.tell("run_ended", run_id=run_id, **end_facts(summary))
+        record.end_run(run_id, at=clock.now(), exit_code=code, stop_reason=stop)
+    _write_run_json(summary, began=began)
     return summary
+
+
+def end_facts(summary: Summary) -> dict[str, Any]:
+    """How a run ended, as its last event and run.json say it."""
+    return {
+        "exit_code": summary.exit_code,
+        "stop_reason": summary.stop_reason,
+        "message": summary.message,
+        "counts": dict(summary.counts),
+        "made": summary.made,
+        "copied": summary.copied,
+        "delivered": summary.delivered,
+        "spent_usd": round(summary.spent_usd, 6),
+        "seconds": round(summary.seconds, 3),
+        "warnings": list(summary.warnings),
+    }
 
 
 def _unfinished_slug(runner: Runner) -> str | None:
@@ -121,27 +147,28 @@ def exit_code(counts: Mapping[str, int], *, stop: str | None, warned: bool = Fal
     return 0
 
 
-def _write_run_json(summary: Summary, *, run_id: str, began: float) -> None:
+def _write_run_json(summary: Summary, *, began: float) -> None:
     about = {
-        "run_id": run_id,
+        "schema_version": EVENTS_VERSION,
+        "run_id": summary.run_id,
         "started_at": clock.iso(began),
-        "seconds": round(summary.seconds, 3),
-        "exit_code": summary.exit_code,
-        "stop_reason": summary.stop_reason,
-        "message": summary.message,
-        "counts": dict(summary.counts),
-        "made": summary.made,
-        "copied": summary.copied,
-        "spent_usd": round(summary.spent_usd, 6),
-        "warnings": list(summary.warnings),
+        **end_facts(summary),
     }
     text = json.dumps(about, indent=2, ensure_ascii=False).encode()
     files.write_whole(summary.folder / "run.json", lambda file: file.write(text))
 
 
-def not_begun(loaded: Loaded, exit_code: int, *, message: str | None = None, stop_reason: str | None = None) -> Summary:
+def not_begun(
+    loaded: Loaded,
+    exit_code: int,
+    *,
+    run_id: str,
+    message: str | None = None,
+    stop_reason: str | None = None,
+    skipped: bool = False,
+) -> Summary:
     """The summary of a run that was not begun."""
     return Summary(
-        folder=loaded.folder, exit_code=exit_code, counts={}, made=0, copied=0, spent_usd=0.0, seconds=0.0,
-        message=message, stop_reason=stop_reason,
+        folder=loaded.folder, run_id=run_id, exit_code=exit_code, counts={}, made=0, copied=0, spent_usd=0.0,
+        seconds=0.0, message=message, stop_reason=stop_reason, skipped=skipped,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
-from batchmod.app import past, pointer, sheets, trail
+from batchmod.app import delivered, paging, past, pointer, rotating, sheets, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
@@ -19,9 +19,10 @@ from batchmod.jobs import parts_of as jobs_in_parts
 from batchmod.model import Claim, Delivery, Job, ProviderFacts, Review, Row, Status, Work
 from batchmod.planning import Action, Known, Plan, latest_by_key, redo_counts
 from batchmod.rows import Stretch, parts_of, saying
+from batchmod.rows.returning import COPY
 
 _AT_A_TIME: Final = 1_000
-_TRACES: Final = ("results.csv", "events.jsonl", "videos")
+_TRACES: Final = ("results.csv", rotating.FILE_NAME, "videos")
 
 
 def open_record(folder: Path, *, create: bool, state: Path | None = None) -> Checkpoint:
@@ -48,6 +49,7 @@ def look_if_there(folder: Path, *, state: Path | None = None) -> Checkpoint | No
 def _record_file(folder: Path, state: Path | None, *, create: bool) -> Path:
     path = pointer.record_file(folder, state)
     traces = [name for name in _TRACES if (folder / name).exists()]
+    traces += [part.path.name for part in rotating.parts(folder)[-1:]]
     if not path.exists() and traces:
         raise RecordRefused(
             f"{folder} holds {', '.join(traces)} but no {FILE_NAME}: without the record nobody knows what was paid. "
@@ -74,7 +76,7 @@ def _refuse_behind(folder: Path, record: Checkpoint) -> None:
     lacking = trail.behind(folder, record)
     if lacking is not None:
         raise RecordRefused(
-            f"{record.path} is older than the folder: {trail.FILE_NAME} tells of {lacking}, and the record does not "
+            f"{record.path} is older than the folder: {rotating.FILE_NAME} tells of {lacking}, and the record does not "
             "know it. Nothing was sent. Put the newest record back, or let "
             f"`batchmod resolve {files.shortest(folder)} --rebuild` make it anew from what is there."
         )
@@ -284,6 +286,8 @@ def fields_of(row: Row, job: Job) -> dict[str, Any]:
         "keyframes": row.keyframes,
         "source_id": row.source_id,
         "hold": "true" if row.hold else None,
+        # which version was kept or held stays said; a redo is spent, and the record knows on which one
+        **({"review_of": row.review_of} if row.review in ("keep", "hold") and row.review_of else {}),
         "own": dict(row.own),
         "source": job.video.location,
         "frame": job.first_frame.location if job.first_frame else None,
@@ -301,6 +305,7 @@ def lines_of_rows(record: Checkpoint) -> Iterator[tuple[StoredRow, dict[str, Any
     rows = record.stored_rows(first=first)
     while some := tuple(islice(rows, _AT_A_TIME)):
         works = latest_by_key(record.works_of(row.job_key for row in some if row.job_key))
+        scored = record.scores_of(work.work_id for work in works.values())
         for row in some:
             work = works.get(row.job_key or "")
             yield (
@@ -313,8 +318,17 @@ def lines_of_rows(record: Checkpoint) -> Iterator[tuple[StoredRow, dict[str, Any
                     delivery=None if work is None else _delivery(row, record.deliveries_of(work.work_id)),
                     spent_on=_spent_on(row, reviews),
                     manifest=row.manifest or first,
+                    scored=None if work is None else scored.get(work.work_id),
                 ),
             )
+
+
+def _with_copies(lines: Iterable[dict[str, Any]], copies: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The lines with the delivered copy of each output, where there are any."""
+    for line in lines:
+        if copies:
+            line[COPY] = copies.get(line["output"] or "")
+        yield line
 
 
 def _spent_on(row: StoredRow, reviews: Mapping[str, Review]) -> int | None:
@@ -383,6 +397,7 @@ def write_results(
     located: dict[str, str] = {}
     frames: dict[str, str] = {}
     further: set[str] = set()
+    copies = delivered.shown(folder)
     for row in record.stored_rows():
         further.update(name for name in results.FURTHER if row.fields.get(name))
         own.update(dict.fromkeys(row.fields["own"]))
@@ -392,12 +407,13 @@ def write_results(
         if row.fields["frame"] != row.fields.get("first_frame_url"):
             frames[row.id] = row.fields["frame"] or ""
     noted = report.Gathering()
-    table = results.write(folder, noted.watch(lines(record)), list(own), further=further)
-    title = record.fact("manifest_name") or folder.name
-    page = report.write(
+    table = results.write(
+        folder, noted.watch(_with_copies(lines(record), copies)), list(own), further=further, copies=bool(copies)
+    )
+    page = paging.write(
+        record,
         folder,
         noted,
-        title=title,
         sources=located,
         first_frames=frames,
         orphans=[orphan_words(work) for work in orphans(record)],

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from batchmod import index
 from batchmod.errors import UsageError
 
+CONFIGURATION: Final = "config.yaml"
 _NOWHERE = (
     "there is no home folder to keep the index of paid work in: set BATCHMOD_HOME to a folder that can be written and "
     "that stays, else the same request could be paid twice"
@@ -43,6 +45,20 @@ def cache_folder(environ: Mapping[str, str]) -> Path | None:
     if base is not None:
         return base / "batchmod"
     return home / ".cache" / "batchmod" if home is not None else None
+
+
+def configuration_file(environ: Mapping[str, str]) -> Path | None:
+    """The user's own configuration, whether it is there or not: below BATCHMOD_HOME, else where the system keeps such.
+
+    None where there is no home.
+    """
+    own = environ.get("BATCHMOD_HOME")
+    if own:
+        return Path(own).absolute() / CONFIGURATION
+    base, home = _named(environ, "XDG_CONFIG_HOME", "APPDATA"), _home(environ)
+    if base is not None:
+        return base / "batchmod" / CONFIGURATION
+    return home / ".config" / "batchmod" / CONFIGURATION if home is not None else None
 
 
 def _named(environ: Mapping[str, str], *names: str) -> Path | None:

@@ -13,11 +13,12 @@ from typing import Any
 
 from batchmod import files, jobs, manifest, planning, providers, rows, schema, sources
 from batchmod.app import fitting, pairing, returning, whereabouts
+from batchmod.app.allowing import Allowed, allowed, configuration_of
 from batchmod.app.options import Options
 from batchmod.app.services import Services, identities, seen
 from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.manifest import Note, SheetRead
-from batchmod.model import ClipFacts, Job, Limits, Manifest, Row, VideoFacts
+from batchmod.model import ClipFacts, Conform, Job, Limits, Manifest, Row, VideoFacts
 from batchmod.planning import Flaw
 from batchmod.rows import ids
 from batchmod.schema import Schemas, did_you_mean
@@ -68,6 +69,10 @@ class Loaded:
     """The lines of the texts among its documents."""
     sheets: tuple[SheetRead, ...] = ()
     """The sheets among its documents."""
+    changed: Mapping[int, str] = field(default_factory=dict)
+    """The number of a row whose clip or picture on the web is another one now → which, and since when."""
+    allowed: Allowed = field(default_factory=Allowed)
+    """What of the manifest's wishes for programs and messages is heard."""
     homeless: bool = False
     """Whether neither the manifest's own folder nor anybody says where outputs go."""
 
@@ -85,16 +90,13 @@ class Loaded:
     def matching(self, globs: Sequence[str]) -> frozenset[int]:
         """The numbers of the chosen rows whose ids match one of these."""
         named = self.manifest.rows if globs else ()
-        return frozenset(row.number for row in named if row.number in self.chosen and _matches(row.id, globs))
+        return frozenset(row.number for row in named if row.number in self.chosen and matches(row.id, globs))
 
 
-def load(name: Path | str, options: Options, services: Services) -> Loaded:
-    """Read, check and identify. Raises ManifestError with all problems, UsageError for wrong settings.
-
-    `name`: a path, `-` for standard input, or the https:// address of a published sheet.
-    """
+def load(document: sources.Document, options: Options, services: Services) -> Loaded:
+    """Check and identify. Raises ManifestError with all problems, UsageError for wrong settings."""
     with _collector_at_rest():
-        return _load(name, options, services)
+        return _load(document, options, services)
 
 
 @contextmanager
@@ -109,8 +111,7 @@ def _collector_at_rest() -> Iterator[None]:
             gc.enable()
 
 
-def _load(name: Path | str, options: Options, services: Services) -> Loaded:
-    document = sources.read_document(name, kind=options.kind)
+def _load(document: sources.Document, options: Options, services: Services) -> Loaded:
     document, reading = _settled(document, read(document, options, services.environ), options, services.environ)
     path = document.anchor
     named = sources.missing(reading.named, manifest=path, allow_outside=options.allow_outside)
@@ -136,8 +137,15 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         made = _jobs(parsed, options, services, gathered)
     looked = sources.look_at(gathered if options.media else sources.Gathered(), memory)
     memory.save()
+    own = configuration_of(services.environ, published())
+    heard = allowed(parsed, path, options, own=own, environ=services.environ)
     chosen = _chosen(parsed, reading.rejected, sieve, options)
-    warnings = [*(problem for problem in unfit if problem.warning), *paired.warnings, *edited.warnings]
+    warnings = [
+        *(problem for problem in unfit if problem.warning),
+        *paired.warnings,
+        *edited.warnings,
+        *heard.warnings,
+    ]
     return Loaded(
         path=path,
         manifest=parsed,
@@ -155,6 +163,7 @@ def _load(name: Path | str, options: Options, services: Services) -> Loaded:
         problems=manifest.distinct(manifest.in_order(sieve.problems)),
         lines={file: text.splitlines() for file, text in reading.texts.items()},
         sheets=reading.sheets,
+        allowed=heard,
         homeless=not document.is_file and options.output is None and parsed.output is None,
     )
 
@@ -227,9 +236,14 @@ def _refusal(problems: Sequence[Problem], reading: manifest.Reading) -> Manifest
     )
 
 
+def published() -> Schemas:
+    """The published schemas."""
+    return Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")})
+
+
 def read(document: sources.Document, options: Options, environ: Mapping[str, str]) -> manifest.Reading:
     """The manifest as text says it, with its problems; its clips and pictures are not looked at."""
-    schemas = Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")})
+    schemas = published()
     variables = {name: value for name, value in environ.items() if name.startswith(manifest.VARIABLES)}
     tree = None if options.allow_outside else sources.tree_of(document.anchor)
     answers: dict[manifest.Need, manifest.Answer] = {}
@@ -266,21 +280,21 @@ def _gathered(parsed: Manifest, path: Path, options: Options, services: Services
     return found
 
 
-def where(name: Path | str, options: Options, environ: Mapping[str, str]) -> Path:
-    """The output folder of a manifest."""
-    document = sources.read_document(name)
+def where_and_how(
+    document: sources.Document, options: Options, environ: Mapping[str, str]
+) -> tuple[Path, Conform | None]:
+    """The output folder of a manifest, and what it says itself of delivered copies."""
     if document.kind not in (None, "yaml"):  # a sheet says nothing of its folder, however it is read
         if manifest.may_be_returned(document.data, document.kind):
             reading = read(document, options, environ)
             if (home := returning.folder_of(document, reading, options=options, environ=environ)) is not None:
-                return home
-        return output_folder(
-            document.anchor, Manifest(file=document.file, name=ids.stem(document.file), rows=()), options
-        )
+                return home, None
+        bare = Manifest(file=document.file, name=ids.stem(document.file), rows=())
+        return output_folder(document.anchor, bare, options), None
     reading = read(document, options, environ)
     if reading.manifest is None:
         raise _refusal(reading.problems, reading)
-    return output_folder(document.anchor, reading.manifest, options)
+    return output_folder(document.anchor, reading.manifest, options), reading.manifest.deliver
 
 
 def output_folder(path: Path, parsed: Manifest, options: Options) -> Path:
@@ -410,7 +424,7 @@ def _chosen(parsed: Manifest, rejected: Sequence[manifest.Rejected], sieve: Siev
             hint = did_you_mean(column, there) or f"there are {', '.join(there)}"
             raise UsageError(f"--where: {parsed.file} has no column {schema.shown(column)}; {hint}")
     wanted: Iterable[int] = rows.numbers_of(parsed.rows)
-    if options.only or options.where:
+    if options.only or options.where or options.chosen_ids is not None:
         wanted = (row.number for row in parsed.rows if _wanted(row.id, functools.partial(_cell, row), options))
     if options.skip_invalid:
         left: dict[int, tuple[str, Callable[[str], str | None]]] = {
@@ -432,18 +446,22 @@ def _together(numbers: Sequence[int]) -> Collection[int]:
 
 def _nothing_chosen(parsed: Manifest, options: Options) -> Problem:
     asked = [f"--only {glob}" for glob in options.only]
+    asked += ["a mark that counts"] if options.chosen_ids is not None else []
     asked += [f"--where {column}={value}" for column, value in options.where]
     message = f"no row is what was asked for ({' '.join(asked)}): nothing to do"
     return Problem(place=Place(file=parsed.file), message=message, warning=True)
 
 
 def _wanted(row_id: str, cell: Callable[[str], str | None], options: Options) -> bool:
-    if options.only and not _matches(row_id, options.only):
+    if options.only and not matches(row_id, options.only):
+        return False
+    if options.chosen_ids is not None and row_id.casefold() not in options.chosen_ids:
         return False
     return all((cell(column) or "") == value for column, value in options.where)
 
 
-def _matches(row_id: str, globs: Sequence[str]) -> bool:
+def matches(row_id: str, globs: Iterable[str]) -> bool:
+    """Whether an id is one of those that `--only` names, in any case."""
     return any(fnmatch.fnmatchcase(row_id.casefold(), glob.casefold()) for glob in globs)
 
 

@@ -24,6 +24,8 @@ class Options:
     only: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
     first: int | None = None
+    chosen_ids: frozenset[str] | None = None
+    """Ids in casefold that alone are meant, where the manifest is a report's marks."""
     rehearse: bool = False
     pair_frames: bool = False
     """Whether rows without a first frame take the edited one of their name, whatever the manifest says."""
@@ -34,6 +36,8 @@ class Options:
     allow_outside: bool = False
     key_env: tuple[str, ...] = ()
     """The variables of the environment from which a manifest may take its key."""
+    allow_hooks: bool = False
+    """Whether what the manifest says of programs to start and of people to tell is heard."""
     skip_invalid: bool = False
     """Whether the good rows go on without the bad ones."""
     add: bool = False
@@ -56,5 +60,12 @@ class Options:
     """Where the engine works."""
     ray_address: str | None = None
     verify: Literal["decode", "container"] = "decode"
+    deliver: tuple[str, ...] = ()
+    """What is said of delivered copies over the manifest's word: codecs and KEY=VALUE."""
+    scores: bool = True
+    """Whether outputs are scored beside the run."""
+    wait_scores: bool = False
+    score_remote: bool = False
+    """Whether sources on the web are fetched for it."""
     yes: bool = False
     if_locked: Literal["refuse", "wait", "skip"] = "refuse"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchmod import changes, executors, forecast
 from batchmod.app import folder as folders
-from batchmod.app import preparing
+from batchmod.app import preparing, rechecking
 from batchmod.app.deciding import budgets, facts_of, make_plan, needs_a_word, objections
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.app.options import Options
@@ -78,7 +78,8 @@ def foresee(loaded: Loaded, options: Options) -> Outlook:
         if record is not None:
             stack.enter_context(record)
             folders.refuse_other(record, loaded, add=options.add)
-        return _outlook(record, preparing.settled(loaded, options, record), options)
+        now = rechecking.settled(loaded, options)
+        return _outlook(record, preparing.settled(now, options, record), options)
 
 
 def _outlook(record: Checkpoint | None, loaded: Loaded, options: Options) -> Outlook:

@@ -78,6 +78,14 @@ class PreparedClips:
         files.write_whole(ledger, lambda file: file.write(text))
 
 
+def written(folder: Path) -> frozenset[str]:
+    """The names of the clips in an output folder that were written anew, and are as they were written."""
+    known = set(_ledger(folder / FOLDER / LEDGER).values())
+    place = folder / FOLDER
+    found = (path for path in place.iterdir() if path.is_file()) if place.is_dir() else ()
+    return frozenset(path.name for path in found if path.suffix == ".mp4" and files.sha256_of(path) in known)
+
+
 def _ledger(path: Path) -> dict[str, str]:
     """Identity → the hash of the clip that was written for it; nothing where the file is damaged."""
     try:

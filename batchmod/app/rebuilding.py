@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batchmod import clock, files, index, providers, results
-from batchmod.app import evidence, owning, pointer, settling, trail
+from batchmod.app import evidence, owning, pointer, rotating, settling, trail
 from batchmod.app import folder as folders
 from batchmod.app.homes import index_file
 from batchmod.app.services import Services
@@ -49,7 +49,7 @@ def rebuild(folder: Path, services: Services) -> Rebuilt | None:
         _name_folder(heard, folder, services)
         heard.hear_claims(index.claims_of(index_file(services.environ), heard.facts["folder_id"]))
         heard.facts.setdefault("epoch", str(int(clock.now())))  # one that no earlier run can have begun under
-        heard.facts[trail.ANEW_AT] = str(trail.length(folder))
+        heard.facts[trail.ANEW_AT] = str(trail.end(folder))
         there = {name: files.sha256_of(folder / name) for name in sorted(files.listing(folder, "videos"))}
         made = settling.settle(heard, there, hosted=providers.HOSTED, origin=services.origin)
         stamp = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y%m%dT%H%M%S%fZ")
@@ -101,7 +101,7 @@ def _notes(folder: Path, *, events: bool, salvaged: bool) -> tuple[str, ...]:
     if not events and not salvaged:
         since = "results.csv was written" if (folder / results.FILE_NAME).exists() else "the folder was made"
         notes.append(
-            f"there is no {trail.FILE_NAME} and no old record: a request sent after {since} is not known here; "
+            f"there is no {rotating.FILE_NAME} and no old record: a request sent after {since} is not known here; "
             "`batchmod rescue MANIFEST` finds it in the provider's history"
         )
     return tuple(notes)

@@ -8,13 +8,13 @@ from typing import Final
 
 from batchmod import clock, files, planning, reconcile
 from batchmod.app import folder as folders
-from batchmod.app import hands, matching, others, owning
+from batchmod.app import hands, matching, others, owning, rechecking
 from batchmod.app.deciding import make_plan
+from batchmod.app.equipping import opener, verifier
 from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
 from batchmod.app.matching import Choice, Pair
 from batchmod.app.options import Options
-from batchmod.app.running import opener, verifier
 from batchmod.checkpoint import Checkpoint
 from batchmod.checkpoint.values import BOOKED
 from batchmod.errors import StoppedEarly, UsageError
@@ -72,6 +72,7 @@ async def rescue(
 
     Raises UsageError for a pair by hand that cannot be, before anything is booked.
     """
+    loaded = rechecking.settled(loaded, options)
     places = _places(loaded)
     files.make_folder(loaded.folder)
     with (

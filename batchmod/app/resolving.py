@@ -9,8 +9,8 @@ from typing import Final
 from batchmod import clock
 from batchmod.app import folder as folders
 from batchmod.app import hands, others, owning
+from batchmod.app.equipping import opener, verifier
 from batchmod.app.log import Log
-from batchmod.app.running import opener, verifier
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import UsageError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from batchmod import files, sources
-from batchmod.app import pointer, whereabouts
+from batchmod.app import pointer, rotating, whereabouts
 from batchmod.app.options import Options
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import BatchmodError, ManifestError, Problem
@@ -15,7 +15,6 @@ from batchmod.manifest import Reading, Returned, kind_of
 from batchmod.model import Row
 from batchmod.rows import files_of
 
-_TRACES: Final = ("events.jsonl", "videos")
 _MINE: Final = "take the column job_key out: then it is a manifest of its own, with paths relative to itself"
 _NOT_KNOWN: Final = f"put the file back beside its videos, or name that folder with --output, or {_MINE}"
 _ABSENT: Final = "put it back, or say --allow-outside if the files in its folder are meant"
@@ -120,7 +119,7 @@ def _homes(document: sources.Document, of: Returned, options: Options, environ: 
         path = pointer.record_file(own, options.state)
         if path.exists():
             yield from _at(own, of, path)
-        elif any((own / name).exists() for name in _TRACES):
+        elif rotating.is_there(own) or (own / "videos").exists():
             # whoever opens the folder says that its record is lost
             yield _Home(folder=own, manifest=next(iter(of.manifests), ""), name="")
     named = () if options.output is None else (Path(options.output).absolute(),)

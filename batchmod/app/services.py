@@ -14,6 +14,7 @@ from batchmod.clock import now
 from batchmod.errors import MissingExtra, MissingKey, RecordRefused, UsageError
 from batchmod.model import Claim, Delivery, Endpoints, ProviderFacts, Work
 from batchmod.providers.base import Executor, Provider, Secret
+from batchmod.runner import Gates
 from batchmod.urls import check_base_url, origin_of
 
 
@@ -24,6 +25,8 @@ class Services:
     environ: Mapping[str, str]
     key_variables: Mapping[str, str] = field(default_factory=dict)
     """Provider → the variable its key is in, where it is another than the provider's own."""
+    gates: Gates = field(default_factory=Gates)
+    """The paces of the providers, for all manifests of a command."""
 
     def facts(self, name: str) -> ProviderFacts:
         """A provider's facts. Raises UsageError for a name that is none."""
@@ -116,7 +119,7 @@ class Services:
         return providers.endpoints_at(self.facts(name), origin) if check_base_url(origin) is None else None
 
     def key_names(self) -> tuple[str, ...]:
-        """The variables that hold keys, which no worker may have."""
+        """The variables that hold keys: no worker has them, and nobody's program."""
         found = (*(providers.facts(name).key_env for name in providers.NAMES), *self.key_variables.values())
         return tuple(name for name in found if name)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchmod.app import copying, delivered
 from batchmod.app import folder as folders
 
 
@@ -18,6 +19,10 @@ class Standing:
     reserved_usd: float
     orphans: tuple[str, ...]
     """Unfinished works no row shows any more."""
+    copies: int
+    """How many rows have a delivered copy of their output."""
+    lacking: int
+    """How many have an output and no copy, where the last run was to make copies."""
     troubles: tuple[tuple[str, str, str], ...]
     """(id, status, message) of each row that failed or is uncertain."""
 
@@ -27,6 +32,7 @@ def standing(folder: Path, *, state: Path | None = None) -> Standing:
     with folders.look_at(folder, state=state) as record:
         lines = list(folders.lines(record))
         totals = record.totals()
+        copies, wanted = delivered.shown(folder), copying.remembered(record) is not None
         counts: dict[str, int] = {}
         for line in lines:
             counts[line["status"]] = counts.get(line["status"], 0) + 1
@@ -37,6 +43,8 @@ def standing(folder: Path, *, state: Path | None = None) -> Standing:
             spent_usd=totals.spent_usd,
             reserved_usd=totals.reserved_usd,
             orphans=tuple(folders.orphan_words(work) for work in folders.orphans(record)),
+            copies=sum(line["output"] in copies for line in lines),
+            lacking=sum(bool(line["output"]) and line["output"] not in copies for line in lines) if wanted else 0,
             troubles=tuple(
                 (line["id"], line["status"], line["error"] or "")
                 for line in lines

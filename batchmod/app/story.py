@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from batchmod import files
 from batchmod.app import folder as folders
-from batchmod.app import loading, preparing, trail
+from batchmod.app import loading, marking, preparing, rechecking, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.app.options import Options
 from batchmod.app.outlook import changes_since, foresee
@@ -109,7 +109,7 @@ def tell(path: Path, row_id: str, options: Options, services: Services) -> Story
     if path.is_dir():
         return _of_folder(path, row_id, options, services)
     loaded, problems = _loaded(path, options, services)
-    folder = loaded.folder if loaded is not None else loading.where(path, options, services.environ)
+    folder = loaded.folder if loaded is not None else marking.where(path, options, services.environ)
     return _story(folder, row_id, options, loaded, problems)
 
 
@@ -134,7 +134,7 @@ def _of_folder(folder: Path, row_id: str, options: Options, services: Services) 
 
 def _loaded(manifest: Path, options: Options, services: Services) -> tuple[Loaded | None, tuple[Problem, ...]]:
     try:
-        loaded = loading.load(manifest, options, services)
+        loaded = marking.load(manifest, options, services)
     except ManifestError as error:
         return None, error.problems
     return loaded, loaded.problems
@@ -158,7 +158,7 @@ def _story(
         if record is not None:
             stack.enter_context(record)
         if loaded is not None:
-            loaded = preparing.settled(loaded, options, record)
+            loaded = preparing.settled(rechecking.settled(loaded, options), options, record)
         row, job, invalid = _found(loaded, row_id)
         stored = _stored(record, row_id) if record is not None else None
         requests = tuple(_requests(record, folder, row_id, job, stored)) if record is not None else ()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from batchmod import files
-from batchmod.app import prepared, trail
+from batchmod.app import prepared, rotating
 from batchmod.app.homes import data_folder
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.errors import UsageError
@@ -43,4 +43,4 @@ def is_output(folder: Path) -> bool:
     """Whether this is an output folder, wherever its record may be."""
     if (folder / FILE_NAME).exists() or (folder / prepared.FOLDER / prepared.LEDGER).exists():
         return True
-    return (folder / trail.FILE_NAME).exists() and (folder / "videos").is_dir()
+    return rotating.is_there(folder) and (folder / "videos").is_dir()

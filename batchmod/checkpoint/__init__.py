@@ -5,8 +5,10 @@ of `together` that it is called in. The order of calls around a paid request is 
 POST, `accept` before anything else.
 """
 
-from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, VERSION, load_ballast
-from batchmod.checkpoint.reading import NotTogether
+from batchmod.checkpoint.glance import Flight, Glance, LastRun, Seen
+from batchmod.checkpoint.migrating import VERSION
+from batchmod.checkpoint.opened import NotTogether
+from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, load_ballast, seal
 from batchmod.checkpoint.record import Checkpoint
 from batchmod.checkpoint.values import StoredRow, Totals, source_of
 
@@ -16,9 +18,14 @@ __all__ = [
     "FILE_NAME",
     "VERSION",
     "Checkpoint",
+    "Flight",
+    "Glance",
+    "LastRun",
     "NotTogether",
+    "Seen",
     "StoredRow",
     "Totals",
     "load_ballast",
+    "seal",
     "source_of",
 ]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files
-from batchmod.checkpoint.opening import APPLICATION_ID, VERSION, make
+from batchmod.checkpoint.migrating import VERSION
+from batchmod.checkpoint.opening import APPLICATION_ID, make
 from batchmod.errors import RecordRefused
 
 Rows = dict[str, list[dict[str, Any]]]

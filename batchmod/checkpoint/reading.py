@@ -1,190 +1,59 @@
 """The record, open: what it knows."""
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Final, Self
+from typing import Final, TypeVar
 
-from batchmod.checkpoint.opening import make, refuse_broken, refuse_foreign, unreadable
-from batchmod.checkpoint.values import BOOKED, WORK_COLUMNS, StoredRow, Totals, attempt_of, delivery_of, work_of
-from batchmod.errors import RecordRefused, StoppedEarly
-from batchmod.model import WISHED, Attempt, Delivery, Review, Status, Work
+from batchmod.checkpoint.attempts import Attempts
+from batchmod.checkpoint.history import History
+from batchmod.checkpoint.rows import Rows
+from batchmod.checkpoint.scores import ScoredOutputs
+from batchmod.checkpoint.values import WORK_COLUMNS, Totals, delivery_of, work_of
+from batchmod.model import WISHED, Delivery, Status, Work
 
 _MONEY: Final = (
     "SELECT coalesce(sum(CASE WHEN status IN ('succeeded', 'failed') THEN cost_usd END), 0), "
     "coalesce(sum(CASE WHEN status IN ('submitting', 'submitted', 'uncertain') THEN reserved_usd END), 0)"
 )
-
-
 _LATEST: Final = f"ORDER BY (w.again = {WISHED} AND w.status = 'planned'), w.work_id DESC LIMIT 1"
 """Of a key's works the one that stands for it: a wish behind every other."""
 
 _NO_FLOORS: Final[Mapping[str, float]] = {}
 
+_REMEMBERED: Final = 2000
+"""Of so many works at most what was read is kept."""
 
-def _uri_to_look(path: Path) -> str:
-    """How to open a record without changing it.
-
-    Not read-only where one may write: such a connection leaves its -wal and -shm files behind. Where one may not,
-    SQLite could not make them: then a record whose log is empty is taken as a file that nobody changes.
-    """
-    uri = path.absolute().as_uri()
-    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        return f"{uri}?mode=rw"
-    log = path.with_name(f"{path.name}-wal")
-    return f"{uri}?mode=ro" if log.exists() and log.stat().st_size else f"{uri}?mode=ro&immutable=1"
+Known = TypeVar("Known")
 
 
-class NotTogether(Exception):
-    """A group of steps was not written."""
+def _bounded(known: dict[int, Known]) -> dict[int, Known]:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    return known
 
 
-class Reader:
-    """One output folder's record, open."""
+class Reader(Rows, Attempts, History, ScoredOutputs):
+    """One output folder's record, open: its works, what they made and what they cost."""
 
-    _grouped = False
-    """Whether the steps of a group are being taken: none of them commits by itself."""
+    _remembers = False
+    """Whether what was read stays true until it is changed here: nobody else writes."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._db = connection
-        self.path = path
+        super().__init__(connection, path)
+        self._works: dict[int, Work] = {}
+        self._delivered: dict[int, tuple[Delivery, ...]] = {}
 
-    @classmethod
-    def look_at(cls, path: Path) -> Self:
-        """Open to read only: a run that is going on is not disturbed, and nothing is made."""
-        if not path.exists():
-            raise RecordRefused(f"{path}: there is no record; has `batchmod run` been here?")
-        try:
-            refuse_foreign(path)
-            db = sqlite3.connect(_uri_to_look(path), uri=True, isolation_level=None, timeout=10.0)
-            db.execute("PRAGMA query_only=ON")
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise unreadable(path, error) from error
-        try:
-            refuse_broken(db)
-        except sqlite3.DatabaseError as error:
-            db.close()
-            raise unreadable(path, error) from error
-        return cls(db, path)
-
-    @classmethod
-    def open(cls, path: Path, *, create: bool = True) -> Self:
-        """Open the record at `path`, or make it. Raises RecordRefused for a foreign, newer or broken one."""
-        if not path.exists():
-            if not create:
-                raise RecordRefused(f"{path}: there is no record; has `batchmod run` been here?")
-            make(path)
-        try:
-            refuse_foreign(path)
-            db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise unreadable(path, error) from error
-        try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                db.execute(f"PRAGMA {pragma}")
-            refuse_broken(db)
-        except sqlite3.DatabaseError as error:
-            db.close()
-            raise unreadable(path, error) from error
-        return cls(db, path)
-
-    def close(self) -> None:
-        """Close; what was written goes from the write-ahead log back into the one file, where there is room."""
-        if self._db.total_changes:
-            with suppress(sqlite3.OperationalError):  # it is durable in the log too
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Take several steps, durable at the end and all at once; a step that raises is taken back alone.
-
-        Raises NotTogether, with nothing written, where the disk does not take them: then each is taken by itself.
-        """
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._grouped = True
-            yield
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            self._roll_back()
-            raise NotTogether from error
-        except BaseException:
-            self._roll_back()
-            raise
-        finally:
-            self._grouped = False
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, durable at the end. Raises StoppedEarly where the disk does not take it."""
-        if self._grouped:
-            with self._step() as db:
-                yield db
+    def _forget(self, work_id: int | None = None, *, delivers: bool = True) -> None:
+        if work_id is None:
+            self._works.clear()
+            self._delivered.clear()
             return
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield self._db
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            self._roll_back()
-            slug = "disk_full" if "full" in str(error) else "record_failed"
-            raise StoppedEarly(f"{self.path} cannot be written: {error}", slug=slug) from error
-        except BaseException:
-            self._roll_back()
-            raise
-
-    @contextmanager
-    def _step(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, durable with its group. Trouble of the disk is the whole group's."""
-        try:
-            self._db.execute("SAVEPOINT step")
-            yield self._db
-            self._db.execute("RELEASE step")
-        except sqlite3.OperationalError as error:
-            raise NotTogether from error
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK TO step")
-                self._db.execute("RELEASE step")
-            raise
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:  # a full disk ends a transaction by itself, or does not
-            self._db.execute("ROLLBACK")
-
-    def fact(self, name: str) -> str | None:
-        """A fact of the folder, such as `folder_id` or `manifest_name`."""
-        row = self._db.execute("SELECT value FROM folder WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def manifests(self) -> dict[str, str]:
-        """The manifests of the folder: file, as seen from it, → name."""
-        query = "SELECT name, value FROM folder WHERE name LIKE 'added_manifest %'"
-        found = {str(place): str(name).partition(" ")[2] for name, place in self._db.execute(query)}
-        own, name = self.fact("manifest_file"), self.fact("manifest_name")
-        return {own: name, **found} if own is not None and name is not None else found
-
-    def stored_rows(self, *, first: str = "") -> Iterator[StoredRow]:
-        """The rows in their order, manifest by manifest, that of the file `first` first."""
-        names = [row[0] for row in self._db.execute("SELECT DISTINCT manifest FROM manifest_row ORDER BY manifest")]
-        query = (
-            "SELECT number, id, job_key, status, fields, manifest FROM manifest_row WHERE manifest = ? ORDER BY number"
-        )
-        for name in sorted(names, key=lambda name: name not in ("", first)):
-            for number, row_id, key, status, fields, manifest in self._db.execute(query, (name,)):
-                yield StoredRow(number, row_id, key, status, json.loads(fields), manifest)
+        self._works.pop(work_id, None)
+        if delivers:
+            self._delivered.pop(work_id, None)
 
     def statuses(self, manifest: str) -> Iterator[tuple[int, str]]:
         """Number and status of each of a manifest's rows, by its latest work where that is more than planned."""
@@ -231,11 +100,6 @@ class Reader:
             "OR work_id IN (SELECT work_id FROM delivery WHERE id_folded = ?) ORDER BY work_id"
         )
         return tuple(work_of(row) for row in self._db.execute(query, (*job_keys, row_id.casefold())))
-
-    def rows_of(self, job_key: str) -> tuple[str, ...]:
-        """The ids of the rows that ask for this, of every manifest of the folder."""
-        query = "SELECT id FROM manifest_row WHERE job_key = ? ORDER BY manifest, number"
-        return tuple(row[0] for row in self._db.execute(query, (job_key,)))
 
     def rows_showing(self, work: Work) -> tuple[str, ...]:
         """The ids of the rows that a work stands for: none for what was edited away, or an older version."""
@@ -293,8 +157,13 @@ class Reader:
 
     def work(self, work_id: int) -> Work:
         """One work."""
-        query = f"SELECT {WORK_COLUMNS} FROM work WHERE work_id = ?"  # noqa: S608 - a constant
-        return work_of(self._db.execute(query, (work_id,)).fetchone())
+        known = self._works.get(work_id)
+        if known is None:
+            query = f"SELECT {WORK_COLUMNS} FROM work WHERE work_id = ?"  # noqa: S608 - a constant
+            known = work_of(self._db.execute(query, (work_id,)).fetchone())
+            if self._remembers:
+                _bounded(self._works)[work_id] = known
+        return known
 
     def unfinished(self) -> tuple[Work, ...]:
         """Every work that is submitting, submitted or uncertain: paid, or perhaps paid."""
@@ -307,17 +176,12 @@ class Reader:
         One that came to nothing and was paid, or may have been, holds it where there is no better one.
         """
         query = (
-            f"SELECT {WORK_COLUMNS} FROM work WHERE job_key = ? "  # noqa: S608 - a constant
+            "SELECT work_id FROM work WHERE job_key = ? "
             "AND (status IN ('submitting', 'submitted', 'uncertain', 'succeeded') "
             "OR status = 'failed' AND billed IS NOT 0) ORDER BY status = 'failed', work_id DESC LIMIT 1"
         )
         row = self._db.execute(query, (job_key,)).fetchone()
-        return None if row is None else work_of(row)
-
-    def reviews(self) -> dict[str, Review]:
-        """Id in casefold → what became of its redo."""
-        found = self._db.execute("SELECT id_folded, spent_on, armed FROM review")
-        return {row[0]: Review(spent_on=row[1], armed=bool(row[2])) for row in found}
+        return None if row is None else self.work(row[0])
 
     def dearest(self, floors: Mapping[str, float] = _NO_FLOORS) -> dict[tuple[str, str], float]:
         """(provider, origin) → the highest price per second that was truly charged.
@@ -354,10 +218,32 @@ class Reader:
             found.setdefault(row[2], []).append(delivery_of(row))
         return {work_id: tuple(items) for work_id, items in found.items()}
 
+    def delivered_since(self, at: float) -> tuple[Delivery, ...]:
+        """Every output that is there and was finished at that moment (Unix seconds) or later, the oldest first."""
+        query = (
+            "SELECT id, version, work_id, path, delivered, stem FROM delivery JOIN work USING (work_id) "
+            "WHERE delivered AND finished_at >= ? ORDER BY finished_at, path"
+        )
+        rows = self._db.execute(query, (at,))
+        return tuple(delivery_of(row) for row in rows)
+
+    def delivery_at(self, path: str) -> Delivery | None:
+        """The output with this path below the folder."""
+        query = "SELECT id, version, work_id, path, delivered, stem FROM delivery WHERE path = ?"
+        row = self._db.execute(query, (path,)).fetchone()
+        return None if row is None else delivery_of(row)
+
     def deliveries_of(self, work_id: int) -> tuple[Delivery, ...]:
         """The deliveries of one work."""
-        query = "SELECT id, version, work_id, path, delivered, stem FROM delivery WHERE work_id = ? ORDER BY id_folded"
-        return tuple(delivery_of(row) for row in self._db.execute(query, (work_id,)))
+        known = self._delivered.get(work_id)
+        if known is None:
+            query = (
+                "SELECT id, version, work_id, path, delivered, stem FROM delivery WHERE work_id = ? ORDER BY id_folded"
+            )
+            known = tuple(delivery_of(row) for row in self._db.execute(query, (work_id,)))
+            if self._remembers:
+                _bounded(self._delivered)[work_id] = known
+        return known
 
     def totals(self) -> Totals:
         """Counts by status, what is spent and what is reserved."""
@@ -390,87 +276,9 @@ class Reader:
         since = last if of_this_run else -1.0
         return {work.work_id: work.reserved_usd for work in self.unfinished() if (work.submitted_at or 0.0) > since}
 
-    def uncertain_attempts(self) -> tuple[Attempt, ...]:
-        """The last attempt of every uncertain work."""
-        query = (
-            "SELECT max(a.attempt_id), a.work_id, a.provider, a.origin, a.body, a.sent_at, a.seen_dead_at, "
-            "a.request_id, a.account "
-            "FROM attempt a JOIN work w USING (work_id) WHERE w.status = 'uncertain' GROUP BY a.work_id"
-        )
-        return tuple(attempt_of(row) for row in self._db.execute(query))
-
-    def open_attempt(self, work_id: int) -> int | None:
-        """The attempt of a work that has neither receipt nor refusal."""
-        query = "SELECT max(attempt_id) FROM attempt WHERE work_id = ? AND outcome = 'open'"
-        found = self._db.execute(query, (work_id,)).fetchone()[0]
-        return None if found is None else int(found)
-
-    def last_attempt(self, work_id: int) -> Attempt | None:
-        """The newest attempt of a work."""
-        query = (
-            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account "
-            "FROM attempt WHERE work_id = ? ORDER BY attempt_id DESC LIMIT 1"
-        )
-        row = self._db.execute(query, (work_id,)).fetchone()
-        return None if row is None else attempt_of(row)
-
-    def attempts_of(self, work_id: int) -> tuple[Attempt, ...]:
-        """The attempts of a work, oldest first, with what came of each."""
-        query = (
-            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account, outcome, "
-            "note FROM attempt WHERE work_id = ? ORDER BY attempt_id"
-        )
-        found = self._db.execute(query, (work_id,))
-        return tuple(replace(attempt_of(row), outcome=row[9], note=row[10], booked=row[10] == BOOKED) for row in found)
-
-    def unanswered_attempts(self, provider: str, origin: str, *, in_the_air: bool = False) -> tuple[Attempt, ...]:
-        """The last attempt, while it has no request id, of every work that is in the air, or else uncertain too."""
-        query = (
-            "SELECT max(a.attempt_id), a.work_id, a.provider, a.origin, a.body, a.sent_at, a.seen_dead_at, "
-            "a.request_id, a.account "
-            "FROM attempt a JOIN work w USING (work_id) "
-            "WHERE w.status IN ('submitting', ?) AND a.provider = ? AND a.origin = ? GROUP BY a.work_id"
-        )
-        further = "submitting" if in_the_air else "uncertain"
-        found = (attempt_of(row) for row in self._db.execute(query, (further, provider, origin)))
-        return tuple(attempt for attempt in found if attempt.request_id is None)
-
-    def attempts_holding(self, provider: str, origin: str, request_ids: Iterable[str]) -> tuple[Attempt, ...]:
-        """The attempts that these request ids belong to, as far as they are held here."""
-        query = (
-            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account "
-            "FROM attempt WHERE provider = ? AND origin = ? AND request_id = ?"
-        )
-        found = (self._db.execute(query, (provider, origin, each)).fetchone() for each in request_ids)
-        return tuple(attempt_of(row) for row in found if row is not None)
-
     def knows_run(self, run_id: str) -> bool:
         """Whether this run was begun in this record."""
         return self._db.execute("SELECT 1 FROM run WHERE run_id = ?", (run_id,)).fetchone() is not None
-
-    def knows_attempt(self, attempt_id: int, job_key: str) -> bool:
-        """Whether this attempt was written down here."""
-        query = "SELECT 1 FROM attempt JOIN work USING (work_id) WHERE attempt_id = ? AND job_key = ?"
-        return self._db.execute(query, (attempt_id, job_key)).fetchone() is not None
-
-    def knows_request(self, request_id: str, job_key: str | None = None) -> bool:
-        """Whether this request id is held here; with its job_key it is found without reading every attempt."""
-        if job_key is None:
-            found = self._db.execute("SELECT 1 FROM attempt WHERE request_id = ?", (request_id,))
-        else:
-            query = "SELECT 1 FROM work JOIN attempt USING (work_id) WHERE job_key = ? AND attempt.request_id = ?"
-            found = self._db.execute(query, (job_key, request_id))
-        return found.fetchone() is not None
-
-    def accepted_attempts(self, provider: str, origin: str) -> tuple[Attempt, ...]:
-        """Attempts whose request id we hold: their rows are taken, and prove a history unless they were booked."""
-        query = (
-            "SELECT attempt_id, work_id, provider, origin, body, sent_at, seen_dead_at, request_id, account, note IS ? "
-            "FROM attempt "
-            "WHERE request_id IS NOT NULL AND provider = ? AND origin = ?"
-        )
-        found = self._db.execute(query, (BOOKED, provider, origin))
-        return tuple(replace(attempt_of(row), booked=bool(row[9])) for row in found)
 
     def uploaded(self, provider: str, origin: str, sha256: str, *, since: float = 0.0) -> str | None:
         """The URL a file has had at a provider since this moment at least (Unix seconds)."""

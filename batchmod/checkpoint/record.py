@@ -2,12 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, islice
 from typing import Any, Final
 
+from batchmod.checkpoint.folder import Folder
 from batchmod.checkpoint.opening import drop_ballast
-from batchmod.checkpoint.reading import Reader
-from batchmod.checkpoint.values import BOOKED, StoredRow, dump, facts_as_json, inputs_of, text
+from batchmod.checkpoint.steps import end_attempt, fail_work, give_version, open_new_work, open_work
+from batchmod.checkpoint.values import BOOKED, dump, facts_as_json, text
 from batchmod.errors import StoppedEarly
 from batchmod.jobs import output_path
 from batchmod.model import Attempt, Delivery, Further, Job, Status, VideoFacts, Work
@@ -15,70 +15,16 @@ from batchmod.model import Attempt, Delivery, Further, Job, Status, VideoFacts, 
 _NOTHING: Final[Mapping[str, int]] = {}
 
 
-class Checkpoint(Reader):
+class Checkpoint(Folder):
     """One output folder's record."""
 
     starved = False
     """Whether the disk was so full that the ballast went: nothing more may be sent."""
-    _epoch: str | None = None
-
-    def own(self) -> None:
-        """Begin a new epoch of the folder: whoever began under an earlier one can write no intent any more."""
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO folder VALUES ('epoch', '1') "
-                "ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)"
-            )
-            epoch = self.fact("epoch")
-        self._epoch = epoch
-
-    def shown(self) -> None:
-        """Write down that results.csv and the report show all that was known under this run's epoch."""
-        with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO folder VALUES ('shown', ?)", (self._epoch,))
-
-    def not_shown(self) -> bool:
-        """Whether the owner before this one did not live to show what it had done."""
-        return self._epoch is not None and self.fact("shown") != str(int(self._epoch) - 1)
-
-    def set_facts(self, facts: Mapping[str, str]) -> None:
-        """Write facts of the folder."""
-        with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO folder VALUES (?, ?)", facts.items())
-
-    def indexed(self, standing: str) -> None:
-        """Write down that the index of paid work, which stands like this, knows all that is known here."""
-        self.set_facts({"indexed": f"{self._epoch} {standing}"})
-
-    def is_indexed(self, standing: str) -> bool:
-        """Whether the owner before this one has told the index everything, and it still stands like that."""
-        return self._epoch is not None and self.fact("indexed") == f"{int(self._epoch) - 1} {standing}"
-
-    def store_rows(self, rows: Iterable[StoredRow], *, digest: str, replacing: Iterable[str] = ()) -> None:
-        """Replace a manifest's rows, unless they are (by `digest`) the ones already here.
-
-        `replacing`: the names that the manifest's file had before.
-        """
-        rows = iter(rows)
-        head = tuple(islice(rows, 1))
-        manifests = {"", *replacing, *(row.manifest for row in head)}
-        name = f"rows_digest {min(manifests - {''}, default='')}".strip()
-        if self.fact(name) == digest:
-            return
-        with self._transaction() as db:
-            db.executemany("DELETE FROM manifest_row WHERE manifest = ?", ((each,) for each in manifests))
-            db.executemany(
-                "INSERT INTO manifest_row VALUES (?, ?, ?, ?, ?, ?)",
-                ((r.number, r.id, r.job_key, r.status, dump(r.fields), r.manifest) for r in chain(head, rows)),
-            )
-            db.execute("INSERT OR REPLACE INTO folder VALUES (?, ?)", (name, digest))
-
-    # --- the life of a work ---
 
     def open_work(self, job: Job, *, run_id: str) -> Work:
         """The work a job needs sent: its planned or failed one again, else a new one."""
         with self._transaction() as db:
-            work_id = _open(db, job, run_id=run_id)
+            work_id = open_work(db, job, run_id=run_id)
         return self.work(work_id)
 
     def intend(
@@ -98,7 +44,7 @@ class Checkpoint(Reader):
         `redo`: id in casefold → the version that a review asked to redo; the wish is spent here.
         Raises StoppedEarly (`lease_lost`) where another run has owned the folder since this one did.
         """
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             if self.fact("epoch") != self._epoch:
                 text_ = f"another run has taken {self.path.parent} over; this one sends nothing more"
                 raise StoppedEarly(text_, slug="lease_lost")
@@ -113,7 +59,7 @@ class Checkpoint(Reader):
                 (account, dump(body), at, work_id),
             ).lastrowid
             for job in jobs:
-                _give_version(db, job, work_id)
+                give_version(db, job, work_id)
             db.executemany("INSERT OR REPLACE INTO review VALUES (?, ?, 0)", redo.items())
         return int(attempt or 0)
 
@@ -126,13 +72,7 @@ class Checkpoint(Reader):
             for job, again in {job.key: (job, again) for job, again in jobs}.values():
                 waiting = "UPDATE work SET again = ?, run_id = ? WHERE job_key = ? AND status = 'planned'"
                 if not db.execute(waiting, (again, run_id, job.key)).rowcount:
-                    _open_new(db, job, run_id=run_id, again=again)
-
-    def arm_reviews(self, ids: Iterable[str]) -> None:
-        """Rows seen without `redo`: the next time they say it, it counts anew."""
-        with self._transaction() as db:
-            folded = ((row_id.casefold(),) for row_id in ids)
-            db.executemany("UPDATE review SET armed = 1 WHERE id_folded = ? AND armed = 0", folded)
+                    open_new_work(db, job, run_id=run_id, again=again)
 
     def accept(
         self,
@@ -163,7 +103,7 @@ class Checkpoint(Reader):
     def _accept(
         self, work_id: int, attempt_id: int | None, request_id: str, state: Mapping[str, Any], note: str | None
     ) -> None:
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             db.execute(
                 "UPDATE attempt SET outcome = 'accepted', request_id = ?, note = coalesce(?, note) "
                 "WHERE attempt_id = ?",
@@ -194,7 +134,7 @@ class Checkpoint(Reader):
         """
         try:
             with self._transaction() as db:
-                work_id = _open(db, job, run_id=run_id)
+                work_id = open_work(db, job, run_id=run_id)
                 db.execute(
                     "UPDATE work SET status = 'submitted', attempts = attempts + 1, request_id = ?, state = '{}', "
                     "reserved_usd = ?, submitted_at = ? WHERE work_id = ?",
@@ -207,7 +147,7 @@ class Checkpoint(Reader):
                     (account, dump(body), at, text(request_id), BOOKED, work_id),
                 )
                 for each in jobs:
-                    _give_version(db, each, work_id)
+                    give_version(db, each, work_id)
         except sqlite3.IntegrityError:
             return None
         return work_id
@@ -217,8 +157,8 @@ class Checkpoint(Reader):
 
         One that says nothing of the job, such as 429, is not `counted` among those a job may have.
         """
-        with self._transaction() as db:
-            _end_attempt(db, attempt_id, outcome, note)
+        with self._transaction(work_id, delivers=False) as db:
+            end_attempt(db, attempt_id, outcome, note)
             db.execute(
                 "UPDATE work SET status = 'planned', attempts = attempts - ?, reserved_usd = 0, error_code = NULL, "
                 "error = NULL WHERE work_id = ?",
@@ -227,7 +167,7 @@ class Checkpoint(Reader):
 
     def doubt(self, work_id: int, attempt_id: int | None, *, reason: str, at: float) -> None:
         """Write down that nobody can say whether a paid job exists."""
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             db.execute(
                 "UPDATE attempt SET outcome = 'unknown', note = ?, seen_dead_at = coalesce(seen_dead_at, ?) "
                 "WHERE attempt_id = ?",
@@ -248,7 +188,7 @@ class Checkpoint(Reader):
             status = db.execute("SELECT status FROM work WHERE work_id = ?", (work_id,)).fetchone()
             if status is None or status[0] != Status.UNCERTAIN:
                 return
-            _fail(db, work_id, code="given_up", message=message, billed=None, at=at)
+            fail_work(db, work_id, code="given_up", message=message, billed=None, at=at)
             db.execute(
                 "INSERT INTO work (job_key, provider, model, origin, options, inputs, status, again) "
                 "SELECT job_key, provider, model, origin, options, inputs, 'planned', 1 FROM work WHERE work_id = ?",
@@ -261,7 +201,7 @@ class Checkpoint(Reader):
 
     def output_known(self, work_id: int, *, location: str, cost_usd: float | None) -> None:
         """Write down where the finished output is and what it cost."""
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             db.execute(
                 "UPDATE work SET output_location = ?, billed = coalesce(?, billed), cost_usd = coalesce(?, cost_usd), "
                 "cost_source = CASE WHEN ? IS NULL THEN cost_source ELSE 'provider' END WHERE work_id = ?",
@@ -270,13 +210,13 @@ class Checkpoint(Reader):
 
     def arrived(self, work_id: int, *, sha256: str) -> None:
         """Write down the hash of a checked output before it gets its final name: only that file is this work's."""
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             db.execute("UPDATE work SET sha256 = ? WHERE work_id = ?", (sha256, work_id))
 
     def step_aside(self, delivery: Delivery) -> Delivery:
         """A file of somebody else's stands where this output belongs: it takes the id's next version."""
         folded = delivery.id.casefold()
-        with self._transaction() as db:
+        with self._transaction(delivery.work_id) as db:
             version = db.execute("SELECT max(version) FROM delivery WHERE id_folded = ?", (folded,)).fetchone()[0] + 1
             db.execute(
                 "UPDATE delivery SET version = ?, path = ? WHERE path = ?",
@@ -300,7 +240,7 @@ class Checkpoint(Reader):
 
         `paid`: it was billed also where nobody knows how much.
         """
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             db.execute(
                 "UPDATE work SET status = 'succeeded', facts = ?, sha256 = ?, finished_at = ?, flag_reason = ?, "
                 "warnings = ?, error_code = NULL, error = NULL, reserved_usd = 0, "
@@ -315,7 +255,7 @@ class Checkpoint(Reader):
 
     def reuse(self, work_id: int, *, facts: VideoFacts, sha256: str, at: float) -> None:
         """Write down an output that another folder has paid for: here it cost nothing."""
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             db.execute(
                 "UPDATE work SET status = 'succeeded', facts = ?, sha256 = ?, finished_at = ?, cost_usd = 0, "
                 "cost_source = 'reused', billed = 0, error_code = NULL, error = NULL WHERE work_id = ?",
@@ -337,15 +277,15 @@ class Checkpoint(Reader):
 
         One that was billed, or may have been, counts with what was reserved for it where nobody named its cost.
         """
-        with self._transaction() as db:
+        with self._transaction(work_id, delivers=False) as db:
             if cost_usd:  # what was refunded has no cost that a further try would inherit
                 named = "UPDATE work SET cost_usd = ?, cost_source = 'provider' WHERE work_id = ?"
                 db.execute(named, (cost_usd, work_id))
-            _fail(db, work_id, code=code, message=message, billed=billed, at=at)
+            fail_work(db, work_id, code=code, message=message, billed=billed, at=at)
 
     def put_back(self, work_id: int) -> None:
         """A local work that was broken off is planned again: nothing was paid."""
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             db.execute("UPDATE work SET status = 'planned', reserved_usd = 0 WHERE work_id = ?", (work_id,))
             db.execute(
                 "UPDATE attempt SET outcome = 'never_accepted' WHERE work_id = ? AND outcome = 'open'",
@@ -354,128 +294,25 @@ class Checkpoint(Reader):
 
     def add_delivery(self, job: Job, work_id: int) -> Delivery:
         """Give a further id its version of a work's output."""
-        with self._transaction() as db:
-            _give_version(db, job, work_id)
+        with self._transaction(work_id) as db:
+            give_version(db, job, work_id)
         folded = job.id.casefold()
         return next(d for d in self.deliveries_of(work_id) if d.id.casefold() == folded)
 
     def name_stray(self, work_id: int, row_id: str) -> None:
         """Give the output of a work that is for no id that anybody knows, as in a record made anew, one of its own."""
         stem = f"{row_id}_v{{version:03d}}"
-        with self._transaction() as db:
+        with self._transaction(work_id) as db:
             if not db.execute("SELECT 1 FROM delivery WHERE work_id = ?", (work_id,)).fetchone():
                 values = (row_id, row_id.casefold(), 1, work_id, output_path(stem, 1), 0, stem)
                 db.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def delivered(self, delivery: Delivery) -> None:
         """Write down that a copy is in place."""
-        with self._transaction() as db:
+        with self._transaction(delivery.work_id) as db:
             db.execute("UPDATE delivery SET delivered = 1 WHERE path = ?", (delivery.path,))
-
-    def remember_upload(self, provider: str, origin: str, sha256: str, *, url: str, at: float) -> None:
-        """Remember a file's URL at a provider."""
-        with self._transaction() as db:
-            values = (provider, origin, sha256, url, at)
-            db.execute("INSERT OR REPLACE INTO upload VALUES (?, ?, ?, ?, ?)", values)
-
-    def forget_uploads_in(self, provider: str, message: str) -> None:
-        """Forget the files whose URL a failure names: they are not to be had there any more."""
-        bare = "CASE instr(url, '?') WHEN 0 THEN url ELSE substr(url, 1, instr(url, '?') - 1) END"
-        with self._transaction() as db:
-            db.execute(f"DELETE FROM upload WHERE provider = ? AND instr(?, {bare}) > 0", (provider, message))  # noqa: S608 - a constant
-
-    def forget_upload(self, provider: str, origin: str, sha256: str) -> None:
-        """Forget a file's URL, which the provider no longer knows."""
-        with self._transaction() as db:
-            db.execute(
-                "DELETE FROM upload WHERE provider = ? AND origin = ? AND sha256 = ?",
-                (provider, origin, sha256),
-            )
-
-    def begin_run(self, run_id: str, *, at: float) -> None:
-        """Write down that a run began."""
-        with self._transaction() as db:
-            db.execute("INSERT INTO run (run_id, started_at) VALUES (?, ?)", (run_id, at))
-
-    def end_run(self, run_id: str, *, at: float, exit_code: int, stop_reason: str | None) -> None:
-        """Write down how a run ended."""
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE run SET ended_at = ?, exit_code = ?, stop_reason = ? WHERE run_id = ?",
-                (at, exit_code, stop_reason, run_id),
-            )
 
 
 def _is_locked(error: BaseException | None) -> bool:
     """Whether another process holds the record: no room is wanting then."""
     return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _fail(db: sqlite3.Connection, work_id: int, *, code: str, message: str, billed: bool | None, at: float) -> None:
-    if billed is not False:
-        db.execute(
-            "UPDATE work SET cost_usd = reserved_usd, cost_source = 'estimate' "
-            "WHERE work_id = ? AND cost_usd IS NULL AND reserved_usd > 0",
-            (work_id,),
-        )
-    db.execute(
-        "UPDATE work SET status = 'failed', error_code = ?, error = ?, billed = ?, finished_at = ?, reserved_usd = 0 "
-        "WHERE work_id = ?",
-        (code, text(message), billed, at, work_id),
-    )
-    db.execute(
-        "UPDATE attempt SET outcome = 'refused', note = ? WHERE work_id = ? AND outcome = 'open'",
-        (text(message), work_id),
-    )
-
-
-def _open(db: sqlite3.Connection, job: Job, *, run_id: str) -> int:
-    """The work of a job that is to be sent or booked: its planned or ended one again, else a new one; its number."""
-    query = "SELECT work_id, status FROM work WHERE job_key = ? ORDER BY work_id DESC LIMIT 1"
-    row = db.execute(query, (job.key,)).fetchone()
-    if row is None or row[1] not in (Status.PLANNED, Status.FAILED, Status.SUCCEEDED):
-        return _open_new(db, job, run_id=run_id)
-    db.execute(
-        "UPDATE work SET status = 'planned', error_code = NULL, error = NULL, request_id = NULL, "
-        "state = NULL, output_location = NULL, billed = NULL, finished_at = NULL, facts = NULL, "
-        "sha256 = NULL, warnings = '[]', flag_reason = NULL, inputs = ?, run_id = ? WHERE work_id = ?",
-        (dump(inputs_of(job)), run_id, row[0]),
-    )
-    return int(row[0])
-
-
-def _open_new(db: sqlite3.Connection, job: Job, *, run_id: str, again: Further = 0) -> int:
-    """A new work for a job; its number."""
-    made = db.execute(
-        "INSERT INTO work (job_key, provider, model, origin, options, inputs, status, run_id, again) "
-        "VALUES (?, ?, ?, ?, ?, ?, 'planned', ?, ?)",
-        (
-            job.key,
-            job.provider,
-            job.model,
-            job.origin,
-            dump(job.options),
-            dump(inputs_of(job)),
-            run_id,
-            again,
-        ),
-    ).lastrowid
-    return int(made or 0)
-
-
-def _give_version(db: sqlite3.Connection, job: Job, work_id: int) -> None:
-    """The next version of an id, bound to its work; one already given stays."""
-    folded = job.id.casefold()
-    query = "SELECT 1 FROM delivery WHERE id_folded = ? AND work_id = ?"
-    if db.execute(query, (folded, work_id)).fetchone():
-        return
-    last = db.execute("SELECT coalesce(max(version), 0) FROM delivery WHERE id_folded = ?", (folded,)).fetchone()[0]
-    version = last + 1
-    while db.execute("SELECT 1 FROM delivery WHERE path = ?", (output_path(job.stem, version),)).fetchone():
-        version += 1
-    path = output_path(job.stem, version)
-    db.execute("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 0, ?)", (job.id, folded, version, work_id, path, job.stem))
-
-
-def _end_attempt(db: sqlite3.Connection, attempt_id: int, outcome: str, note: str) -> None:
-    db.execute("UPDATE attempt SET outcome = ?, note = ? WHERE attempt_id = ?", (outcome, text(note), attempt_id))

@@ -1,8 +1,9 @@
 -- The record of an output folder: what was asked for, sent, paid and delivered.
--- application_id says whose file it is, user_version which form; another form is refused, never guessed at.
+-- application_id says whose file it is, user_version which form; a newer form is refused, never guessed at, and an
+-- older one is copied and brought to this one (migrating.py).
 
 PRAGMA application_id = 1651336036;  -- 'bmcd'
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- Facts of the folder: folder_id, account_salt (the folder_id by which the keys were hashed, where
 -- that is another one: the folder was copied), manifest_name, manifest_file, rows_digest, and epoch, which each
@@ -108,6 +109,16 @@ CREATE TABLE upload (
     url      TEXT NOT NULL,
     at       REAL NOT NULL,
     PRIMARY KEY (provider, origin, sha256)
+) STRICT;
+
+-- How good an output is, beside its source. Nothing is lost with it: `batchmod report` makes it anew.
+CREATE TABLE score (
+    work_id INTEGER NOT NULL REFERENCES work,
+    form    INTEGER NOT NULL,           -- of the formulas; those of a newer one stand beside
+    sha256  TEXT NOT NULL,              -- the output that was looked at
+    scores  TEXT,                       -- JSON: motion, flicker, first_frame, structure, drift, and what else was seen
+    problem TEXT,                       -- why there are none
+    PRIMARY KEY (work_id, form)
 ) STRICT;
 
 -- Runs into this folder.

@@ -7,7 +7,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from batchmod.model import Attempt, Delivery, Job, Source, Status, VideoFacts, Work
+from batchmod.model import Attempt, Delivery, Job, Scored, Scores, Source, Status, VideoFacts, Work
 
 WORK_COLUMNS: Final = (
     "work_id, job_key, provider, model, origin, options, inputs, status, attempts, request_id, state, output_location, "
@@ -100,6 +100,23 @@ def _facts_from_json(stored: dict[str, Any] | None) -> VideoFacts | None:
     if stored is None:
         return None
     return VideoFacts(**{**stored, "fps": None if stored["fps"] is None else Fraction(stored["fps"])})
+
+
+def scores_as_json(scores: Scores) -> dict[str, Any]:
+    """Scores as the record keeps them, those that say something."""
+    values = {**asdict(scores), "source": None if scores.source is None else facts_as_json(scores.source)}
+    return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+def scored_of(row: Sequence[Any]) -> Scored:
+    """A row of `score`: work_id, sha256, scores, problem."""
+    scores = None
+    if row[2] is not None:
+        stored = json.loads(row[2])
+        stretches = {name: tuple(map(tuple, stored.get(name, ()))) for name in ("black", "frozen")}
+        notes, source = tuple(stored.get("notes", ())), _facts_from_json(stored.get("source"))
+        scores = Scores(**{**stored, **stretches, "notes": notes, "source": source})
+    return Scored(work_id=row[0], sha256=row[1], scores=scores, problem=row[3])
 
 
 def dump(value: Any) -> str:

@@ -10,6 +10,7 @@ from batchmod.model import DELIMITERS
 _EPILOG = """exit codes: 0 all succeeded; 1 some failed, invalid or uncertain; 2 bad usage or manifest,
 nothing was sent; 3 stopped early, run again to go on; 4 the folder is in use; 130/143 stopped by a signal; 70 a bug."""
 
+_COPIES = "h264 or prores, or KEY=VALUE of the manifest's `deliver:`, such as fit=crop"
 _ADD = "add this manifest's rows to another one's output folder"
 
 
@@ -34,7 +35,12 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--annotate", action="store_true", help="write copies of sheets that say what is wrong, by row")
     text = "write each clip's first frame as a PNG to edit, named by its row"
     _add(commands, "frames", text, _manifests, _selection, _sheets, _skip_invalid, _json)
-    _add(commands, "status", "counts and money of an output folder", _path, _json)
+    status = _add(commands, "status", "counts and money of output folders, and the runs that go on there", _json)
+    status.add_argument("paths", nargs="+", metavar="PATH", help="a manifest or an output folder")
+    status.add_argument("--output", metavar="DIR", help="the output folder, where PATH is a manifest")
+    status.add_argument("--watch", action="store_true", help="go on looking until the run has ended")
+    status.add_argument("--interval", type=_rate, default=2.0, metavar="S", help="look every so many seconds")
+    _state(status)
     text = "one row's whole story: as it was read, its requests, and what run would do with it now"
     why = _add(commands, "why", text, _one_row, _wishes, _sheets, _pace, _json)
     why.set_defaults(only=[], where=[], first=None)
@@ -48,14 +54,17 @@ def parser() -> argparse.ArgumentParser:
     resolve.add_argument("--rebuild", action="store_true", help="make a lost, cut or older record anew")
     resolve.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
     _add_rescue(commands)
-    _add(commands, "report", "write results.csv (and results.xlsx) and report.html anew", _path)
+    _add_report(commands)
+    _add_deliver(commands)
+    _add_clean(commands)
     _add_serve(commands)
     _add(commands, "providers", "the providers there are: limits, prices, keys, privacy", _json)
     looks = _add(commands, "looks", "the looks and modifiers a prompt can ask of the embedded engine", _json)
     looks.add_argument("--sheet", metavar="FILE.png", help="draw them all into a picture")
     looks.add_argument("--frame", metavar="IMAGE_OR_CLIP", help="what the sheet is drawn from, not the example's clip")
-    schema = _add(commands, "schema", "print a JSON schema: manifest, row or results")
-    schema.add_argument("name", nargs="?", default="manifest", choices=("manifest", "row", "results"))
+    names = ("manifest", "row", "results", "config", "event", "run", "status")
+    schema = _add(commands, "schema", "print a JSON schema: of a manifest or a row, or of what commands write")
+    schema.add_argument("name", nargs="?", default="manifest", choices=names)
     init = _add(commands, "init", "write a small batch that works, to begin with: YAML, CSV and XLSX, with a real clip")
     init.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where; else the current folder")
     demo = _add(commands, "demo", "copy a small example with a real clip and run it on the embedded engine", _quiet)
@@ -70,10 +79,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     top = parser()
     args, left = top.parse_known_args(argv)
-    if left and not (hasattr(args, "manifests") and all(_is_positional(word) for word in left)):
+    several = next((name for name in ("manifests", "words") if hasattr(args, name)), None)
+    if left and not (several and all(_is_positional(word) for word in left)):
         top.error(f"unrecognized arguments: {' '.join(left)}")
-    if left:
-        args.manifests += left
+    if left and several:
+        getattr(args, several).extend(left)
     return args
 
 
@@ -90,7 +100,10 @@ def _add(commands: Any, name: str, text: str, *parts: Any) -> argparse.ArgumentP
 
 def _add_run(commands: Any) -> None:
     text = "carry a manifest out; run again to go on where it stopped"
-    run = _add(commands, "run", text, _manifests, _selection, _sheets, _pace, _json, _quiet)
+    run = _add(commands, "run", text, _manifests, _selection, _sheets, _pace, _json, _quiet, _log)
+    run.add_argument(
+        "--metrics", metavar="FILE.prom", help="keep figures there, for node_exporter's textfile collector"
+    )
     run.add_argument("--dry-run", action="store_true", help="the same as `batchmod plan`")
     run.add_argument("--yes", action="store_true", help="spend without asking")
     run.add_argument("--until", type=_moment, metavar="TIME", help="send nothing new after 06:00, or after 2h30m")
@@ -98,9 +111,12 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--accept-expiry", action="store_true", help="--no-wait although outputs expire within a day")
     run.add_argument("--add", action="store_true", help=_ADD)
     run.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
+    run.add_argument("--deliver", action="append", default=[], metavar="WORD", help=f"copies fit for use: {_COPIES}")
     run.add_argument(
         "--drain-seconds", type=_money, default=60.0, metavar="N", help="how long Ctrl-C waits for answers"
     )
+    run.add_argument("--wait-scores", action="store_true", help="end only when every output that can be has its scores")
+    _scores(run)
     group = run.add_argument_group("where the embedded engine works")
     group.add_argument(
         "--executor", choices=("process", "ray"), default="process", help="on this machine, or a cluster"
@@ -118,6 +134,32 @@ def _add_rescue(commands: Any) -> None:
     rescue.add_argument("--polls-per-minute", type=_rate, metavar="N")
     rescue.add_argument("--verify", choices=("decode", "container"), default="decode", help="how outputs are checked")
     rescue.add_argument("--history-grace", type=_money, default=600.0, metavar="SECONDS", help="how late a history is")
+
+
+def _add_report(commands: Any) -> None:
+    text = "make missing scores and thumbnails; results.csv (and results.xlsx) and report.html anew; a page to send"
+    report = _add(commands, "report", text, _path, _headers, _sheets, _scores, _quiet)
+    report.add_argument("--marks", metavar="FILE", help="write the marks that a report has exported into your sheets")
+    report.add_argument("--bundle", metavar="FILE.zip", help="pack the page with light videos, without money, to send")
+
+
+def _add_deliver(commands: Any) -> None:
+    text = "make the copies that are fit for use and are missing; needs no key and sends nothing"
+    deliver = _add(commands, "deliver", text, _path, _json, _quiet)
+    deliver.add_argument("words", nargs="*", metavar="WORD", help=f"{_COPIES}; else what manifest or last run said")
+    deliver.add_argument("--only", action="append", default=[], metavar="ID-GLOB", help="only these rows")
+
+
+def _add_clean(commands: Any) -> None:
+    text = "what an output folder can do without: old logs, rehearsals, idle files; never what was paid for"
+    clean = _add(commands, "clean", text, _json)
+    clean.add_argument("path", metavar="PATH", help="a manifest or an output folder")
+    clean.add_argument("--output", metavar="DIR", help="the output folder, where PATH is a manifest")
+    text = "only files that old: a number and h, d or w (30d)"
+    clean.add_argument("--older-than", type=_age, default=30 * 86400.0, metavar="AGE", help=text)
+    text = "old versions too that the embedded engine has made, where a newer one is there"
+    clean.add_argument("--superseded", action="store_true", help=text)
+    clean.add_argument("--yes", action="store_true", help="delete them; else they are only shown")
 
 
 def _add_serve(commands: Any) -> None:
@@ -165,8 +207,7 @@ def _wishes(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to take")
     group.add_argument("--provider", metavar="NAME", help="this provider for every row")
     group.add_argument("--output", metavar="DIR", help="where outputs go")
-    group.add_argument("--column", action="append", default=[], metavar="FIELD=HEADER", help="a header of your own")
-    group.add_argument("--extra-column", action="append", default=[], metavar="NAME", help="a column that is yours")
+    _headers(group)
     group.add_argument(
         "--pair-frames", action="store_true", help="rows without a first frame take frames/ID.edited.png where it is"
     )
@@ -174,7 +215,14 @@ def _wishes(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--key-env", action="append", default=[], metavar="NAME", help="the manifest may read its key there"
     )
+    text = "start the program and tell the people that the manifest names"
+    group.add_argument("--allow-hooks", action="store_true", help=text)
     group.add_argument("--allow-outside", action="store_true", help="files outside the manifest's folder are meant")
+
+
+def _headers(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    command.add_argument("--column", action="append", default=[], metavar="FIELD=HEADER", help="a header of your own")
+    command.add_argument("--extra-column", action="append", default=[], metavar="NAME", help="a column that is yours")
 
 
 def _sheets(command: argparse.ArgumentParser) -> None:
@@ -218,12 +266,24 @@ def _state(command: argparse.ArgumentParser) -> None:
     command.add_argument("--state", metavar="DIR", help=text)
 
 
+def _scores(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-scores", action="store_true", help="make neither scores nor thumbnails")
+    command.add_argument("--score-remote", action="store_true", help="fetch sources on the web to compare with them")
+
+
 def _json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="JSON on standard output")
 
 
 def _quiet(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quiet", action="store_true", help="say only what went wrong")
+
+
+def _log(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("the log, on standard error where no file is named")
+    group.add_argument("--log-file", metavar="FILE", help="append to it; it may be moved away by logrotate")
+    group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="info where nothing is said")
+    group.add_argument("--log-format", choices=("text", "json"), help="lines to read, or an object a line")
 
 
 def pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:
@@ -246,6 +306,15 @@ def _moment(text: str) -> float:
         return at + clock.seconds_until(text, at=at)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _age(text: str) -> float:
+    from batchmod.manifest.standing import age_of
+
+    found = 0.0 if text == "0" else age_of(text)
+    if found is None:
+        raise argparse.ArgumentTypeError("is a number and h, d or w, such as 30d")
+    return found
 
 
 def _delimiter(text: str) -> str:

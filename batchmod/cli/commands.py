@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from batchmod.cli import about, frames, look, plan, rescue, run, serving, why
+from batchmod.cli import about, cleaning, deliver, frames, look, plan, rescue, run, serving, status, why
 from batchmod.cli.loading import Environ
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
@@ -12,11 +12,13 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Environ], int]]] = {
     "plan": plan.plan,
     "check": look.check,
     "frames": frames.frames,
-    "status": look.status,
+    "status": status.status,
     "why": why.why,
     "resolve": look.resolve,
     "rescue": rescue.rescue,
     "report": look.report,
+    "deliver": deliver.deliver,
+    "clean": cleaning.clean,
     "serve": serving.run,
     "providers": about.list_providers,
     "looks": about.list_looks,

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from batchmod import app
@@ -16,21 +17,31 @@ from batchmod.rows import Ways
 Environ = Mapping[str, str]
 
 
-def options_of(args: argparse.Namespace) -> Options:
-    """The command's wishes. Raises UsageError for a pair that is none."""
+def reading_options(args: argparse.Namespace) -> Options:
+    """How a manifest is read, and where its outputs are. Raises UsageError for a pair that is none."""
     try:
         columns = dict(pairs(args.column, "--column"))
-        where = tuple(pairs(args.where, "--where"))
     except ValueError as error:
         raise UsageError(str(error)) from None
     return Options(
-        provider=args.provider,
         output=args.output,
         state=state_of(args),
         columns=columns,
         extra_columns=tuple(args.extra_column),
         ways=Ways(encoding=args.encoding, delimiter=args.delimiter, sheet=args.sheet, visible_only=args.visible_only),
         kind=args.input_format,
+    )
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """The command's wishes. Raises UsageError for a pair that is none."""
+    try:
+        where = tuple(pairs(args.where, "--where"))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return replace(
+        reading_options(args),
+        provider=args.provider,
         only=tuple(args.only),
         where=where,
         first=args.first,
@@ -39,6 +50,7 @@ def options_of(args: argparse.Namespace) -> Options:
         media=not getattr(args, "no_media", False),
         allow_outside=args.allow_outside,
         key_env=tuple(args.key_env),
+        allow_hooks=getattr(args, "allow_hooks", False),
         skip_invalid=getattr(args, "skip_invalid", False),
         add=getattr(args, "add", False),
         retry_failed=getattr(args, "retry_failed", False),
@@ -55,6 +67,10 @@ def options_of(args: argparse.Namespace) -> Options:
         history_grace_s=getattr(args, "history_grace", 600.0),
         drain_s=getattr(args, "drain_seconds", 60.0),
         verify=getattr(args, "verify", "decode"),
+        deliver=tuple(getattr(args, "deliver", ())),
+        scores=not getattr(args, "no_scores", False),
+        wait_scores=getattr(args, "wait_scores", False),
+        score_remote=getattr(args, "score_remote", False),
         executor=getattr(args, "executor", "process"),
         ray_address=getattr(args, "ray_address", None),
         yes=getattr(args, "yes", False),

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from batchmod import app, files
+from batchmod.app.ending import SIGNALLED
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.cli import progress
-from batchmod.cli.loading import Environ, load_all, options_of, state_of
+from batchmod.cli.loading import Environ, load_all, options_of, reading_options, state_of
 from batchmod.cli.problems import shown, warned
-from batchmod.cli.wording import counted, counts, usd
+from batchmod.cli.wording import counted, counts
 from batchmod.errors import ManifestError, Problem, UsageError
 from batchmod.manifest import distinct, in_order
 from batchmod.rows import those
@@ -142,38 +143,14 @@ def _flaws_as_problems(item: app.Checked) -> list[Problem]:
     return found
 
 
-def folder_of(args: argparse.Namespace, environ: Environ) -> Path:
-    """PATH as an output folder: itself, or the one its manifest writes to."""
-    path = Path(args.path)
+def folder_of(args: argparse.Namespace, environ: Environ, *, at: str | None = None) -> Path:
+    """PATH (or `at`) as an output folder: itself, or the one its manifest writes to."""
+    path = Path(args.path if at is None else at)
     if path.is_dir():
         return path
     if not path.exists():
         raise UsageError(f"{path} is not there; give a manifest or an output folder")
     return app.where(path, Options(output=args.output), environ)
-
-
-def status(args: argparse.Namespace, environ: Environ) -> int:
-    """Counts and money."""
-    standing = app.standing(folder_of(args, environ), state=state_of(args))
-    if args.json:
-        about = {
-            "output": str(standing.folder),
-            "rows": standing.rows,
-            "counts": dict(standing.counts),
-            "spent_usd": round(standing.spent_usd, 6),
-            "reserved_usd": round(standing.reserved_usd, 6),
-            "orphans": list(standing.orphans),
-        }
-        print(json.dumps(about, ensure_ascii=False, indent=2))
-        return 0
-    held = f", up to {usd(standing.reserved_usd)} in flight or uncertain" if standing.reserved_usd else ""
-    print(f"{standing.folder}: {counted(standing.rows, 'row')}: {counts(standing.counts)}; "
-          f"{usd(standing.spent_usd)} spent{held}.")  # fmt: skip
-    for row_id, state, message in standing.troubles:
-        print(f"  {row_id}: {state}: {message}")
-    for orphan in standing.orphans:
-        print(f"  {orphan}; no row shows it any more, the next run collects it")
-    return 0
 
 
 def resolve(args: argparse.Namespace, environ: Environ) -> int:
@@ -232,10 +209,66 @@ def _say_rebuilt(rebuilt: app.Rebuilt | None) -> None:
 
 
 def report(args: argparse.Namespace, environ: Environ) -> int:
-    """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew."""
-    written = app.rewrite(folder_of(args, environ), state=state_of(args))
+    """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew; marks, and a page to send."""
+    folder, state = folder_of(args, environ), state_of(args)
+    if args.marks:
+        manifest = None if Path(args.path).is_dir() else Path(args.path)
+        options = reading_options(args)
+        _say_reviewed(app.review(folder, Path(args.marks), manifest=manifest, options=options, environ=environ))
+    stopped = None if args.no_scores else _score(args, folder, state)
+    written = app.rewrite(folder, state=state)
     for path in written:
         print(path)
     for said in app.written_aside(*written):
         print(said, file=sys.stderr)
-    return 0
+    if args.bundle:
+        _say_bundled(app.bundle(folder, Path(args.bundle), state=state))
+    return stopped or 0
+
+
+def _say_reviewed(reviewed: app.Reviewed) -> None:
+    for path, backup, rows in reviewed.written:
+        print(f"{path}: {counted(rows, 'row')} marked; what it was before is {backup.name}")
+    for line in warned(reviewed.left):
+        print(line, file=sys.stderr)
+    if reviewed.written:
+        print("`batchmod run` of the sheet does what the marks say.")
+
+
+def _say_bundled(bundled: app.Bundled) -> None:
+    print(
+        f"{bundled.path}: {counted(bundled.clips, 'video')}, {bundled.bytes / 1e6:.1f} MB; "
+        "unpack it and open report.html"
+    )
+    for said in bundled.left:
+        print(said, file=sys.stderr)
+
+
+def _score(args: argparse.Namespace, folder: Path, state: Path | None) -> int | None:
+    """Make what is missing; the exit code where Ctrl-C has ended that."""
+    bar = progress.Counting("scores", quiet=args.quiet)
+    made = app.LookedAt()
+    try:
+        asyncio.run(app.look_at_missing(folder, made, state=state, remote=args.score_remote, tell=bar.tell))
+    except KeyboardInterrupt:
+        bar.close()
+        print("Stopped; what was found is kept, and the same command goes on.", file=sys.stderr)
+        return SIGNALLED["sigint"]
+    finally:
+        bar.close()
+        if not args.quiet:
+            _say_scored(made)
+    return None
+
+
+def _say_scored(made: app.LookedAt) -> None:
+    """What came of it, as far as there is something to say."""
+    if made.kept:
+        print(f"{counted(made.kept, 'output')} looked at", file=sys.stderr)
+    for problem, count in made.problems.items():
+        print(f"{counted(count, 'output')} without scores: {problem}", file=sys.stderr)
+    if made.remote:
+        text = "the source is on the web; --score-remote fetches it"
+        print(f"{counted(made.remote, 'output')} without scores: {text}", file=sys.stderr)
+    if made.lacks_engine:
+        print("No scores: the embedded engine measures them; pip install 'batchmod[local]'", file=sys.stderr)

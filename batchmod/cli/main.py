@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parse(argv)
     except SystemExit as exit_:
+        _tell_machines(sys.argv[1:] if argv is None else argv, exit_)
         return int(exit_.code or 0)
     try:
         return _done(args)
@@ -46,8 +47,17 @@ def _done(args: argparse.Namespace) -> int:
     try:
         return commands.COMMANDS[args.command](args, os.environ)
     except ManifestError as error:
-        _say_problems(error, getattr(args, "format", "text"))
+        lines_only = args.command == "run" and args.json and not args.dry_run
+        _say_problems(error, getattr(args, "format", "text"), aside=lines_only)
         return error.exit_code
+
+
+def _tell_machines(argv: Sequence[str], exit_: SystemExit) -> None:
+    """Who reads the lines of `run --json` reads there, too, that the command line was wrong."""
+    if exit_.code and argv[:1] == ["run"] and "--json" in argv:
+        from batchmod.cli.observing import Eyes
+
+        Eyes((), lines=True, metrics=None).broken(exit_)
 
 
 def _say_os_error(error: OSError) -> int:
@@ -60,7 +70,8 @@ def _say_os_error(error: OSError) -> int:
     return stopped.exit_code
 
 
-def _say_problems(error: ManifestError, form: str) -> None:
+def _say_problems(error: ManifestError, form: str, *, aside: bool) -> None:
+    """On standard output in a form for machines, unless that is kept for lines of another kind."""
     from batchmod.cli.problems import shown
 
-    print(shown(error, form), file=sys.stderr if form == "text" else sys.stdout)
+    print(shown(error, form), file=sys.stderr if form == "text" or aside else sys.stdout)

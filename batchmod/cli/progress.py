@@ -1,6 +1,5 @@
 """What is seen while a run goes on: a bar on a terminal, plain lines at intervals elsewhere, or JSON lines."""
 
-import json
 import os
 import sys
 from typing import Any, Final, Protocol
@@ -9,12 +8,12 @@ from tqdm import tqdm
 
 from batchmod import clock
 from batchmod.app.log import as_json
-from batchmod.cli.wording import usd
+from batchmod.cli.wording import json_line, usd
 from batchmod.model import Event
 
 _EVERY_S: Final = 15.0
 _ENDS: Final = {"succeeded": "done", "copied": "done", "failed": "failed", "uncertain": "uncertain"}
-_TROUBLE: Final = ("failed", "uncertain", "stopping", "left", "taken_over")
+_TROUBLE: Final = ("failed", "uncertain", "stopping", "left", "taken_over", "hook_failed", "source_changed")
 
 
 class Watcher(Protocol):
@@ -118,6 +117,9 @@ class Bar:
         line = trouble(event, self._label)
         if line:
             tqdm.write(line, file=sys.stderr)
+        if event.kind == "scoring" and self._bar is not None:
+            self._bar.set_postfix_str(f"scores: {event.facts['done']} of {event.facts['of']}")
+            return
         if event.kind == "planned":
             self._bar = self._drawn(self._tally.total)
         if self._bar is None:
@@ -170,13 +172,38 @@ class Lines:
         self._said = line
 
 
+class Counting:
+    """So many of so many, as a bar on a terminal, and as a line in 15 s elsewhere."""
+
+    def __init__(self, label: str, *, quiet: bool = False) -> None:
+        self._label, self._quiet = label, quiet
+        self._bar: Any = None
+        self._last = clock.ticks()
+
+    def tell(self, done: int, total: int) -> None:
+        """Say where it stands."""
+        if self._quiet or not total:
+            return
+        if sys.stderr.isatty():
+            self._bar = self._bar or tqdm(total=total, desc=self._label, file=sys.stderr, dynamic_ncols=True)
+            self._bar.update(done - self._bar.n)
+        elif clock.ticks() - self._last >= _EVERY_S:
+            self._last = clock.ticks()
+            print(f"{self._label}: {done} of {total}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave it as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
 class JsonLines:
     """Each event as a JSON object on standard output."""
 
     def observe(self, event: Event) -> None:
         """Print it; where nobody reads on, the run goes on all the same."""
         try:
-            print(json.dumps(as_json(event), ensure_ascii=False), flush=True)
+            print(json_line(as_json(event), sys.stdout), flush=True)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -185,6 +212,11 @@ class JsonLines:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def warn(text: str) -> None:
+    """Say on standard error what stops nothing."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 class Silent:

@@ -1,8 +1,9 @@
 """How counts, money and times are said."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TextIO
 
 from batchmod.model import Estimate
 
@@ -34,6 +35,12 @@ def estimate(cost: Estimate) -> str:
     if cost.exact or cost.low == cost.high:
         return usd(cost.likely)
     return f"about {usd(cost.likely)} ({usd(cost.low)} to {usd(cost.high)}; the exact price is not published)"
+
+
+def json_line(value: object, stream: TextIO, *, indent: int | None = None) -> str:
+    """JSON as this stream can hold it: what it would write in a way of its own is escaped as JSON has it."""
+    is_utf8 = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    return json.dumps(value, ensure_ascii=not is_utf8, indent=indent)
 
 
 def duration(seconds: float) -> str:

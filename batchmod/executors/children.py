@@ -70,8 +70,13 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def begin(drop_environment: Sequence[str]) -> None:
-    """In a process that we started: leave Ctrl-C to the parent, forget the keys, end when the parent ends."""
+def begin(drop_environment: Sequence[str], nicer: int = 0) -> None:
+    """In a process that we started: leave Ctrl-C to the parent, forget the keys, end when the parent ends.
+
+    `nicer`: and step back behind what else this machine does, by 0 to 19.
+    """
+    if nicer and hasattr(os, "nice"):
+        os.nice(nicer)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in drop_environment:
         os.environ.pop(name, None)

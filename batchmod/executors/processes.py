@@ -18,11 +18,10 @@ Result = TypeVar("Result")
 class Processes:
     """Runs in spawned processes: one per core, without our keys, gone when we are gone."""
 
-    def __init__(self, count: int, *, drop_environment: Sequence[str] = ()) -> None:
+    def __init__(self, count: int, *, drop_environment: Sequence[str] = (), nicer: int = 0) -> None:
+        """`nicer`: by how much its work steps back behind what else this machine does: 0 to 19."""
         self.count = count
-        self._drop = tuple(drop_environment)
-        self._hands = [_Hand(self._drop) for _ in range(count)]
-
+        self._hands = [_Hand(tuple(drop_environment), nicer=nicer) for _ in range(count)]
         self.is_elsewhere = False
         self.shares_files = True
 
@@ -54,15 +53,18 @@ class Processes:
 class _Hand:
     """One worker: a pool of its own, since a pool breaks as a whole and nobody could say over which work."""
 
-    def __init__(self, drop_environment: Sequence[str]) -> None:
+    def __init__(self, drop_environment: Sequence[str], *, nicer: int) -> None:
         self.busy = 0
         self._drop = tuple(drop_environment)
+        self._nicer = nicer
         self._pool: ProcessPoolExecutor | None = None
 
     async def submit(self, function: Callable[..., Result], *values: object) -> Result:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=children.begin, initargs=(self._drop,))
+            self._pool = ProcessPoolExecutor(
+                1, mp_context=context, initializer=children.begin, initargs=(self._drop, self._nicer)
+            )
         pool = self._pool
         self.busy += 1
         try:

@@ -36,6 +36,11 @@ class TokenBucket:
         start = max(at, self.at)
         return replace(self, tokens=min(self.burst, self.tokens + (start - self.at) * self.rate_per_s), at=start)
 
+    def under(self, other: "TokenBucket", at: float) -> "TokenBucket":
+        """The rate and burst of another, with what is left of this one's tokens."""
+        left = self.since(at)
+        return replace(other, tokens=min(other.burst, left.tokens), at=left.at)
+
     def paused(self, until: float) -> "TokenBucket":
         """The bucket with no start before `until`: what a 429 asks for."""
         return replace(self, at=max(self.at, until), tokens=min(self.tokens, 1.0))

@@ -30,6 +30,10 @@ class Circuit:
             return 0.0
         return math.inf if self.probing else max(0.0, self.until - at)
 
+    def later(self, at: float) -> "Circuit":
+        """What a run that begins at `at` has to know of it: nothing, where nobody has tried for long."""
+        return Circuit() if self.opened is None or at - self.until > _LONGEST_S else self
+
     def asked(self) -> "Circuit":
         """One leaves: through an open circuit it is the probe."""
         return self if self.opened is None else replace(self, probing=True)
@@ -50,4 +54,4 @@ class Circuit:
 
     def gone(self) -> "Circuit":
         """One came to nothing that tells anything, such as one that was broken off."""
-        return replace(self, probing=False)
+        return replace(self, probing=False) if self.probing else self

@@ -106,6 +106,11 @@ class Pace:
         """What is told, and nothing learned yet."""
         return cls(window=Window.of(most), told=told)
 
+    def under(self, other: "Pace", at: float) -> "Pace":
+        """The same pace where the numbers that `other` begins with are told."""
+        told = other.told if self.told is None or other.told is None else self.told.under(other.told, at)
+        return replace(self, window=self.window.under(other.window.most), told=told)
+
     @property
     def learned(self) -> Learned:
         """What refusals are taken to be about."""

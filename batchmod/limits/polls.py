@@ -42,16 +42,31 @@ class Ages:
         return Ages(low_s=running_at_s, high_s=ended_at_s, trust=max(1, self.trust - _TRUST[0]))
 
     def hint(self, age_s: float) -> float | None:
-        """The next age at which it is worth to look, in the midst of the bracket until that is narrow."""
+        """The next age at which it is worth to look, in the midst of the bracket until that is narrow.
+
+        One that has just outlived it may end any moment.
+        """
         if self.trust < _TRUST[0]:
             return None
         narrow = self.high_s - self.low_s <= _NARROW * self.high_s
         middle = (self.low_s + self.high_s) / 2.0
-        return self.high_s if narrow or age_s >= middle else middle
+        if age_s < middle and not narrow:
+            return middle
+        if age_s < self.high_s:
+            return self.high_s
+        return age_s + max(_LEAST_STEP_S, _STEP * self.high_s) if age_s < _OUTLIVED * self.high_s else None
+
+    @property
+    def sure(self) -> bool:
+        """Whether so many have ended at one age that none needs to be looked at before."""
+        return self.trust >= _TRUST[1]
 
 
 _TRUST: Final = (4, 12)
 _NARROW: Final = 0.03
+_STEP: Final = 0.05
+_LEAST_STEP_S: Final = 0.01
+_OUTLIVED: Final = 1.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +84,11 @@ class PollBudget:
         """The whole budget, with a burst at the beginning."""
         bucket = TokenBucket.full(per_minute=per_minute, burst=_BURST, at=at)
         return cls(told_per_s=per_minute / 60.0, bucket=bucket)
+
+    def under(self, other: "PollBudget", at: float) -> "PollBudget":
+        """The same budget where the number that `other` begins with is told."""
+        bucket = self.bucket.under(replace(other.bucket, rate_per_s=self.share * other.told_per_s), at)
+        return replace(self, told_per_s=other.told_per_s, bucket=bucket)
 
     def wait(self, at: float) -> float:
         """Seconds from `at` until the next question."""

@@ -26,6 +26,10 @@ class Window:
         """Nothing learned yet."""
         return cls(most=most, size=most)
 
+    def under(self, most: int) -> "Window":
+        """The same where another number is told: what was learned below it stays learned."""
+        return Window.of(most) if self.size >= min(most, self.most) else replace(self, most=most)
+
     def learned(self, level: int) -> "Window":
         """The provider refused with more than `level` jobs in flight, and took one again at it."""
         level = max(1, min(level, self.most))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from batchmod.errors import ManifestError, Place, Problem
+from batchmod.manifest import standing
 from batchmod.manifest.asking import (
     Asked,
     Document,
@@ -19,6 +20,7 @@ from batchmod.manifest.asking import (
     sniffed,
 )
 from batchmod.manifest.batch import Batch, name_problems, section
+from batchmod.manifest.delivering import as_said, conform_of, wishes_of
 from batchmod.manifest.documents import part_of, yaml_part
 from batchmod.manifest.expanding import expanded
 from batchmod.manifest.needs import Answer, Answers, Given, Missing, Need
@@ -43,6 +45,8 @@ __all__ = [
     "Returned",
     "SheetRead",
     "Ways",
+    "as_said",
+    "conform_of",
     "distinct",
     "in_order",
     "kind_of",
@@ -52,6 +56,7 @@ __all__ = [
     "parse_yaml",
     "read",
     "sniffed",
+    "wishes_of",
 ]
 
 _ENDINGS: Final = "a manifest ends in .yaml, .yml, .csv, .tsv, .xlsx or .jsonl"
@@ -178,13 +183,19 @@ def _limits(said: Mapping[str, Any], schemas: Schemas) -> Limits:
 
 def _manifest(document: Mapping[str, Any], asked: Asked, **rows: Any) -> Manifest:
     known = {name: document[name] for name in ("provider", "output") if name in document}
+    schema = asked.schemas.manifest
     return Manifest(
         file=asked.file,
         name=document.get("name", asked.stem),
         naming=document.get("naming", defaults_of(asked.schemas.manifest)["naming"]),
         pair_frames=document.get("pair_frames", False) is True,
+        deliver=conform_of(document["deliver"], asked.schemas) if "deliver" in document else None,
         provider_options=section(document, "provider_options"),
         limits=_limits(section(document, "limits"), asked.schemas),
+        notify=standing.notices_of(document.get("notify"), schema["$defs"]["notice"], asked.variables),
+        on_succeeded=standing.hook_of(document, schema),
+        recheck_sources=document.get("recheck_sources") == "etag",
+        max_age_s=standing.age_of(document.get("max_age")),
         **known,
         **rows,
     )

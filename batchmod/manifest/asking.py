@@ -35,6 +35,7 @@ class SheetRead:
     """With what was found out about it filled in."""
     named: str | None = None
     """The workbook's sheet as places name it."""
+    headers: tuple[str, ...] = ()
     table: Table | None = None
     """The table of a workbook, for whoever gives it back with results."""
     roles: Roles | None = None

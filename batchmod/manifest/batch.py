@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchmod.errors import Place, Problem
+from batchmod.manifest import standing
 from batchmod.manifest.asking import Asked, Document, no_rows
 from batchmod.manifest.expanding import rooted
 from batchmod.manifest.matrix import Matrix, matrix_of
@@ -16,7 +17,10 @@ from batchmod.rows.templates import naming_faults
 from batchmod.schema import Schemas, problems, shown, types_of
 
 HINT: Final = "list the clips under `clips:`, each with its `video_url:`"
-_OF_THE_WHOLE: Final = ("name", "provider", "provider_options", "output", "naming", "pair_frames", "limits")
+_OF_THE_WHOLE: Final = (
+    *("name", "provider", "provider_options", "output", "naming", "pair_frames", "deliver", "limits"),
+    *("notify", "on_succeeded", "hooks", "recheck_sources", "max_age"),
+)
 """What only the manifest itself may say, since there is one of each."""
 _PATHS: Final = ("video_url", "first_frame_url", "keyframes", "prompt_file")
 _PAIRS: Final = (("prompt", "prompt_file"), ("variant", "variants"))
@@ -55,6 +59,10 @@ def batch_of(tree: Tree, root: Mapped, *, document: Document, asked: Asked) -> B
     if isinstance(said.get("output"), str):
         said["output"], faults = substituted(said["output"], asked.variables)
         found += [_at(tree, ("output",), message, hint) for message, hint in faults]
+    faults_of_notices = standing.notice_faults(said.get("notify"), asked.variables)
+    found += [_at(tree, ("notify", *path), message, hint) for path, message, hint in faults_of_notices]
+    for path, message, hint in standing.age_faults(said.get("max_age")):
+        found.append(_at(tree, ("max_age", *path), message, hint))
     wishes = _wishes(said, asked, document)
     found += _wish_problems(wishes, asked, tree)
     defaults, faults_of_defaults = _defaults(tree, root, document, asked)
@@ -222,7 +230,9 @@ def name_problems(
     if isinstance(name, str) and name and (reason := ids.fault(ids.normal(name))):
         message = f"{shown(name)} could not be a folder's name: it {reason}"
         yield Problem(place=tree.place(("name",)), field="name", message=message)
+    columns = [*Fields.of(schemas.row).names, *own_columns]
+    for path, message, hint in standing.hook_faults(document.get("on_succeeded"), columns):
+        yield Problem(place=tree.place(("on_succeeded", *path)), field="on_succeeded", message=message, hint=hint)
     if isinstance(naming, str) and naming:
-        columns = [*Fields.of(schemas.row).names, *own_columns]
         for message, hint in naming_faults(naming, columns):
             yield Problem(place=tree.place(("naming",)), field="naming", message=message, hint=hint)

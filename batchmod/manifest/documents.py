@@ -85,8 +85,15 @@ def _sheet_read(document: Document, found: sheets.Found, wishes: Wishes, asked: 
     """A sheet for whoever writes a copy of it; a workbook that is the manifest comes back with its results."""
     delimiter = document.ways.delimiter or found.table.delimiter
     ways = replace(document.ways, delimiter=delimiter, sheet=found.sheet)
+    headers = found.table.headers
     read = SheetRead(
-        file=document.file, kind=document.kind, data=document.data, ways=ways, named=_named(found.table, document).sheet
+        file=document.file,
+        kind=document.kind,
+        data=document.data,
+        ways=ways,
+        named=_named(found.table, document).sheet,
+        headers=headers,
+        roles=roles(headers, fields=asked.fields, wishes=wishes, sheet=True),
     )
     if document.kind != "xlsx" or document.above:
         return read

@@ -139,7 +139,7 @@ def decoded(path: Path, video: OpenVideo) -> Iterator[av.VideoFrame]:
 
 
 def _upright_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    rgb = frame.to_ndarray(format="rgb24", interpolation=_ACCURATE, src_colorspace=_matrix(frame))
+    rgb = frame.to_ndarray(format="rgb24", interpolation=_ACCURATE, src_colorspace=matrix_of(frame))
     return np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90))
 
 
@@ -148,7 +148,8 @@ def matrix_for(width: int, height: int) -> Colorspace:
     return Colorspace.ITU709 if width >= _HD_WIDTH or height > _SD_HEIGHT else Colorspace.ITU601
 
 
-def _matrix(frame: av.VideoFrame) -> int | None:
+def matrix_of(frame: av.VideoFrame) -> int | None:
+    """The matrix of a frame's colours where its file does not say; None where it does."""
     unsaid = frame.colorspace == _UNSPECIFIED_MATRIX and not frame.format.is_rgb
     return matrix_for(frame.width, frame.height) if unsaid else None
 

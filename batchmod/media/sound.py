@@ -13,9 +13,9 @@ from batchmod.media.containers import OpenVideo
 COPIED: Final = frozenset({"aac", "mp3", "mp3float", "mp2", "ac3", "eac3", "alac", "opus", "libopus", "flac"})
 """Decoders whose packets live in MP4 and play there."""
 
-_AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-_LAYOUTS: Final = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
-_AAC_BITS_PER_S: Final = 192_000
+AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+LAYOUTS: Final = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+AAC_BITS_PER_S: Final = 192_000
 
 
 class Sound:
@@ -63,10 +63,10 @@ class Sound:
 def _target(output: OutputContainer, source: AudioStream) -> AudioStream:
     if source.codec_context.name in COPIED:
         return output.add_stream_from_template(source)
-    rate = source.rate if source.rate in _AAC_RATES else 48000
+    rate = source.rate if source.rate in AAC_RATES else 48000
     # By number: many PCM files leave open which channel is which.
-    layout = _LAYOUTS.get(source.layout.nb_channels, "stereo")
-    return output.add_stream("aac", rate=rate, layout=layout, bit_rate=_AAC_BITS_PER_S)
+    layout = LAYOUTS.get(source.layout.nb_channels, "stereo")
+    return output.add_stream("aac", rate=rate, layout=layout, bit_rate=AAC_BITS_PER_S)
 
 
 def _starts_s(packet: "Packet[AudioStream]") -> Fraction:

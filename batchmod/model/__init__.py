@@ -1,5 +1,6 @@
 """The words everything else is said in: frozen values without behaviour."""
 
+from batchmod.model.conform import Conform
 from batchmod.model.exchange import (
     Again,
     Blocked,
@@ -18,13 +19,15 @@ from batchmod.model.exchange import (
     Wait,
 )
 from batchmod.model.facts import ClipFacts, FrameFacts, VideoFacts
-from batchmod.model.given import DELIMITERS, MODES, Limits, Manifest, NamedFile, Row
+from batchmod.model.given import DELIMITERS, MODES, Hook, Limits, Manifest, NamedFile, Notice, Row
 from batchmod.model.job import WISHED, Further, Job, Source, Status
-from batchmod.model.record import Attempt, Claim, Delivery, Event, Review, Work
+from batchmod.model.record import EVENTS_VERSION, Attempt, Claim, Delivery, Event, Review, Work
+from batchmod.model.scores import Scored, Scores
 from batchmod.model.service import Endpoints, Estimate, Price, ProviderFacts
 
 __all__ = [
     "DELIMITERS",
+    "EVENTS_VERSION",
     "MODES",
     "WISHED",
     "Again",
@@ -33,6 +36,7 @@ __all__ = [
     "Call",
     "Claim",
     "ClipFacts",
+    "Conform",
     "Delivery",
     "Done",
     "Endpoints",
@@ -45,16 +49,20 @@ __all__ = [
     "FrameFacts",
     "Further",
     "HistoryRow",
+    "Hook",
     "Job",
     "Limits",
     "Manifest",
     "NamedFile",
+    "Notice",
     "Price",
     "ProviderFacts",
     "Reply",
     "Request",
     "Review",
     "Row",
+    "Scored",
+    "Scores",
     "Sent",
     "Source",
     "Status",

@@ -96,6 +96,8 @@ class Wait:
     state: Any
     phase: str = ""
     progress: float | None = None
+    refused: bool = False
+    """Whether the answer was that questions come too fast, under whichever HTTP status."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from batchmod.errors import Place
+from batchmod.model.conform import Conform
 
 MODES: Final = tuple(f"{family}_{strength}" for family in ("adhere", "flex", "reimagine") for strength in (1, 2, 3))
 """From the closest to the source to the freest; a higher number is a stronger change."""
@@ -67,6 +68,28 @@ class NamedFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """Somebody who is told of a run."""
+
+    url: str
+    on: frozenset[str] = frozenset({"end", "trouble"})
+    format: str = "json"
+    secret_env: str | None = None
+    """The variable of the environment that holds the signing secret."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hook:
+    """A program that is started for each output that is delivered."""
+
+    command: tuple[str, ...]
+    """The program and its arguments, with `{names}` still open in these."""
+    timeout_s: float = 300.0
+    tries: int = 3
+    at_once: int = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """A parsed manifest; `provider` and `output` None where it does not say."""
 
@@ -78,7 +101,15 @@ class Manifest:
     naming: str = "{id}_v{version:03d}"
     pair_frames: bool = False
     """Whether rows without a first frame take `frames/<id>.edited.png` where that is there."""
+    deliver: Conform | None = None
+    """How outputs are made fit for use, where copies of them are wanted."""
     limits: Limits = field(default_factory=Limits)
+    notify: tuple[Notice, ...] = ()
+    on_succeeded: Hook | None = None
+    recheck_sources: bool = False
+    """Whether each run asks the servers of clips and pictures on the web whether these have changed."""
+    max_age_s: float | None = None
+    """How old an output may become before a run makes one more version of it."""
     rows: Sequence[Row]
     """A long sheet's are made anew whenever they are asked for: go through them as seldom as can be."""
     own_columns: tuple[str, ...] = ()

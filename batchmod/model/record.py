@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from batchmod.model.facts import VideoFacts
 from batchmod.model.job import WISHED, Further, Status
+
+EVENTS_VERSION: Final = 1
+"""Of the form of events: raised where a kind or a fact is taken away or comes to mean something else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,8 +110,9 @@ class Attempt:
 class Event:
     """One thing that happened in a run, for progress lines, events.jsonl and `--json`.
 
-    `kind` is one of: run_started, planned, taken_over, intended, submitted, retrying, uncertain, resolved, polled,
-    progress, left, output_known, succeeded, failed, copied, stopping, run_ended.
+    `kind` is one of: run_started, planned, source_changed, taken_over, intended, submitted, refused, retrying,
+    uncertain, resolved, polled, progress, left, output_known, succeeded, failed, copied, conformed, scoring,
+    stopping, hook_succeeded, hook_failed, notify_failed, error, run_ended. Their facts stand in the schema `event`.
     """
 
     kind: str

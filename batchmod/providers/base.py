@@ -99,6 +99,8 @@ class Provider(Protocol):
     origin: str
     account: str
     """Tells one account from another without telling the key; empty where there is none."""
+    key_id: str
+    """Tells one key from another, in all folders alike: for this process, and never written down."""
 
     @property
     def width(self) -> int | None:

@@ -108,6 +108,7 @@ class Hosted:
         self._dialect = dialect
         self._endpoints = endpoints
         self.account = hashlib.sha256(f"{salt}:{key.value}".encode()).hexdigest()[:16]
+        self.key_id = hashlib.sha256(key.value.encode()).hexdigest()
         self._key = key.value
         self._key_variable = key.variable
         self._secret = dialect.key_headers(key.value)

@@ -60,7 +60,7 @@ class Local:
     def __init__(self, *, executor: Executor, scratch: Path) -> None:
         self.facts = FACTS
         self.origin = ""
-        self.account = ""
+        self.account = self.key_id = ""
         self._executor = executor
         self._progress: Progress = lambda *_: None
         self._scratch = scratch

@@ -313,7 +313,8 @@ def _unreadable(state: State, problem: str) -> Uncertain:
 
 def unanswered(state: State, reply: Reply, *, facts: ProviderFacts) -> Step:
     """No status in an answer to a question: refused for all, or asked again later."""
-    return blocked(state, reply, facts=facts) or Wait(state=state, phase="unreachable")
+    refused = reply.sent is Sent.ANSWERED and reply.status == 429
+    return blocked(state, reply, facts=facts) or Wait(state=state, phase="unreachable", refused=refused)
 
 
 def no_output(state: State) -> Step:

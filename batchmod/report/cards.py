@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +11,16 @@ from urllib.parse import quote
 
 from batchmod.model import Status
 from batchmod.report.advice import advice
-from batchmod.report.tally import Line, is_flagged, needs_a_look, number, row_of, said, status_of
+from batchmod.report.tally import SCORES, Line, is_flagged, needs_a_look, number, row_of, said, status_of
+from batchmod.report.timeline import moment
 from batchmod.urls import without_query
+
+FACTS: Final = (
+    "provider", "cost", "took", "size", "rate", "length", "sound", "file", "variant", "attempts", "request",
+)  # fmt: skip
+"""What is known of a row, by the names the page gives it, in the order a reader asks."""
+
+NO_CLIP: Final = "no clip named"
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://\S+", re.IGNORECASE)
 _SOUND: Final = {True: "yes", False: "none", None: ""}
@@ -20,11 +28,14 @@ _SOUND: Final = {True: "yes", False: "none", None: ""}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Places:
-    """Where the page will stand, and where the rows' clips and first frames are: id → absolute path or URL."""
+    """Where the page will stand, where the rows' clips and first frames are, and which thumbnails there are."""
 
     folder: Path
     sources: Mapping[str, str]
+    """Id → absolute path or URL."""
     first_frames: Mapping[str, str]
+    thumbs: frozenset[str] = frozenset()
+    """Relative to `folder`: `thumbs/<stem of the output>.jpg`, `thumbs/<stem>.source.jpg`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,54 +47,137 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """An output: its file, its first frame as a small picture, and what is known of it."""
+
+    version: int
+    shown: Shown
+    thumb: str | None = None
+    size: tuple[int, int] | None = None
+    """(width, height) in pixels."""
+    fps: float | None = None
+    at: str | None = None
+    """When it came, ISO 8601."""
+    cost: str = ""
+    about: str = ""
+    """How its request differed from the row as it is now: mode, prompt."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
     """One row as the page shows it; texts are not yet escaped, but rid of what no page may tell."""
 
-    number: int
     id: str
     row: int
     status: Status
     flagged: bool
     to_look_at: bool
     before: Shown
-    after: Shown | None
+    before_thumb: str | None
+    after: Clip | None
+    older: tuple[Clip, ...]
+    """Its earlier versions, the newest first."""
     first_frame: Shown | None
-    size: tuple[int, int] | None
-    """The output's (width, height) in pixels."""
+    mode: str | None
     prompt: str | None
-    facts: tuple[tuple[str, str], ...]
+    scores: tuple[float | None, ...]
+    """In the order of SCORES."""
+    facts: tuple[str, ...]
+    """In the order of FACTS; empty where nothing is known."""
+    cost_usd: float | None
+    finished_at: str | None
     own: tuple[tuple[str, str], ...]
     flag_reason: str | None
     error_code: str | None
     error: str | None
     warnings: str | None
     advice: str | None
+    review: str | None
+    review_of: int | None
+    review_note: str | None
+    news: str | None
+    """What became of it in the newest run: `new`, `version`, `failed` or `sent`."""
+    job_key: str | None
+    run_id: str | None
+    manifest: str | None
 
 
-def card(line: Line, *, number: int, places: Places, ours: frozenset[str]) -> Card:
-    """The card of one line, the `number`-th of the page; `ours`: batchmod's own columns, all others are the user's."""
+def card(
+    line: Line, *, places: Places, ours: frozenset[str], older: Sequence[Line] = (), since: float | None = None
+) -> Card:
+    """The card of one line; `ours`: batchmod's own columns, all others are the user's.
+
+    `older`: lines that speak of its earlier versions; `since`: when the newest run began (Unix seconds).
+    """
     status, code, id_ = status_of(line), _text(line, "error_code"), str(line["id"])
+    after = clip(line, places)
+    earlier = (clip(each, places, now=line) for each in older)
+    stem = _stem(line) if after else None
     return Card(
-        number=number,
         id=id_,
         row=row_of(line),
         status=status,
         flagged=is_flagged(line),
         to_look_at=needs_a_look(line),
-        before=_shown(places.folder, places.sources.get(id_))
-        or Shown(name=_text(line, "video_url") or "no clip named"),
-        after=_after(line, places.folder),
+        before=_shown(places.folder, places.sources.get(id_)) or Shown(name=_text(line, "video_url") or NO_CLIP),
+        before_thumb=_thumb(f"{stem}.source", places) if stem else None,
+        after=after,
+        older=tuple(each for each in earlier if each is not None),
         first_frame=_shown(places.folder, places.first_frames.get(id_, _url(line, "first_frame_url"))),
-        size=_size(line),
+        mode=_text(line, "mode"),
         prompt=_text(line, "prompt"),
+        scores=tuple(number(line.get(name)) for name in SCORES),
         facts=tuple(_facts(line)),
-        own=tuple((name, without_queries(str(value))) for name, value in line.items() if name not in ours and value),
+        cost_usd=number(line.get("cost_usd")),
+        finished_at=_text(line, "finished_at"),
+        own=tuple(
+            (name, without_queries(str(value)))
+            for name, value in line.items()
+            if name not in ours and value and name != "review_note"
+        ),
         flag_reason=_text(line, "flag_reason"),
         error_code=code,
         error=_text(line, "error"),
         warnings=_text(line, "warnings"),
         advice=advice(status, code, paid=bool(line.get("request_id")) and _text(line, "billed") != "false"),
+        review=_text(line, "review"),
+        review_of=_whole(line, "review_of"),
+        review_note=_text(line, "review_note"),
+        news=news_of(line, since=since),
+        job_key=_text(line, "job_key"),
+        run_id=_text(line, "run_id"),
+        manifest=_text(line, "manifest"),
     )
+
+
+def clip(line: Line, places: Places, *, now: Line | None = None) -> Clip | None:
+    """The output that a line speaks of, None where there is none; `now`: the row, where this is an older version."""
+    output = _text(line, "output")
+    if not output:
+        return None
+    return Clip(
+        version=_whole(line, "version") or 1,
+        shown=Shown(name=output, href=reference(places.folder, places.folder / output)),
+        thumb=_thumb(_stem(line), places),
+        size=_size(line),
+        fps=_rate(_text(line, "fps")),
+        at=_text(line, "finished_at"),
+        cost=cost_text(number(line.get("cost_usd")), estimated=line.get("cost_source") != "provider"),
+        about=_about(line, now) if now else "",
+    )
+
+
+def news_of(line: Line, *, since: float | None) -> str | None:
+    """What became of a row since a moment: `new`, `version`, `failed`, `sent`; None for nothing."""
+    if since is None:
+        return None
+    status, ended, began = status_of(line), moment(line.get("finished_at")), moment(line.get("submitted_at"))
+    if ended is not None and ended >= since:
+        if status is Status.SUCCEEDED:
+            return "version" if (_whole(line, "version") or 1) > 1 else "new"
+        return "failed" if status is Status.FAILED else None
+    is_under_way = status in (Status.SUBMITTING, Status.SUBMITTED, Status.UNCERTAIN)
+    return "sent" if is_under_way and began is not None and began >= since else None
 
 
 def without_queries(text: str) -> str:
@@ -109,9 +203,19 @@ def _shown(folder: Path, location: str | None) -> Shown | None:
     return Shown(name=path.name, href=reference(folder, path))
 
 
-def _after(line: Line, folder: Path) -> Shown | None:
-    output = _text(line, "output")
-    return Shown(name=output, href=reference(folder, folder / output)) if output else None
+def _stem(line: Line) -> str:
+    """An output's name below `videos/`, without its suffix."""
+    return str(line.get("output") or "").removeprefix("videos/").rpartition(".")[0]
+
+
+def _thumb(stem: str, places: Places) -> str | None:
+    name = f"thumbs/{stem}.jpg"
+    return quote(os.fsencode(name)) if name in places.thumbs else None
+
+
+def _about(line: Line, now: Line) -> str:
+    differs = (name for name in ("mode", "prompt") if line.get(name) != now.get(name))
+    return " · ".join(filter(None, (_text(line, name) for name in differs)))
 
 
 def _url(line: Line, name: str) -> str | None:
@@ -124,30 +228,29 @@ def _text(line: Line, name: str) -> str | None:
     return None if value is None or value == "" else without_queries(str(value))
 
 
+def _whole(line: Line, name: str) -> int | None:
+    value = number(line.get(name))
+    return None if value is None else int(value)
+
+
 def _size(line: Line) -> tuple[int, int] | None:
     width, height = number(line.get("width")), number(line.get("height"))
     return (int(width), int(height)) if width and height else None
 
 
-def _facts(line: Line) -> Iterator[tuple[str, str]]:
-    """What is known of the row, as (label, text), in the order a reader asks."""
-    for label, value in (
-        ("mode", _text(line, "mode")),
-        ("provider", " · ".join(filter(None, (_text(line, "provider"), _text(line, "model"))))),
-        ("cost", cost_text(number(line.get("cost_usd")), estimated=line.get("cost_source") != "provider")),
-        ("took", _seconds_text(line)),
-        ("size", _size_text(line)),
-        ("rate", _rate_text(_text(line, "fps"))),
-        ("length", _length_text(line)),
-        ("sound", _SOUND[said(line.get("has_audio"))]),
-        ("file", _bytes_text(number(line.get("bytes")))),
-        ("variant", _above_one(line, "variant")),
-        ("attempts", _above_one(line, "attempts")),
-        ("review", _text(line, "review")),
-        ("request", _text(line, "request_id")),
-    ):
-        if value:
-            yield label, value
+def _facts(line: Line) -> Iterator[str]:
+    """In the order of FACTS."""
+    yield " · ".join(filter(None, (_text(line, "provider"), _text(line, "model"))))
+    yield cost_text(number(line.get("cost_usd")), estimated=line.get("cost_source") != "provider")
+    yield _seconds_text(line)
+    yield _size_text(line)
+    yield _rate_text(_text(line, "fps"))
+    yield _length_text(line)
+    yield _SOUND[said(line.get("has_audio"))]
+    yield _bytes_text(number(line.get("bytes")))
+    yield _above_one(line, "variant")
+    yield _above_one(line, "attempts")
+    yield _text(line, "request_id") or ""
 
 
 def cost_text(usd: float | None, *, estimated: bool) -> str:
@@ -176,11 +279,16 @@ def _size_text(line: Line) -> str:
     return f"{size[0]} x {size[1]}" if size else ""
 
 
-def _rate_text(fps: str | None) -> str:
+def _rate(fps: str | None) -> float | None:
     try:
-        return f"{float(Fraction(fps or '')):.5g} fps"
+        return float(Fraction(fps or ""))
     except (ValueError, ZeroDivisionError):
-        return ""
+        return None
+
+
+def _rate_text(fps: str | None) -> str:
+    rate = _rate(fps)
+    return "" if rate is None else f"{rate:.5g} fps"
 
 
 def _length_text(line: Line) -> str:

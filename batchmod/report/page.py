@@ -2,53 +2,75 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
-from itertools import groupby, islice
-from typing import Final
+from typing import Any, Final
 
 from batchmod.model import Status
-from batchmod.report.cards import Card, Shown, cost_text, duration_text
+from batchmod.report import data
+from batchmod.report.cards import Card, cost_text, duration_text
+from batchmod.report.chart import charts
+from batchmod.report.dialogs import DIALOGS
 from batchmod.report.tally import Totals, present
 
-_FIRST_AT_ONCE: Final = 12
-"""Cards that hold their videos from the start; in the others an empty picture keeps the place until one scrolls near.
-
-Ten thousand video elements, even unloaded, take a browser a quarter of a minute to set up.
-"""
-
-_CARDS_IN_A_GRID: Final = 120
-"""Cards laid out together: one grid of thousands is slow to scroll. Full rows for two to six columns."""
-
-_COMMAND: Final = re.compile(r"`([^`]+)`")
-_NO_OUTPUT: Final = {
-    Status.FAILED: "no output",
-    Status.UNCERTAIN: "not known yet",
-    Status.INVALID: "not sent",
-    Status.HELD: "held, not sent",
-    Status.SUBMITTED: "in the making",
-}
+_SCRIPTS: Final = ("together.js", "marks.js", "cards.js", "list.js", "page.js")
+"""One script, cut by what its parts do; later ones use earlier ones."""
 
 
-def render(
-    *, title: str, made_at: str, totals: Totals, shown: int, cards: Iterable[Card], orphans: Sequence[str] = ()
-) -> Iterator[str]:
-    """The page in pieces; `shown` of the rows that `totals` counts have a card."""
-    style, script = _asset("page.css"), _asset("page.js")
-    yield _head(title, style=style, script=script)
-    yield _top(title, made_at, totals, shown)
-    yield "<main>\n"
-    yield _orphans(orphans)
-    for to_look_at, group in groupby(cards, key=lambda card: card.to_look_at):
-        yield f"<section><h2>{_heading(totals, to_look_at=to_look_at)}</h2>\n"
-        for grid in _batches(group):
-            full = " full" if len(grid) == _CARDS_IN_A_GRID else ""
-            yield from (f'<div class="cards{full}">\n', *map(_card, grid), "</div>\n")
-        yield "</section>\n"
-    yield f'<p id="nothing" {"" if not shown else "hidden"}>No row to show.</p>\n</main>\n'
-    yield f"<script>{script}</script>\n</body>\n</html>\n"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Since:
+    """What the newest run into the folder changed."""
+
+    began: float
+    """Unix seconds."""
+    began_at: str
+    """The same, ISO 8601."""
+    is_first: bool
+    succeeded: int
+    failed: int
+    cost_usd: float
+    is_estimated: bool = False
+    """Whether a part of the cost was not confirmed by its provider."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """All that the page says besides its cards."""
+
+    title: str
+    made_at: str
+    totals: Totals
+    shown: int
+    """How many of the rows that `totals` counts have a card."""
+    orphans: tuple[str, ...] = ()
+    since: Since | None = None
+    generations: int = 0
+    spent_usd: float = 0.0
+    is_estimated: bool = False
+    """Whether a part of that was not confirmed by its provider."""
+    folder_id: str = ""
+    for_client: bool = False
+    """Whether it is sent to somebody who need not know of money, doubts and failures."""
+
+
+def render(about: About, cards: Sequence[Card]) -> Iterator[str]:
+    """The page in pieces."""
+    style, script = _asset("page.css"), "\n".join(map(_asset, _SCRIPTS))
+    yield _head(about.title, style=style, script=script)
+    yield _top(about)
+    yield _tools(about)
+    yield '<main>\n<div id="list" role="feed" aria-label="Outputs, by their clips"></div>\n'
+    yield f'<p id="nothing" {"" if not about.shown else "hidden"}>No row to show.</p>\n'
+    yield from _without_script(cards)
+    yield _orphans(about.orphans)
+    yield "</main>\n"
+    yield _foot(about)
+    yield DIALOGS
+    yield '<script type="application/json" id="data">'
+    yield from data.pieces(cards, _for_script(about))
+    yield f"</script>\n<script>{script}</script>\n</body>\n</html>\n"
 
 
 def policy(*, style: str, script: str) -> str:
@@ -70,6 +92,18 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+def _for_script(about: About) -> dict[str, Any]:
+    return {
+        "title": about.title,
+        "folder": about.folder_id,
+        "client": about.for_client,
+        "generations": about.generations,
+        "estimated": about.is_estimated,
+        "usd": 0.0 if about.for_client else round(about.spent_usd, 6),
+        "keptBeyond": about.totals.kept if about.shown < about.totals.rows else 0,
+    }
+
+
 def _head(title: str, *, style: str, script: str) -> str:
     return f"""<!doctype html>
 <html lang="en">
@@ -88,20 +122,30 @@ def _head(title: str, *, style: str, script: str) -> str:
 """
 
 
-def _top(title: str, made_at: str, totals: Totals, shown: int) -> str:
+def _top(about: About) -> str:
+    made_at, totals = about.made_at, about.totals
     made = f'<time datetime="{escape(made_at)}">{escape(made_at[:16].replace("T", " "))} UTC</time>'
+    table = "" if about.for_client else ' · as a table: <a href="results.csv">results.csv</a>'
     left_out = (
-        f'<p class="note">This page shows {shown:,} of {totals.rows:,} rows: those that need a look, then the newest. '
-        'All of them are in <a href="results.csv">results.csv</a>.</p>\n'
-        if shown < totals.rows
+        f'<p class="note">This page shows {about.shown:,} of {totals.rows:,} rows: those that need a look, then the '
+        'newest. All of them are in <a href="results.csv">results.csv</a>.</p>\n'
+        if about.shown < totals.rows
         else ""
     )
+    figures = "" if about.for_client else _figures(about)
     return f"""<header class="top">
-<h1 dir="auto">{escape(title)}</h1>
-<p class="quiet">Made {made} · as a table: <a href="results.csv">results.csv</a></p>
-<dl class="totals">{"".join(_total(*item) for item in _totals(totals))}</dl>
-{left_out}</header>
-{_tools(totals)}"""
+<h1 dir="auto">{escape(about.title)}</h1>
+<p class="quiet">Made {made}{table}</p>
+{figures}{left_out}</header>
+"""
+
+
+def _figures(about: About) -> str:
+    tiles = "".join(_total(*item) for item in _totals(about.totals))
+    drawn = charts(
+        tuple(about.totals.timeline.points()), rows=about.totals.rows, is_estimated=about.totals.estimated_usd > 0
+    )
+    return f'<dl class="totals">{tiles}</dl>\n{_news(about.since)}{drawn}'
 
 
 def _totals(totals: Totals) -> Iterator[tuple[str, str, str]]:
@@ -125,22 +169,83 @@ def _total(label: str, figure: str, note: str) -> str:
     return f"<div><dt>{label}</dt><dd><b>{figure}</b><small>{note}</small></dd></div>"
 
 
-def _tools(totals: Totals) -> str:
-    choices = [("all", "all", totals.rows)]
-    choices += [("flagged", "flagged", totals.flagged)] if totals.flagged else []
-    choices += [(status.value, status.value, count) for status, count in present(totals)]
-    buttons = "".join(
-        f'<button type="button" data-show="{show}" aria-pressed="{str(show == "all").lower()}">{label} '
-        f"<b>{count:,}</b></button>"
-        for show, label, count in choices
-    )
+def _news(since: Since | None) -> str:
+    """What the newest run changed, in a sentence."""
+    if since is None:
+        return ""
+    began = f'<time datetime="{escape(since.began_at)}">{escape(since.began_at[:16].replace("T", " "))} UTC</time>'
+    if since.is_first:
+        return f'<p class="news">The first run into this folder began {began}.</p>\n'
+    counts = ((since.succeeded, "new outputs" if since.succeeded != 1 else "new output"), (since.failed, "failed"))
+    changed = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    cost = f", {cost_text(since.cost_usd, estimated=since.is_estimated)}" if since.cost_usd else ""
+    return f'<p class="news">Since the previous run: {changed or "nothing new"}{cost} (run of {began}).</p>\n'
+
+
+def _tools(about: About) -> str:
+    totals = about.totals
+    choices = [("all", "all", about.shown if about.for_client else totals.rows)]
+    if not about.for_client:
+        choices += [("look", "need a look", totals.to_look_at)] if totals.to_look_at else []
+        choices += [("flagged", "flagged", totals.flagged)] if totals.flagged else []
+        choices += [(status.value, status.value, count) for status, count in present(totals)]
+    buttons = "".join(_choice("show", *choice, pressed=choice[0] == "all") for choice in choices)
+    marks = "".join(
+        _choice("mark", name, label, None) for name, label in (
+            ("keep", "keep"), ("redo", "redo"), ("hold", "hold"), ("none", "not marked"),
+        )
+    )  # fmt: skip
+    news = '<button type="button" data-news aria-pressed="false" hidden>new in this run <b></b></button>'
     return f"""<div class="tools" role="search" hidden>
 <input type="search" id="filter" placeholder="Filter by id, prompt, anything" aria-label="Filter the rows by text">
-<div class="choices" role="group" aria-label="Show rows by status">{buttons}</div>
+<label class="sort"><span>Sort</span> <select id="sort">{_orders(about)}</select></label>
 <p class="quiet" id="count" role="status"></p>
+<div class="acts"><button type="button" id="export" class="strong">Export marks</button>
+<button type="button" id="help" aria-label="Keyboard shortcuts" title="Keyboard shortcuts">?</button></div>
+<div class="which"><div class="choices" role="group" aria-label="Show rows by status">{buttons}{news}</div>
+<div class="choices" role="group" aria-label="Show rows by mark">{marks}</div></div>
 </div>
-<noscript><p class="note">Without JavaScript most videos are only linked, under their places.</p></noscript>
 """
+
+
+def _choice(kind: str, name: str, label: str, count: int | None, *, pressed: bool = False) -> str:
+    number = "<b></b>" if count is None else f"<b>{count:,}</b>"
+    on = str(pressed).lower()
+    return f'<button type="button" data-{kind}="{name}" aria-pressed="{on}">{label} {number}</button>'
+
+
+def _orders(about: About) -> str:
+    orders = [("look", "needs a look first"), ("row", "manifest order"), ("newest", "newest first"), ("id", "id")]
+    orders += [] if about.for_client else [("usd", "dearest first")]
+    names = () if about.for_client else sorted(about.totals.scored)
+    for name in names:
+        label = data.short(name)
+        orders += [(f"{name}:up", f"{label} score, lowest first"), (f"{name}:down", f"{label} score, highest first")]
+    return "".join(f'<option value="{value}">{label}</option>' for value, label in orders)
+
+
+def _without_script(cards: Iterable[Card]) -> Iterator[str]:
+    """A plain table with links, for a browser that runs no script."""
+    heads = "".join(f"<th>{name}</th>" for name in ("id", "status", "before", "after", "mode", "prompt", "problem"))
+    yield '<noscript><p class="note">Without JavaScript this is a table of links.</p>\n'
+    yield f"<table><thead><tr>{heads}</tr></thead><tbody>\n"
+    for card in cards:
+        after = card.after.shown if card.after else None
+        cells = (
+            escape(card.id),
+            card.status.value,
+            _link(card.before.name, card.before.href),
+            _link(after.name, after.href) if after else "",
+            escape(card.mode or ""),
+            escape(card.prompt or ""),
+            escape(card.error or card.flag_reason or ""),
+        )
+        yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
+    yield "</tbody></table></noscript>\n"
+
+
+def _link(name: str, href: str | None) -> str:
+    return f'<a href="{escape(href)}">{escape(name)}</a>' if href else escape(name)
 
 
 def _orphans(orphans: Sequence[str]) -> str:
@@ -151,95 +256,17 @@ def _orphans(orphans: Sequence[str]) -> str:
     return f'<section id="orphans"><h2>Requests no row names any more</h2>\n<ul>{items}</ul>\n</section>\n'
 
 
-def _batches(cards: Iterator[Card]) -> Iterator[list[Card]]:
-    while batch := list(islice(cards, _CARDS_IN_A_GRID)):
-        yield batch
+def _foot(about: About) -> str:
+    words = "" if about.for_client else _per_kept(about)
+    return f'<footer><p id="kept">{words}</p><p class="quiet">Made by batchmod</p></footer>\n'
 
 
-def _heading(totals: Totals, *, to_look_at: bool) -> str:
-    if to_look_at:
-        return "Need a look"
-    return "The others" if totals.to_look_at else "Rows"
-
-
-def _card(card: Card) -> str:
-    name = f"c{card.number}"
-    flagged = " data-flagged" if card.flagged else ""
-    return f"""<article class="card" id="{name}" data-status="{card.status.value}"{flagged} aria-labelledby="{name}h">
-<header><h3 id="{name}h" dir="auto">{escape(card.id)}</h3>{_badges(card)}
-<span class="quiet">row {card.row}</span></header>
-{_pair(card)}{_said(card)}{_trouble(card)}{_table("facts", card.facts)}{_own(card)}</article>
-"""
-
-
-def _badges(card: Card) -> str:
-    status = f'<span class="badge {card.status.value}">{card.status.value}</span>'
-    return status + ('<span class="badge flagged">flagged</span>' if card.flagged else "")
-
-
-def _pair(card: Card) -> str:
-    before, after = card.before, card.after or Shown(name=_NO_OUTPUT.get(card.status, "not made yet"))
-    both = '<button type="button" class="both" hidden>Play both</button>\n' if before.href and after.href else ""
-    return f'<div class="pair">{_clip(card, "before", before)}{_clip(card, "after", after)}</div>\n{both}'
-
-
-def _clip(card: Card, side: str, clip: Shown) -> str:
-    name = escape(clip.name)
-    if clip.href is None:
-        return f'<figure><p class="none" dir="auto">{name}</p><figcaption>{side}</figcaption></figure>'
-    width, height = card.size or (16, 9)
-    label = f"{side}: {escape(card.id)}"
-    video = f'controls muted loop playsinline width="{width}" height="{height}" aria-label="{label}"'
-    place = (
-        f'<video {video} preload="metadata" src="{clip.href}"></video>'
-        if card.number <= _FIRST_AT_ONCE
-        else f'<svg width="{width}" height="{height}" role="img" aria-label="{label}"></svg>'
-    )
-    return f'<figure>{place}<figcaption>{side} <a href="{clip.href}" dir="auto">{name}</a></figcaption></figure>'
-
-
-def _said(card: Card) -> str:
-    """The prompt, beside the edited first frame where there is one."""
-    parts = [_frame(card, card.first_frame) if card.first_frame else ""]
-    parts.append(f'<p class="prompt" dir="auto">{escape(card.prompt)}</p>' if card.prompt else "")
-    return f'<div class="said">{"".join(parts)}</div>\n' if any(parts) else ""
-
-
-def _frame(card: Card, frame: Shown) -> str:
-    name = escape(frame.name)
-    if frame.href is None:
-        return f'<p class="quiet" dir="auto">first frame: {name}</p>'
-    alt = f"edited first frame of {escape(card.id)}"
-    return (
-        f'<a class="frame" href="{frame.href}" title="{name}"><img src="{frame.href}" alt="{alt}" loading="lazy"></a>'
-    )
-
-
-def _trouble(card: Card) -> str:
-    """What went wrong or is doubted, and what to do next."""
-    parts = []
-    if card.error or card.error_code:
-        code = f"<code>{escape(card.error_code)}</code> " if card.error_code else ""
-        parts.append(f'<p dir="auto">{code}{escape(card.error or "")}</p>')
-    if card.flag_reason:
-        parts.append(f'<p dir="auto">Flagged: {escape(card.flag_reason)}</p>')
-    if card.warnings:
-        parts.append(f'<p dir="auto">Noticed: {escape(card.warnings)}</p>')
-    if card.advice:
-        parts.append(f'<p class="advice">{_with_commands(card.advice)}</p>')
-    return f'<div class="trouble">{"".join(parts)}</div>\n' if parts else ""
-
-
-def _with_commands(text: str) -> str:
-    return _COMMAND.sub(r"<code>\1</code>", escape(text))
-
-
-def _own(card: Card) -> str:
-    return f"<details><summary>Your columns</summary>{_table('own', card.own)}</details>\n" if card.own else ""
-
-
-def _table(kind: str, pairs: Iterable[tuple[str, str]]) -> str:
-    items = "".join(
-        f'<div><dt dir="auto">{escape(label)}</dt><dd dir="auto">{escape(text)}</dd></div>' for label, text in pairs
-    )
-    return f'<dl class="{kind}">{items}</dl>\n' if items else ""
+def _per_kept(about: About) -> str:
+    """The same that the script keeps up to date while marks are set."""
+    made, spent, kept = about.generations, about.spent_usd, about.totals.kept
+    guess = about.is_estimated
+    text = f"{made:,} generation{'' if made == 1 else 's'}, {cost_text(spent, estimated=guess)}"
+    if not kept:
+        return f"{text}; no shot is kept yet."
+    each = f"{made / kept:.1f} generations and {cost_text(spent / kept, estimated=guess)} per kept shot"
+    return f"{text}; {kept:,} kept: {each}."

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from batchmod.model import Status
+from batchmod.report.timeline import Timeline, moment
 
 Line = Mapping[str, Any]
 
 MOST_CARDS: Final = 20_000
 """Rows on the page; a browser still scrolls and filters that many."""
+
+SCORES: Final = ("motion_score", "flicker_score", "first_frame_score", "structure_score", "drift_score")
+"""The columns that hold a score from 0 to 100, higher is better."""
 
 _TO_LOOK_AT: Final = frozenset({Status.FAILED, Status.UNCERTAIN, Status.INVALID})
 
@@ -29,6 +33,11 @@ class Totals:
     estimated_usd: float = 0.0
     """The part of `cost_usd` that no provider has confirmed."""
     seconds: float = 0.0
+    kept: int = 0
+    """Rows of which a person said keep."""
+    scored: set[str] = field(default_factory=set)
+    """The scores that any row has."""
+    timeline: Timeline = field(default_factory=Timeline)
     _requests: set[str] = field(default_factory=set)
 
     def add(self, line: Line) -> None:
@@ -37,8 +46,15 @@ class Totals:
         self.flagged += is_flagged(line)
         self.to_look_at += needs_a_look(line)
         self.by_status[status_of(line)] += 1
+        self.kept += line.get("review") == "keep"
+        self.scored.update(name for name in SCORES if line.get(name) not in (None, ""))
         cost, seconds = number(line.get("cost_usd")), number(line.get("seconds"))
-        if (cost is None and seconds is None) or not self._is_new(line):
+        is_new = (cost is not None or seconds is not None) and self._is_new(line)
+        if (ended := moment(line.get("finished_at"))) is not None:
+            self.timeline.add(ended, done=1, cost_usd=(cost or 0.0) if is_new else 0.0)
+            if (began := moment(line.get("submitted_at"))) is not None:
+                self.timeline.add(began, done=0, cost_usd=0.0)
+        if not is_new:
             return
         self.cost_usd += cost or 0.0
         self.estimated_usd += 0.0 if line.get("cost_source") == "provider" else cost or 0.0

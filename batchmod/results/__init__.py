@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from batchmod import clock, files
-from batchmod.model import Delivery, Status, Work
+from batchmod import clock, files, judgement
+from batchmod.model import Delivery, Scored, Status, Work
+from batchmod.rows.returning import COPY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,7 @@ def record(
     delivery: Delivery | None,
     manifest: str,
     spent_on: int | None = None,
+    scored: Scored | None = None,
 ) -> dict[str, Any]:
     """One line: our columns, then the user's own under their names (`my_<name>` where it is one of ours).
 
@@ -59,6 +61,8 @@ def record(
     line.update(status=status.value, manifest=manifest, row=number)
     if work is not None:
         line.update(_of_work(work))
+        if scored is not None and work.status is Status.SUCCEEDED:
+            line.update(_of_scores(work, scored))
     if status in (Status.HELD, Status.INVALID):
         line["error"] = row.get("why")
     if status is Status.INVALID:
@@ -68,8 +72,7 @@ def record(
         line["review_of"] = delivery.version if delivery.delivered else None
         if status is Status.SUCCEEDED:
             line["output"] = delivery.path
-    if spent_on is not None:
-        line["review_of"] = spent_on
+    line["review_of"] = spent_on or row.get("review_of") or line["review_of"]
     own: Mapping[str, str] = row.get("own", {})
     headers = own_headers(own)
     line.update({name: row[name] for name in FURTHER if row.get(name)})
@@ -79,11 +82,12 @@ def record(
 
 def own_headers(own: Iterable[str]) -> dict[str, str]:
     """A user's column → its header: its name, or `my_<name>` where the name is one of ours."""
-    taken = {*columns(), *own}
+    ours = {*columns(), COPY}
+    taken = {*ours, *own}
     headers = {}
     for name in own:
         header = name
-        while header in columns() or (header != name and header in taken):
+        while header in ours or (header != name and header in taken):
             header = f"my_{header}"
         headers[name] = header
     return headers
@@ -114,6 +118,26 @@ def _of_work(work: Work) -> dict[str, Any]:
     return found
 
 
+def _of_scores(work: Work, scored: Scored) -> dict[str, Any]:
+    """The scores, and what they say against the output; doubts that stood when it arrived come first."""
+    scores = scored.scores
+    if scores is None:
+        return {"warnings": "; ".join((*work.warnings, f"it has no scores: {scored.problem}"))}
+    doubts = (work.flag_reason, scores.differs, judgement.needs_review(scores, work.inputs.get("mode")))
+    said = (*work.warnings, *scores.notes, judgement.lost_sound(scores, work.facts))
+    reason = "; ".join(filter(None, doubts)) or None
+    return {
+        "motion_score": scores.motion,
+        "flicker_score": scores.flicker,
+        "first_frame_score": scores.first_frame,
+        "structure_score": scores.structure,
+        "drift_score": scores.drift,
+        "flagged": str(reason is not None).lower(),
+        "flag_reason": reason,
+        "warnings": "; ".join(filter(None, said)) or None,
+    }
+
+
 def _seconds(work: Work) -> float | None:
     if work.submitted_at is None or work.finished_at is None:
         return None
@@ -121,25 +145,47 @@ def _seconds(work: Work) -> float | None:
 
 
 def write(
-    folder: Path, lines: Iterable[Mapping[str, Any]], own: Sequence[str], *, further: Collection[str] = ()
+    folder: Path,
+    lines: Iterable[Mapping[str, Any]],
+    own: Sequence[str],
+    *,
+    further: Collection[str] = (),
+    copies: bool = False,
 ) -> Path:
     """Write results.csv whole: UTF-8 with BOM, formulas made harmless. Returns where it stands.
 
-    `further`: those of FURTHER that have a column.
+    `further`: those of FURTHER that have a column; `copies`: whether delivered copies have one.
     """
+    names = _names(own, further, copies=copies)
+    return files.write_whole(folder / FILE_NAME, lambda file: fill(file, lines, names))
+
+
+def names_of(rows: Iterable[Mapping[str, Any]], *, further: Collection[str] = ()) -> list[str]:
+    """The header that the fields of these rows come to; `further` columns stand at its end."""
+    own: dict[str, None] = {}
+    said: set[str] = set()
+    for row in rows:
+        own.update(dict.fromkeys(row["own"]))
+        said.update(name for name in FURTHER if row.get(name))
+    names = _names(list(own), said)
+    return [*names, *(name for name in further if name not in names)]
+
+
+def _names(own: Sequence[str], further: Collection[str], *, copies: bool = False) -> list[str]:
     names = [*columns(), *own_headers(own).values()]
     names += [name for name in FURTHER if name in further and name not in names]
+    return [*names, COPY] if copies else names
 
-    def fill(file: IO[bytes]) -> None:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="", write_through=True)
-        writer = csv.DictWriter(text, names, restval="", extrasaction="ignore")
-        writer.writerow({name: guarded(name) for name in names})
-        for line in lines:
-            writer.writerow({name: guarded(value) for name, value in line.items()})
-        text.flush()
-        text.detach()
 
-    return files.write_whole(folder / FILE_NAME, fill)
+def fill(file: IO[bytes], lines: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """Write lines as a CSV with this header."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="", write_through=True)
+    writer = csv.DictWriter(text, names, restval="", extrasaction="ignore")
+    writer.writerow({name: guarded(name) for name in names})
+    for line in lines:
+        writer.writerow({name: guarded(value) for name, value in line.items()})
+    text.flush()
+    text.detach()
 
 
 def guarded(value: object) -> object:

@@ -53,6 +53,15 @@ class Checker:
             values.pop(name, None)
         return values, wrong
 
+    def meant(self, raw: RawRow) -> dict[str, Any]:
+        """Field → typed value of a row in which nothing was found wrong: its URLs are not read again."""
+        values = dict(self._base(raw.defaults).values)
+        for name, text in raw.texts.items():
+            values[name] = text if name in _SOURCES else self.verdict(name, text).value
+        for name in _SPENT:
+            values.pop(name, None)
+        return values
+
     def defaults(self, written: Mapping[str, Default]) -> Mapping[str, Any]:
         """What a document's defaults come to."""
         return self._base(written).values

@@ -6,7 +6,7 @@ from dataclasses import replace
 from batchmod.errors import Problem
 from batchmod.rows.columns import Fields, Roles, Wishes, roles, unmapped
 from batchmod.rows.raw import Default, Gathered
-from batchmod.rows.returning import MARKS, as_it_was
+from batchmod.rows.returning import COPY, MARKS, as_it_was
 from batchmod.rows.sheet_rows import SheetRows
 from batchmod.rows.tables import Table
 from batchmod.schema import Schemas
@@ -29,7 +29,7 @@ def from_table(
     if results:  # our fields have exactly our names there, and whatever is called otherwise was meant so
         wishes = replace(wishes, columns={}, extra=frozenset(table.headers).difference(fields.names))
     ours_too = {*fields.names} | {*wishes.columns.values()}
-    dropped = {*schemas.results["properties"]} - ours_too if results else set()
+    dropped = {*schemas.results["properties"], COPY} - ours_too if results else set()
     headers = ["" if header in dropped else as_it_was(header, table.headers, dropped) for header in table.headers]
     found = roles(headers, fields=fields, wishes=wishes, sheet=True)
     faults = _header_problems(table, found, wishes)

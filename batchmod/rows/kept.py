@@ -32,7 +32,7 @@ class Stretch:
                 yield self._row(raw, number)
 
     def _row(self, raw: RawRow, number: int) -> Row:
-        return row_of(raw, number, self.checker.values(raw, number)[0], self.checker.places(raw))
+        return row_of(raw, number, self.checker.meant(raw), self.checker.places(raw))
 
     @property
     def head(self) -> Row:

@@ -14,6 +14,9 @@ from batchmod.rows.tables import Table
 MARKS: Final = frozenset({"job_key", "status"})
 """The headers that tell a sheet that it is a table of results of ours."""
 
+COPY: Final = "delivered"
+"""The column of the delivered copies, behind all others, where there are any: no row sets it."""
+
 NAMES_PAGE: Final = "batchmod"
 """The hidden sheet of a workbook of results: which of its columns are the user's, and what they were called."""
 

@@ -6,7 +6,8 @@ has its final name (`delivering`).
 """
 
 from batchmod.runner.desk import Settings, Tools
+from batchmod.runner.gates import Gates
 from batchmod.runner.resolving import recover
 from batchmod.runner.run import Runner
 
-__all__ = ["Runner", "Settings", "Tools", "recover"]
+__all__ = ["Gates", "Runner", "Settings", "Tools", "recover"]

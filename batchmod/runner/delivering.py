@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 from batchmod import clock, files
-from batchmod.model import Delivery, Done, Job, Status, VideoFacts
+from batchmod.model import Delivery, Done, Job, Status, VideoFacts, Work
 from batchmod.planning import Action, Item, Plan
 from batchmod.runner.desk import Desk
 from batchmod.runner.lanes import Task
@@ -16,6 +17,7 @@ _TRIES: Final = 5
 _KEPT_BY_PROVIDER_S: Final = 7 * 86400.0
 _DURATION_TOLERANCE_S: Final = 0.1
 _RATE_TOLERANCE: Final = 0.01
+_RATES: Final = (*(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60)), *map(Fraction, (24, 25, 30, 48, 50, 60)))
 
 
 async def deliver(desk: Desk, task: Task, done: Done, *, last: bool) -> bool:
@@ -56,11 +58,12 @@ async def deliver_known(desk: Desk, task: Task) -> bool:
 
 async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
     record, work_id, hosted = desk.record, task.work.work_id, task.lane.provider.facts.hosted
-    await desk.write(lambda: _named(desk, task))
-    home = await _bring_home(desk, task, done)
+    if not _is_named(desk, task):
+        await desk.write(lambda: _named(desk, task))
+    work = record.work(work_id)
+    home = await _bring_home(desk, task, work, done)
     if isinstance(home, Missed):
         return home
-    work = record.work(work_id)
     fetched = task.action is Action.FETCH
     # A price that nobody knows is no cost of nothing.
     estimated = (task.estimate_usd or None) if hosted and work.cost_usd is None else None
@@ -88,6 +91,11 @@ async def _deliver(desk: Desk, task: Task, done: Done) -> "Missed | None":
 def _known(desk: Desk, task: Task, done: Done) -> None:
     desk.record.output_known(task.work.work_id, location=done.location, cost_usd=done.cost_usd)
     _named(desk, task)
+
+
+def _is_named(desk: Desk, task: Task) -> bool:
+    named = {delivery.id.casefold() for delivery in desk.record.deliveries_of(task.work.work_id)}
+    return bool(named) and all(job.id.casefold() in named for job in task.jobs)
 
 
 def _named(desk: Desk, task: Task) -> None:
@@ -118,14 +126,14 @@ class Home:
     path: str
 
 
-async def _bring_home(desk: Desk, task: Task, done: Done) -> Home | Missed:
+async def _bring_home(desk: Desk, task: Task, work: Work, done: Done) -> Home | Missed:
     """The checked file under its final names; a cut or wrong file is fetched again, never paid for again."""
-    there = await _placed_before(desk, task)
+    there = await _placed_before(desk, work)
     if there is not None:
         return there
     # Named by the request: what is half here of it is gone on with, also by a later run.
-    name = files.safe_name(desk.record.work(task.work.work_id).request_id or "made")
-    part = desk.tools.scratch / f"{task.work.work_id}-{name}.part"
+    name = files.safe_name(work.request_id or "made")
+    part = desk.tools.scratch / f"{work.work_id}-{name}.part"
     missed = Missed(problem="")
     for number in range(_TRIES):
         await clock.sleep(0.25 * 2.0**number if number else 0.0)
@@ -142,13 +150,12 @@ async def _bring_home(desk: Desk, task: Task, done: Done) -> Home | Missed:
     return missed
 
 
-async def _placed_before(desk: Desk, task: Task) -> Home | None:
+async def _placed_before(desk: Desk, work: Work) -> Home | None:
     """A file that this work put in place before it could be written down: known by its hash."""
-    work = desk.record.work(task.work.work_id)
+    if work.sha256 is None:
+        return None
     for delivery in desk.record.deliveries_of(work.work_id):
         target = desk.tools.folder / delivery.path
-        if work.sha256 is None:
-            return None
         if await asyncio.to_thread(_has, target, work.sha256):
             found = await desk.tools.verify(target)
             if isinstance(found, VideoFacts):
@@ -158,13 +165,14 @@ async def _placed_before(desk: Desk, task: Task) -> Home | None:
 
 
 async def _place(desk: Desk, task: Task, part: Path, facts: VideoFacts, *, sha256: str) -> Home:
-    """Give a checked file its final names; its hash is written down first."""
+    """Give a checked file its final names; its hash is written down first. One that came with its hash is on disk."""
     work_id = task.work.work_id
+    durable = bool(sha256)
     sha256 = sha256 or await asyncio.to_thread(files.sha256_of, part)
     await desk.write(lambda: desk.record.arrived(work_id, sha256=sha256))
     first = _free(desk, desk.record.deliveries_of(work_id)[0], sha256)
     target = desk.tools.folder / first.path
-    await asyncio.to_thread(files.put_in_place, part, target)
+    await asyncio.to_thread(files.put_in_place, part, target, durable=durable)
     await _copies(desk, work_id, target, sha256)
     return Home(facts=facts, sha256=sha256, path=first.path)
 
@@ -298,11 +306,16 @@ def doubt(source: VideoFacts | None, output: VideoFacts) -> str | None:
     return ", ".join(reasons) or None
 
 
+def _is_of_the_trade(*rates: Fraction) -> bool:
+    """Whether these are rates that somebody meant, and none that a container has reckoned from rounded stamps."""
+    return all(rate in _RATES for rate in rates)
+
+
 def _keeps_pace(source: VideoFacts, output: VideoFacts) -> bool:
     """Whether the rates are one; as many frames in the same time are, whatever a container makes of their rate."""
     if source.fps is None or output.fps is None or abs(float(source.fps - output.fps)) <= _RATE_TOLERANCE:
         return True
-    if source.frames is None or source.frames != output.frames:
+    if source.frames is None or source.frames != output.frames or _is_of_the_trade(source.fps, output.fps):
         return False
     if source.duration_s is None or output.duration_s is None:
         return True

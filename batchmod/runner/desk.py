@@ -13,6 +13,7 @@ from batchmod.errors import StoppedEarly
 from batchmod.model import Attempt, Event, Job, VideoFacts, Work
 from batchmod.providers.base import Provider
 from batchmod.runner import telling
+from batchmod.runner.gates import Gates
 from batchmod.runner.money import Purse
 from batchmod.runner.writing import Writer
 from batchmod.work import Refusal
@@ -96,6 +97,8 @@ class Tools:
     observe: Callable[[Event], None]
     dice: Callable[[], float]
     claims: Claims
+    gates: Gates = field(default_factory=Gates)
+    """What is known of the providers by now, shared with other runs."""
     check_owner: Callable[[], None] = _nothing_against
     """Raises StoppedEarly where another run has taken the folder over."""
     check_room: Callable[[], None] = _nothing_against
@@ -127,6 +130,8 @@ class Desk:
         self.draining = False
         self._writer = Writer(self.record.together, broken=NotTogether)
         self._claims = Writer(tools.claims.together, broken=index.NotTogether)
+        self._to_keep: set[int] = set()
+        """Works of which the index is to be told."""
         self._stopped = asyncio.Event()
         self._at_end_of_sends: list[Callable[[], None]] = []
 
@@ -178,16 +183,16 @@ class Desk:
         if lost:
             raise StoppedEarly("; ".join(lost), slug="disk_full")
 
-    async def write(self, step: Callable[[], Value]) -> Value:
+    async def write(self, step: Callable[[], Value], *, urgent: bool = False) -> Value:
         """Take a step of the record, together with those of the same moment; its value once it is on disk."""
-        return await self._writer.write(step)
+        return await self._writer.write(step, urgent=urgent)
 
     async def claim(self, task_work: Work, *, hosted: bool) -> bool:
         """Claim a request for this folder; False where another one holds it. Free work needs no claim."""
         if not hosted:
             return True
         claims, key, force = self.tools.claims, task_work.job_key, not self.settings.reuse
-        return await self._claims.write(lambda: claims.claim(key, at=clock.now(), force=force))
+        return await self._claims.write(lambda: claims.claim(key, at=clock.now(), force=force), urgent=True)
 
     def flush(self) -> None:
         """Write what waits to be written, now."""
@@ -196,9 +201,12 @@ class Desk:
 
     def keep_claim(self, work_id: int) -> None:
         """Let the index know soon what has become of a work; the record is the truth, so a failure here is none."""
-        self._claims.soon(lambda: self._keep_claim(work_id))
+        if work_id not in self._to_keep:
+            self._to_keep.add(work_id)
+            self._claims.soon(lambda: self._keep_claim(work_id))
 
     def _keep_claim(self, work_id: int) -> None:
+        self._to_keep.discard(work_id)
         work = self.record.work(work_id)
         work = self.record.held_work(work.job_key) or work
         if work.origin:
@@ -211,7 +219,7 @@ class Desk:
         if not ids and work is not None:
             ids = [delivery.id for delivery in self.record.deliveries_of(work.work_id)]
         if work is not None:
-            facts = {**telling.kept(self.record, kind, work), **facts}
+            facts = {"provider": work.provider, **telling.kept(self.record, kind, work), **facts}
         event = Event(
             kind=kind,
             at=clock.iso(clock.now()),

@@ -3,9 +3,10 @@
 from batchmod import clock
 from batchmod.model import Call, Reply, Sent, Step, Wait
 from batchmod.providers.answers import patience
-from batchmod.runner.lanes import Task
+from batchmod.runner.lanes import Lane, Task
 
 _OK = 200
+_RATE_LIMITED = 429
 
 
 async def asked(task: Task, call: Call) -> Step:
@@ -13,22 +14,29 @@ async def asked(task: Task, call: Call) -> Step:
     lane, asked_at, heard = task.lane, clock.ticks(), False
     try:
         reply = await lane.provider.send(call)
-        lane.poll_answered(reply, after_s=patience(reply))
+        step = lane.provider.next(call.state, reply)
+        answered(lane, reply, step)
         lane.heard(reply, asked_at=asked_at)
         heard = True
     finally:
         if not heard:
             lane.not_heard()
-    step = lane.provider.next(call.state, reply)
-    _note(task, step, reply)
+    if reply.sent is Sent.ANSWERED and reply.status == _OK:
+        await _noted(task, step, asked_at=asked_at)
     return step
 
 
-def _note(task: Task, step: Step, reply: Reply) -> None:
+def answered(lane: Lane, reply: Reply, step: Step) -> None:
+    """Let the lane know where a question was refused: by its status, or by what its service says under a good one."""
+    if reply.sent is Sent.ANSWERED:
+        refused = reply.status == _RATE_LIMITED or (isinstance(step, Wait) and step.refused)
+        lane.poll_answered(refused=refused, after_s=patience(reply))
+
+
+async def _noted(task: Task, step: Step, *, asked_at: float) -> None:
     """A job that has ended gives its place to the next one, before its output is fetched."""
-    if reply.sent is not Sent.ANSWERED or reply.status != _OK:
-        return
     if isinstance(step, Wait):
-        task.seen_running_s = task.age_s()
+        task.seen_running_s = task.age_s(asked_at)
     elif task.running:
         task.ended()
+        await task.lane.step_aside()

@@ -13,9 +13,9 @@ from batchmod.model import Again, Blocked, Call, Done, Failed, Job, Status, Step
 from batchmod.planning import Action, Item, Plan
 from batchmod.runner import delivering, resolving
 from batchmod.runner.desk import Desk, Settings, Tools
-from batchmod.runner.lanes import Lane, Task, in_flight, new_lane
+from batchmod.runner.lanes import Lane, Task, in_flight
 from batchmod.runner.money import Purse
-from batchmod.runner.polling import asked
+from batchmod.runner.polling import answered, asked
 from batchmod.runner.submitting import Left, submit
 
 _WIDTH_EVERY_S: Final = 2.0
@@ -198,7 +198,14 @@ class Runner:
             if provider is None:
                 return None
             provider.watch(self._progress)
-            lane = self._lanes[name, origin] = new_lane(provider, self.desk)
+            told = self.desk.settings
+            gate = self.desk.tools.gates.of(
+                provider,
+                max_in_flight=told.max_in_flight,
+                submits_per_minute=told.submits_per_minute,
+                polls_per_minute=told.polls_per_minute,
+            )
+            lane = self._lanes[name, origin] = Lane(provider, self.desk, gate)
         return lane
 
     def _progress(self, work: Work, done: int, total: int) -> None:
@@ -337,10 +344,14 @@ class Runner:
         if task.turn_taken:
             task.turn_taken = False
             return await asked(task, call)
-        if call.request.method == "GET":
+        is_question = call.request.method == "GET"
+        if is_question:
             task.lane.spend_poll()
         reply = await task.lane.provider.send(call)
-        return task.lane.provider.next(call.state, reply)
+        step = task.lane.provider.next(call.state, reply)
+        if is_question:
+            answered(task.lane, reply, step)
+        return step
 
     async def _wait(self, task: Task, step: Wait) -> Step:
         """Wait for the next poll's turn; a deadline is no failure, the id stays in the record."""

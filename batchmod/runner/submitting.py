@@ -29,6 +29,8 @@ async def submit(desk: Desk, task: Task, call: Call) -> Step:
             desk.purse.settle(task.work.work_id)
             raise Left
         step, reply = await _in_turn(desk, task, call, ticket)
+    if isinstance(step, Done):
+        await task.lane.step_aside()
     return await _after_refusal(desk, task, step, reply) if isinstance(step, Failed) else step
 
 
@@ -52,7 +54,10 @@ def _tell_lane(task: Task, ticket: Ticket, step: Step) -> bool:
     """Whether an answer says something of the pace, and what."""
     if isinstance(step, Wait | Done):
         task.lane.accepted(ticket)
-        task.running, task.accepted_at = task.lane.pace is not None, clock.ticks()
+        task.running, task.accepted_at = task.lane.pace is not None, task.answered_at
+        if isinstance(step, Done) and task.running:  # the call has lasted as long as its job
+            task.accepted_at = 0.0
+            task.ended()
         return True
     if isinstance(step, Failed) and _is_not_now(step):
         task.lane.refused(ticket, after_s=step.after_s)
@@ -115,10 +120,12 @@ async def _send(desk: Desk, task: Task, call: Call) -> tuple[Step, Reply]:
                 state=provider.saved(call.state),
                 account=provider.account,
                 redo=_redone(desk, task),
-            )
+            ),
+            urgent=True,
         )
         desk.tell("intended", task.work, task.jobs, attempt=task.attempt_id)
         reply = await provider.send(call)
+        task.answered_at = clock.ticks()
         step = provider.next(call.state, reply)
         request_id = provider.request_id(step.state)
         if request_id is not None:
@@ -139,7 +146,9 @@ async def _written(desk: Desk, task: Task, request_id: str, state: Mapping[str, 
     work_id, attempt_id = task.work.work_id, task.attempt_id
     assert attempt_id is not None
     try:
-        return await desk.write(lambda: desk.record.accept(work_id, attempt_id, request_id=request_id, state=state))
+        return await desk.write(
+            lambda: desk.record.accept(work_id, attempt_id, request_id=request_id, state=state), urgent=True
+        )
     except StoppedEarly:
         ids = ", ".join(job.id for job in task.jobs)
         receipt = Receipt(work_id=work_id, attempt_id=attempt_id, request_id=request_id, state=state, ids=ids)
@@ -150,7 +159,7 @@ async def _written(desk: Desk, task: Task, request_id: str, state: Mapping[str, 
 async def _after_refusal(desk: Desk, task: Task, step: Failed, reply: Reply) -> Step:
     """A definite no: again, or not."""
     # What all have met together counts for each of them: nobody needs to find out anew that nobody is there.
-    sends = max(task.sends, task.lane.circuit.probes) if step.again is Again.UNREACHED else task.sends
+    sends = max(task.sends, task.lane.gate.circuit.probes) if step.again is Again.UNREACHED else task.sends
     decision = retry.decide(step, sends=sends, policy=desk.settings.policy, jitter=desk.tools.dice())
     match decision:
         case retry.SendAgain(ask_first=True):

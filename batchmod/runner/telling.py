@@ -1,7 +1,6 @@
 """What an event keeps of a request, so that a lost record can be made anew from the event log."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 from batchmod.checkpoint import Checkpoint
@@ -56,8 +55,8 @@ def _attempt(record: Checkpoint, work: Work) -> dict[str, Any]:
 
 def _outputs(record: Checkpoint, work: Work) -> list[dict[str, Any]]:
     """The files that are this work's, whether they are there or not."""
-    found = (asdict(delivery) for delivery in record.deliveries_of(work.work_id))
-    return [{name: value for name, value in each.items() if name not in ("work_id", "delivered")} for each in found]
+    found = record.deliveries_of(work.work_id)
+    return [{"id": each.id, "version": each.version, "path": each.path, "stem": each.stem} for each in found]
 
 
 def without_queries(value: Any) -> Any:

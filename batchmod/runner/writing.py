@@ -1,6 +1,7 @@
 """Durable steps, those of one moment together; whoever took one goes on when it is on disk."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
@@ -10,8 +11,16 @@ from batchmod import clock
 Value = TypeVar("Value")
 
 _SOON_S: Final = 0.1
-_LONGEST_S: Final = 0.01
+_LONGEST_S: Final = 0.03
 """Nobody waits longer for company, however slow the disk is."""
+_PATIENT_S: Final = 0.015
+"""After a commit, what is not urgent waits so long for one that is, to go with it."""
+_CROWD: Final = 100.0
+"""At so many steps a second they wait as long as a commit takes; at twice as many twice as long; and so on."""
+_MOST_CROWDED: Final = 8.0
+_BUSY: Final = 400.0
+"""At so many a second nothing is urgent: nobody gains by commits that leave no time for anything else."""
+_LOOKS_BACK_S: Final = 0.1
 
 
 class Writer:
@@ -25,17 +34,21 @@ class Writer:
         self._together, self._broken = together, broken
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._took_s = self._ended = 0.0
+        self._added = 0.0
+        self._rate = 0.0
+        """Steps a second, of late."""
         self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
 
-    async def write(self, step: Callable[[], Value]) -> Value:
+    async def write(self, step: Callable[[], Value], *, urgent: bool = False) -> Value:
         """Take a step with those of the same moment; its value, or what it raises, once it is durable.
 
+        `urgent`: a place at the provider may be empty until then; it waits for company only where all are busy.
         A task that is cancelled meanwhile comes back with its value all the same, and is cancelled where it waits
         next: what is on disk must be followed by what belongs to it.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
-        self._add(step, done)
+        self._add(step, done, urgent=urgent)
         try:
             value: Value = await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -51,11 +64,28 @@ class Writer:
         """Take a step that nobody waits for, after those that were taken before it."""
         self._add(step, None, within_s=_SOON_S)
 
-    def _add(self, step: Callable[[], Any], done: "asyncio.Future[Any] | None", *, within_s: float = 0.0) -> None:
-        """Wait for others no longer than the last commit took: half of the time at most goes into commits."""
+    def _add(
+        self,
+        step: Callable[[], Any],
+        done: "asyncio.Future[Any] | None",
+        *,
+        within_s: float = 0.0,
+        urgent: bool = False,
+    ) -> None:
+        """Wait for others no longer than the last commit took: half of the time at most goes into commits.
+
+        Where many come, each of them has little to lose by waiting, and a ninth of the time is enough.
+        """
         self._waiting.append((step, done))
         now = clock.ticks()
-        due = max(now + within_s, min(self._ended + self._took_s, now + _LONGEST_S))
+        self._rate = self._rate * math.exp((self._added - now) / _LOOKS_BACK_S) + 1.0 / _LOOKS_BACK_S
+        self._added = now
+        wait_s = self._took_s * min(_MOST_CROWDED, max(1.0, self._rate / _CROWD))
+        if not urgent:
+            wait_s = max(wait_s, _PATIENT_S)
+        elif self._rate < _BUSY:
+            wait_s = 0.0
+        due = max(now + within_s, min(self._ended + wait_s, now + _LONGEST_S))
         if self._timer is not None:
             if self._due <= due:
                 return

@@ -26,6 +26,8 @@ class Asked:
     size: int | None = None
     """In bytes, where the server says."""
     content_type: str = ""
+    etag: str = ""
+    """As it stands in the answer; that of the bytes, where some were asked for."""
     head: bytes = b""
     """Its first bytes, where they were asked for."""
     tail: bytes = b""
@@ -54,7 +56,9 @@ async def asked(url: str, rules: Download, *, limit_s: float, pieces: bool) -> A
 
 async def _head(url: str, rules: Download) -> Asked:
     async with rules.answered(url, 0, method="HEAD") as response:
-        return Asked(status=response.status_code, size=_length(response), content_type=_type(response))
+        return Asked(
+            status=response.status_code, size=_length(response), content_type=_type(response), etag=_etag(response)
+        )
 
 
 async def _pieces(url: str, rules: Download, *, tail: bool) -> Asked:
@@ -64,16 +68,17 @@ async def _pieces(url: str, rules: Download, *, tail: bool) -> Asked:
             return Asked(status=status, problem=f"{_host(url)} answers {status}")
         in_part = status == HTTPStatus.PARTIAL_CONTENT
         size, head = _whole(response) if in_part else _length(response), await _start(response)
-    end = await _end(url, rules, size) if tail and in_part and size is not None and size > len(head) else b""
-    return Asked(status=status, size=size, content_type=kind, head=head, tail=end)
+        etag = _etag(response)
+    end = await _end(url, rules, size, etag=etag) if tail and in_part and size is not None and size > len(head) else b""
+    return Asked(status=status, size=size, content_type=kind, etag=etag, head=head, tail=end)
 
 
-async def _end(url: str, rules: Download, size: int) -> bytes:
-    """The last bytes of a file; none where the server gives something else."""
+async def _end(url: str, rules: Download, size: int, *, etag: str) -> bytes:
+    """The last bytes of a file; none where the server gives something else, or of another file."""
     first = max(PIECE_BYTES, size - PIECE_BYTES)
     async with rules.answered(url, first, last=size - 1) as response:
         got = await _start(response) if response.status_code == HTTPStatus.PARTIAL_CONTENT else b""
-        return got if len(got) == size - first else b""
+        return got if len(got) == size - first and _etag(response) == etag else b""
 
 
 async def _start(response: httpx.Response) -> bytes:
@@ -94,6 +99,11 @@ def _length(response: httpx.Response) -> int | None:
 def _whole(response: httpx.Response) -> int | None:
     given = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("content-range", "").strip())
     return int(given[1]) if given else None
+
+
+def _etag(response: httpx.Response) -> str:
+    found: str = response.headers.get("etag", "")
+    return found.strip()
 
 
 def _type(response: httpx.Response) -> str:

@@ -215,11 +215,12 @@ async def _exchanged(prepared: _Prepared) -> Reply:
     try:
         async with prepared.guard:
             response = await prepared.door.handle_async_request(prepared.call)
+            headers = _kept(response.headers)
             try:
-                file = prepared.into if _is_file(response) else None
-                body = await _read(response) if file is None else await _stored(response, file)
+                file = prepared.into if _is_file(response.status_code, headers) else None
+                body = await _read(response, headers) if file is None else await _stored(response, headers, file)
             except Exception as exc:
-                raise _CutError(_kept(response.headers)) from exc
+                raise _CutError(headers) from exc
             finally:
                 # the answer is whole or lost by now; what goes wrong in putting the connection away changes nothing
                 with contextlib.suppress(Exception):
@@ -231,22 +232,22 @@ async def _exchanged(prepared: _Prepared) -> Reply:
     return Reply(
         sent=Sent.ANSWERED,
         status=response.status_code,
-        headers=_kept(response.headers),
+        headers=headers,
         body=body,
         file=None if file is None else str(file),
     )
 
 
-def _is_file(response: httpx.Response) -> bool:
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _is_file(status: int, headers: Mapping[str, str]) -> bool:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     plain = kind.startswith("text/") or kind.endswith(("/json", "+json", "/xml")) or not kind
-    encoded = response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
-    return response.status_code == HTTPStatus.OK and not plain and not encoded
+    encoded = headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+    return status == HTTPStatus.OK and not plain and not encoded
 
 
-async def _stored(response: httpx.Response, path: Path) -> bytes:
+async def _stored(response: httpx.Response, headers: Mapping[str, str], path: Path) -> bytes:
     """The body into a file, piece by piece; nothing of it is kept in memory."""
-    declared, size = response.headers.get("content-length", ""), 0
+    declared, size = headers.get("content-length", ""), 0
     file = await asyncio.to_thread(path.open, "wb")
     try:
         async for chunk in cast(httpx.AsyncByteStream, response.stream):
@@ -267,7 +268,7 @@ def _sealed(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: httpx.Response, headers: Mapping[str, str]) -> bytes:
     """The whole body, decoded, at most ANSWER_BYTES of it; _UnreadableError or the client's exception otherwise."""
     if response.status_code < HTTPStatus.OK:
         raise _UnreadableError(f"an answer with status {response.status_code} is none")
@@ -276,7 +277,7 @@ async def _read(response: httpx.Response) -> bytes:
         raw += chunk
         if len(raw) > ANSWER_BYTES:
             raise _UnreadableError(f"the answer is larger than {ANSWER_BYTES // 1024**2} MB")
-    return _decoded(bytes(raw), response.headers.get("content-encoding", "").strip().lower())
+    return _decoded(bytes(raw), headers.get("content-encoding", "").strip().lower())
 
 
 def _decoded(raw: bytes, encoding: str) -> bytes:

@@ -17,7 +17,7 @@ from aiohttp.connector import Connection
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
-from batchmod.urls import check_address, is_loopback_host
+from batchmod.urls import check_address, is_loopback_host, origin_of
 
 KEEPALIVE_S: Final = 4.0
 """How long an idle connection may be used again: under the 5 s after which common servers close theirs."""
@@ -56,13 +56,15 @@ class BrokenOffError(aiohttp.ClientError):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Key:
     proxy: str | None
+    origin: str = ""
+    """Whose requests these are; downloads come from wherever outputs lie, and share one."""
     fresh: bool = False
     download: bool = False
     loopback_allowed: bool = False
 
 
 class Doors:
-    """All connection pools of one `Transport`, opened on first use and shared by every request."""
+    """The clients of one `Transport`, shared by all requests: one an origin, opened on first use, one for downloads."""
 
     def __init__(self, *, trust_env: bool) -> None:
         self._trust_env = trust_env
@@ -70,8 +72,8 @@ class Doors:
         self._context: ssl.SSLContext | None = None
 
     def for_request(self, url: str, *, fresh: bool) -> httpx.AsyncBaseTransport:
-        """The pool for a request to a provider; `fresh`: a new connection, closed after it."""
-        return self._door(_Key(proxy=self._proxy_for(url), fresh=fresh))
+        """The client of a request's origin; `fresh`: a new connection, closed after it."""
+        return self._door(_Key(proxy=self._proxy_for(url), origin=origin_of(url), fresh=fresh))
 
     def for_download(self, url: str, *, loopback_allowed: bool) -> httpx.AsyncBaseTransport:
         """The pool for a download, which connects to public addresses only (and to loopback, if allowed)."""

@@ -204,24 +204,27 @@ class _PartFile:
         self.size += len(chunk)
         return len(self._pending) >= _WRITE_BYTES
 
-    def flush(self) -> None:
-        """Write what is in memory to its place."""
+    def flush(self, *, durable: bool = False) -> None:
+        """Write what is in memory to its place; `durable`: so that a power cut leaves all of the file."""
         piece = bytes(self._pending)
         self._pending.clear()
         room = shutil.disk_usage(self._path.parent)
         if room.total and room.free < _LEFT_FREE:  # some network file systems tell no sizes
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-        with self._path.open("r+b" if self._begun else "wb") as file:
-            file.seek(self.size - len(piece))
-            file.write(piece)
+        with self._path.open("r+b" if self._begun else "wb", buffering=0) as file:
+            if self._begun:
+                file.seek(self.size - len(piece))
+            left = memoryview(piece)
+            while left:
+                left = left[file.write(left) :]
+            if durable:
+                os.fsync(file.fileno())
         self._begun = True
         self._digest.update(piece)
 
     def seal(self) -> str:
         """Flush, make it durable, and give its SHA-256."""
-        self.flush()
-        with self._path.open("r+b") as file:
-            os.fsync(file.fileno())
+        self.flush(durable=True)
         return self._digest.hexdigest()
 
 

@@ -212,12 +212,17 @@ def test_a_service_that_cannot_be_reached_for_a_while_is_tried_again(tmp_path: P
 @pytest.mark.slow
 def test_a_service_that_cannot_be_reached_stops_the_run_and_costs_nothing(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
-        work = shoot(tmp_path, server, remote_rows("one", "two"))
+        work = shoot(tmp_path, server, remote_rows("done"))
+        assert work.run().code == 0
+        work.rows(remote_rows("done", "one", "two"))
         with server.unreachable():
             refused_ = work.run()
+        stopped = next(event for event in read_events(work.folder) if event["event"] == "stopping")
 
-        assert (refused_.code, set(work.statuses().values())) == (3, {"planned"})
-        assert (work.run().code, server.ledger.submits_seen) == (0, 2)
+        assert (refused_.code, stopped["code"]) == (3, "unreachable")
+        assert work.statuses() == {"done": "succeeded", "one": "planned", "two": "planned"}
+        assert "Run the same command again to go on" in refused_.out
+        assert (work.run().code, server.ledger.submits_seen, server.ledger.billed) == (0, 3, 3)
 
 
 @contextmanager

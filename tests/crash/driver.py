@@ -43,7 +43,7 @@ def forget_intents() -> None:
 def write_in_place() -> None:
     """Mutant: an output is written under its final name, and the process dies in the middle of it."""
 
-    def careless(part: Path, target: Path) -> None:
+    def careless(part: Path, target: Path, *, durable: bool = False) -> None:
         content = part.read_bytes()
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content[: len(content) // 2])

@@ -648,8 +648,8 @@ def damaged(path: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "foreign": (foreign, "not a record of batchmod's"),
-    "newer": (newer, "form 2; this batchmod reads form 1"),
-    "older": (older, "form 0; this batchmod reads form 1"),
+    "newer": (newer, "form 3; this batchmod reads form 2"),
+    "older": (older, "form 0; this batchmod reads form 2"),
     "text": (lambda path: path.write_text("hello\n" * 99), "not a record of batchmod's"),
     "short": (lambda path: path.write_bytes(b"SQLite format 3\0"), "broken one"),
     "empty": (lambda path: path.touch(), "broken one"),

@@ -114,6 +114,15 @@ def test_closing_ends_running_work_at_once() -> None:
         assert asyncio.run(work()) < 5
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no nice(2)")
+def test_workers_can_be_made_to_give_way() -> None:
+    executor = Processes(1, nicer=3)
+    try:
+        assert asyncio.run(executor.submit(os.nice, 0)) == min(19, os.nice(0) + 3)
+    finally:
+        executor.close()
+
+
 def test_closing_twice_or_unused_is_nothing() -> None:
     executor = Processes(1)
     executor.close()

@@ -51,7 +51,22 @@ def test_what_left_before_it_opened_is_no_probe_that_failed() -> None:
     assert circuit.failed(now + 0.5, asked_at=now - 1.0, jitter=0.0) == circuit
 
 
+def test_a_run_that_begins_soon_after_finds_it_open_and_one_long_after_does_not() -> None:
+    circuit, now = down(5)
+
+    assert circuit.later(now + 10.0) == circuit
+    assert circuit.later(now + 120.0) == Circuit()
+
+
 # --- polls ---
+
+
+def test_a_budget_under_another_number_keeps_what_refusals_have_taken() -> None:
+    refused = PollBudget.of(60.0, at=0.0).refused(0.0, after_s=5.0, jitter=0.0)
+    moved = refused.under(PollBudget.of(120.0, at=1.0), at=1.0)
+
+    assert (moved.share, moved.until, moved.bucket.rate_per_s) == (0.5, 5.0, 1.0)
+    assert moved.wait(1.0) == 4.0
 
 
 @for_all(st.integers(1, 50), st.floats(0, 1), st.floats(0, 1))
@@ -98,6 +113,30 @@ def test_jobs_that_are_much_alike_are_asked_for_when_they_end() -> None:
     hint = ages.hint(0.0)
     assert hint is not None
     assert 0.2 <= hint <= 0.22
+
+
+def test_a_job_that_has_just_outlived_the_others_is_looked_at_again_soon_but_not_for_ever() -> None:
+    ages = Ages()
+    for _ in range(5):
+        ages = ages.ended(running_at_s=9.8, ended_at_s=10.0)
+
+    soon, later = ages.hint(10.1), ages.hint(14.0)
+    assert soon is not None
+    assert later is not None
+    assert soon - 10.1 == pytest.approx(0.5)
+    assert later - 14.0 == pytest.approx(0.5)
+    assert ages.hint(15.1) is None
+
+
+def test_many_that_ended_at_one_age_make_sure() -> None:
+    ages = Ages()
+    seen = []
+    for _ in range(14):
+        seen.append(ages.sure)
+        ages = ages.ended(running_at_s=9.8, ended_at_s=10.0)
+
+    assert seen == [False] * 12 + [True] * 2
+    assert not ages.ended(running_at_s=0.0, ended_at_s=0.1).sure
 
 
 def test_jobs_that_are_not_alike_give_no_hint() -> None:

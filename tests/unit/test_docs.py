@@ -1,22 +1,27 @@
 """The documentation keeps up with the code: keys, columns, options, states, tables and short names."""
 
 import argparse
-import ast
+import importlib
+import inspect
 import json
+import pkgutil
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import batchmod
 from batchmod.cli.arguments import parser
 from batchmod.engine import looks
 from batchmod.engine.modes import MODES
+from batchmod.errors import BatchmodError
 from batchmod.model import Status
 from batchmod.providers.hosted import Dialect
+from tests.slugs import Walk, walked
 
 _ROOT = Path(__file__).parents[2]
 _PAGES = sorted(
@@ -28,10 +33,10 @@ _OPTIONS_OF_OTHERS = {
     *("--jobs", "--kills", "--seed", "--uploads"),
     *("--loop-jobs", "--minutes", "--per-minute"),
     *("--head", "--address", "--num-cpus", "--disable-usage-stats", "--tasks", "--rows", "--frames"),
+    *("--user", "--now", "--shot"),
     *("--sizes", "--modes", "--clips", "--size", "--start", "--hard"),
 }
-"""Those of the stand-ins, of pip, of Ray, and of the benchmarks."""
-_SLUG = re.compile(r"[a-z]+(?:_[a-z]+)*")
+"""Those of the stand-ins, of pip, of systemd, of Ray, of a hook, and of the benchmarks."""
 
 
 def _text(name: str) -> str:
@@ -121,57 +126,113 @@ def test_contributing_lists_every_member_of_a_dialect() -> None:
 
 # --- short names ---
 
-
-def _words(node: ast.AST) -> set[str]:
-    """The texts in an expression that could be short names, but for those it only compares with."""
-    if isinstance(node, ast.Compare):
-        return set()
-    if isinstance(node, ast.Constant):
-        return {node.value} if isinstance(node.value, str) and _SLUG.fullmatch(node.value) else set()
-    return set(chain.from_iterable(map(_words, ast.iter_child_nodes(node))))
+_MESSAGES = "docs/messages.md"
 
 
-def _slugs_in(node: ast.AST) -> Iterable[str]:
-    """The short names a statement or call of the code gives to what goes wrong."""
-    match node:
-        case ast.keyword(arg="slug" | "code", value=ast.Constant() as given):
-            return _words(given)
-        case ast.Assign(targets=[ast.Name(id="slug" | "stop")], value=value):
-            return _words(value)
-        case ast.AnnAssign(target=ast.Name(id="slug" | "_ADVICE" | "SIGNALLED"), value=ast.expr() as value):
-            return (
-                _words(ast.Tuple([key for key in value.keys if key])) if isinstance(value, ast.Dict) else _words(value)
-            )
-        case ast.Call(func=ast.Attribute(attr="stop" | "drain"), args=[ast.Constant() as first, *_]):
-            return _words(first)
-        case ast.FunctionDef(name=name) if name.endswith("_slug"):
-            return {word for word in _words(node) if "_" in word}
-        case ast.Constant(value=str(text)):
-            return re.findall(r"error_code = '(\w+)'", text)
-        case _:
-            return ()
+@cache
+def _walk() -> Walk:
+    return walked(_ROOT / "batchmod")
 
 
-def _slugs_in_the_code() -> set[str]:
-    files = sorted((_ROOT / "batchmod").rglob("*.py"))
-    nodes = chain.from_iterable(ast.walk(ast.parse(path.read_text("utf-8"))) for path in files)
-    return set(chain.from_iterable(_slugs_in(node) for node in nodes))
+def _classes(of: type[BatchmodError]) -> Iterator[type[BatchmodError]]:
+    """An error and every kind of it, in whatever module."""
+    yield of
+    for each in of.__subclasses__():
+        yield from _classes(each)
+
+
+def _every_error() -> list[type[BatchmodError]]:
+    for module in pkgutil.walk_packages(batchmod.__path__, "batchmod."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    return [each for each in _classes(BatchmodError) if each.__module__.startswith("batchmod.")]
+
+
+def test_the_walk_follows_every_short_name_to_where_it_is_given() -> None:
+    """Where it cannot, a name could hide: give it as a constant, from a table, or teach the walk that form."""
+    assert _walk().unseen == []
 
 
 def test_the_walk_through_the_code_sees_short_names_of_every_kind() -> None:
-    of_every_kind = {"key_refused", "refused_value", "refused_prompt", "budget", "broken", "declined", "sigterm"}
-    of_every_kind |= {"bad_manifest", "missing_key", "no_look", "output_expired", "uncertain", "model_unknown"}
+    of_errors = {"usage", "bad_manifest", "missing_key", "port_in_use", "folder_in_use", "bug"}
+    of_dialects = {
+        "key_refused",
+        "refused_value",
+        "refused_prompt",
+        "refused_frame",
+        "model_unknown",
+        "gateway_refused",
+    }
+    of_runs = {"budget", "broken", "declined", "sigterm", "until", "not_waited_for", "task_cancelled", "lease_lost"}
+    of_rows = {"uncertain", "output_expired", "given_up", "broken_output", "clip_too_long", "prepared_gone"}
+    of_warnings = {"clip_format", "frame_unlike", "source_unlikely", "frame_unused"}
+    of_media = {"no_look", "bad_keyframes", "unsafe_container", "copy_too_short", "copy_failed"}
 
-    assert of_every_kind <= _slugs_in_the_code()
+    wanted = of_errors | of_dialects | of_runs | of_rows | of_warnings | of_media
+
+    assert wanted - _walk().found.keys() == set()
+
+
+def test_every_error_of_the_tree_has_its_cure() -> None:
+    errors = _every_error()
+    own = {each.__name__: each.slug for each in errors if "slug" in vars(each)}
+
+    assert {"UsageError", "RecordOnNetwork", "FolderInUse", "PortInUse"} <= own.keys()
+    assert set(own.values()) - set(_rows_of_tables(_text(_MESSAGES))) == set()
+    assert all("slug" in inspect.signature(each).parameters for each in errors if "slug" not in vars(each))
 
 
 def test_every_short_name_has_its_cure() -> None:
-    assert _slugs_in_the_code() - set(_rows_of_tables(_text("docs/messages.md"))) == set()
+    page = set(_rows_of_tables(_text(_MESSAGES)))
+
+    assert {name: place for name, place in _walk().found.items() if name not in page} == {}
 
 
 def test_every_short_name_has_one_cure() -> None:
-    names = re.findall(r"^\| `([a-z_]+)` \|", _text("docs/messages.md"), re.MULTILINE)
+    names = re.findall(r"^\| `([a-z_]+)` \|", _text(_MESSAGES), re.MULTILINE)
     assert sorted(names) == sorted(set(names))
+
+
+def test_every_short_name_has_a_cause_and_a_cure_in_words() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \|(.*)\|$", _text(_MESSAGES), re.MULTILINE)
+    said = {name: [cell.strip() for cell in rest.split(" | ")] for name, rest in rows}
+
+    assert {name: cells for name, cells in said.items() if len(cells) != 2 or min(map(len, cells)) < 5} == {}
+
+
+def test_no_cure_is_for_a_short_name_that_does_not_exist() -> None:
+    assert set(_rows_of_tables(_text(_MESSAGES))) - _walk().found.keys() == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ('def f():\n    return Failed(slug="new_name")', {"new_name"}),
+        ('def f():\n    raise MediaError("x", slug="a_b" if y else "c_d")', {"a_b", "c_d"}),
+        ('class New(BatchmodError):\n    slug = "new_name"', {"new_name"}),
+        ('def g(state, slug): ...\ndef f():\n    g(1, "new_name")', {"new_name"}),
+        ('def _slug(x):\n    return "a_b" if x else None', {"a_b"}),
+        ('_T = {1: "a_b", 2: "c_d"}\ndef f():\n    return Blocked(slug=_T.get(1) or "e_f")', {"a_b", "c_d", "e_f"}),
+        ('def f():\n    for a, b in (("x", "a_b"), ("y", "c_d")):\n        Failed(slug=b)', {"a_b", "c_d"}),
+        ('def f():\n    slug, words = h()\n    Failed(slug=slug)\ndef h():\n    return "a_b", "some words"', {"a_b"}),
+        ('def f(record):\n    record.fail(1, code="a_b")', {"a_b"}),
+        ("Q = \"UPDATE work SET error_code = 'a_b'\"", {"a_b"}),
+    ],
+)
+def test_no_form_of_giving_a_short_name_escapes_the_walk(tmp_path: Path, code: str, found: set[str]) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "m.py").write_text(code)
+
+    walk = walked(tmp_path / "p")
+
+    assert (set(walk.found), walk.unseen) == (found, [])
+
+
+def test_a_short_name_that_is_put_together_is_refused_by_the_walk(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "m.py").write_text('def f(kind):\n    return Failed(slug=f"bad_{kind}")')
+
+    assert walked(tmp_path / "p").unseen == ["p/m.py:2: f'bad_{kind}'"]
 
 
 def test_every_stand_in_has_a_port_of_its_own() -> None:
@@ -179,10 +240,6 @@ def test_every_stand_in_has_a_port_of_its_own() -> None:
     ports = [port for text in pages.values() for port in re.findall(r"tests/servers/\w+\.py --port (\d+)", text)]
     assert len(ports) == len(pages)
     assert sorted(ports) == sorted(set(ports))
-
-
-def test_no_cure_is_for_a_short_name_that_does_not_exist() -> None:
-    assert set(_rows_of_tables(_text("docs/messages.md"))) - _slugs_in_the_code() == set()
 
 
 # --- options, links, length ---

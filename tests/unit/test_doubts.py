@@ -35,3 +35,9 @@ def test_a_short_clip_at_another_rate_is_said_although_it_is_hardly_longer() -> 
     short = replace(SOURCE, fps=Fraction(30), frames=8, duration_s=8 / 30)
 
     assert doubt(short, replace(short, fps=Fraction(24), duration_s=8 / 24)) == "24 fps instead of 30"
+
+
+def test_24_frames_a_second_are_not_23_976_however_short_the_clip() -> None:
+    source = replace(SOURCE, fps=Fraction(24000, 1001), frames=72, duration_s=3.003)
+
+    assert doubt(source, replace(source, fps=Fraction(24), duration_s=3.0)) == "24 fps instead of 23.976"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from batchmod.limits import Budget, TokenBucket, poll_delay
+from batchmod.limits import Budget, TokenBucket, Window, poll_delay
 
 FLOAT_DUST = 1e-6
 
@@ -170,3 +170,21 @@ def test_without_a_cap_everything_is_allowed() -> None:
 def test_a_cap_of_nothing_allows_what_is_free() -> None:
     assert Budget(cap_usd=0.0).allows(0.0)
     assert not Budget(cap_usd=0.0).allows(0.01)
+
+
+def test_another_rate_begins_with_what_is_left_of_the_first() -> None:
+    first = TokenBucket.full(per_minute=60.0, burst=8, at=0.0)
+    for _ in range(6):
+        first = first.take(0.0)[0]
+    moved = first.under(TokenBucket.full(per_minute=120.0, burst=4, at=1.0), at=1.0)
+
+    assert (moved.tokens, moved.rate_per_s, moved.burst) == (3.0, 2.0, 4)
+    assert first.under(TokenBucket.full(per_minute=60.0, burst=1, at=60.0), at=60.0).tokens == 1
+
+
+@pytest.mark.parametrize(("told", "size", "most"), [(64, 6, 64), (4, 4, 4), (6, 6, 6)])
+def test_a_window_under_another_number_keeps_what_was_learned_below_it(told: int, size: int, most: int) -> None:
+    learned = Window.of(16).learned(6)
+
+    assert (learned.under(told).size, learned.under(told).most) == (size, most)
+    assert Window.of(16).under(told) == Window.of(told)

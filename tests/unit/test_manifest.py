@@ -143,7 +143,7 @@ def test_a_near_miss_may_be_declared_in_the_manifest_or_beside_it() -> None:
     assert manifest_from(row, file="m.yaml", extra_columns=("promt",)).rows[0].own == {"promt": "x"}
 
 
-@pytest.mark.parametrize("name", ["notify", "hooks"])
+@pytest.mark.parametrize("name", ["schedule", "webhook"])
 def test_what_is_not_there_yet_is_refused_and_not_ignored(name: str) -> None:
     assert f"unknown key '{name}'" in _refusal(f"{name}: [x]\nclips: [{{video_url: a.mp4}}]\n")
 

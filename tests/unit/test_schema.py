@@ -70,10 +70,10 @@ def test_every_field_is_explained_by_title_description_and_example(schema: Schem
 _ANNOTATIONS = {"title", "description", "examples", "default", "$schema", "$id"}
 _KEYWORDS = _ANNOTATIONS | {
     *("$ref", "$defs", "type", "enum", "const", "properties", "required", "additionalProperties", "items", "anyOf"),
-    *("allOf", "if", "then", "else", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum"),
+    *("allOf", "if", "then", "else", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "pattern"),
     *("minItems", "minProperties"),
 }
-_X = {"x-alias-of", "x-loose", "x-exact", "x-missing", "x-env"}
+_X = {"x-alias-of", "x-loose", "x-exact", "x-missing", "x-env", "x-form"}
 _NAMED = {"properties", "$defs"}
 
 

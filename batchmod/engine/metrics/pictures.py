@@ -1,7 +1,7 @@
 """Judges single pictures: fidelity, structure, sharpness, and the distance to a style."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 import cv2
 import numpy as np
@@ -57,11 +57,16 @@ class Style:
     """A picture whose texture and colours others are compared with, wherever they stand; sides of 16 px or more."""
 
     def __init__(self, picture: Rgb) -> None:
-        self._distributions = _distributions(picture)
+        self.distributions: Final = _distributions(picture)
+        """Sorted projections of its patches and of its colours, at full and at half size."""
 
     def distance(self, picture: Rgb) -> StyleDistance:
         """How far a picture is from the style."""
-        pairs = zip(_distributions(picture), self._distributions, strict=True)
+        return self.apart(Style(picture))
+
+    def apart(self, other: "Style") -> StyleDistance:
+        """How far two styles are from each other."""
+        pairs = zip(other.distributions, self.distributions, strict=True)
         texture, colour, texture_half, colour_half = (float(np.abs(a - b).mean()) for a, b in pairs)
         return StyleDistance(texture=(texture + texture_half) / 2, colour=(colour + colour_half) / 2)
 

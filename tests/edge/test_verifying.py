@@ -1,0 +1,70 @@
+"""The check of outputs in worker processes: each file's own verdict, also where others beside it come to grief."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from batchmod import work
+from batchmod.app.verifying import Checker
+from batchmod.executors import Processes
+from batchmod.model import VideoFacts
+from tests.edge.test_executors import children_of
+
+CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
+MANY = 24
+
+
+def test_every_file_gets_its_own_verdict(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(CLIP.read_bytes()[:-1000])
+    paths = [CLIP, cut, tmp_path / "gone.mp4", *(CLIP for _ in range(2 * MANY))]
+
+    async def checked() -> list[object]:
+        checker = Checker("container", outputs=MANY, engine=Processes(1))
+        try:
+            return list(await asyncio.gather(*map(checker.verify, paths), return_exceptions=True))
+        finally:
+            checker.close()
+
+    first, second, third, *others = asyncio.run(checked())
+    assert isinstance(first, VideoFacts)
+    assert isinstance(second, work.Refusal)
+    assert second.slug == "broken_video"
+    assert isinstance(third, FileNotFoundError)
+    assert others == [first] * (2 * MANY)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers by Linux's own account")
+def test_workers_that_are_killed_leave_nothing_unchecked() -> None:
+    async def checked() -> list[object]:
+        checker = Checker("decode", outputs=MANY, engine=Processes(1))
+        try:
+            asked = [asyncio.ensure_future(checker.verify(CLIP)) for _ in range(12)]
+            while not (workers := children_of(os.getpid())):  # noqa: ASYNC110 - they start when they start
+                await asyncio.sleep(0.01)
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
+            return list(await asyncio.gather(*asked))
+        finally:
+            checker.close()
+
+    assert all(isinstance(found, VideoFacts) for found in asyncio.run(checked()))
+
+
+def test_a_check_that_nobody_waits_for_any_more_disturbs_no_other() -> None:
+    async def checked() -> list[object]:
+        checker = Checker("container", outputs=MANY, engine=Processes(1))
+        try:
+            asked = [asyncio.ensure_future(checker.verify(CLIP)) for _ in range(10)]
+            await asyncio.sleep(0)
+            asked[0].cancel()
+            return list(await asyncio.gather(*asked, return_exceptions=True))
+        finally:
+            checker.close()
+
+    gone, *others = asyncio.run(checked())
+    assert isinstance(gone, asyncio.CancelledError)
+    assert all(isinstance(found, VideoFacts) for found in others)
