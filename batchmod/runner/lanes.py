@@ -17,7 +17,9 @@ from batchmod.runner.turns import PollTurns, SubmitTurns
 _RATE_LIMITED = 429
 _DOWN = frozenset({502, 503, 504})
 _LOOKED_AT_ONCE: Final = 0.125
-"""The share of new jobs that are asked for at once, where all have ended at one age."""
+"""The share of new jobs that are asked for at once, where all have ended at one age: they may have become quick."""
+_SPARED_S: Final = 0.05
+"""Where that age is nearer than this, all are asked for at once."""
 _STEPS_ASIDE_S: Final = 0.02
 
 
@@ -114,7 +116,7 @@ class Lane:
         if hint is not None and hint > age_s:
             if polls:
                 delay = min(delay, hint - age_s)
-            elif self.ages.sure and self._dice() > _LOOKED_AT_ONCE:  # some are: they may have become quick
+            elif self.ages.sure and hint - age_s > _SPARED_S and self._dice() > _LOOKED_AT_ONCE:
                 delay = hint - age_s
         await self._questions.take(delay)
 
