@@ -30,7 +30,7 @@ def test_a_retry_after_of_89_seconds_does_not_freeze_eight_slots(tmp_path: Path,
 
     assert (ran.code, ran.statuses) == (0, {"succeeded": 80}), ran.said
     assert (len(told["accepted"]), told["most_at_once"]) == (80, 8)
-    assert 1 <= len(told["refused"]) <= 24
+    assert 1 <= len(told["refused"]) <= 40
     assert time.monotonic() - began < 80
 
 
