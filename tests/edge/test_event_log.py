@@ -42,8 +42,8 @@ def test_a_log_that_is_full_goes_on_in_a_new_part_and_is_read_as_one(tmp_path: P
     assert (newest, current) == (f"events.{len(packed) + 1:06}.jsonl", "events.jsonl")
     assert numbers(tmp_path) == list(range(30))
     assert all(part.size() >= 1000 for part in rotating.parts(tmp_path))
-    with gzip.open(tmp_path / "events.000001.jsonl.gz", "rb") as packed:
-        assert len(packed.read()) == rotating.parts(tmp_path)[0].size()
+    with gzip.open(tmp_path / "events.000001.jsonl.gz", "rb") as first:
+        assert len(first.read()) == rotating.parts(tmp_path)[0].size()
 
 
 def test_reading_from_any_place_gives_what_was_written_after_it(tmp_path: Path) -> None:
