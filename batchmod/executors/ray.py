@@ -133,8 +133,8 @@ class Ray:
                 raise error
             case Lost(message=message, with_its_machine=with_it):
                 raise WorkerDied(message, with_its_machine=with_it)
-            case Unfit(slug=slug, message=message):
-                raise StoppedEarly(f"{message}; run again to go on", slug=slug)
+            case Unfit() as unfit:
+                raise StoppedEarly(f"{unfit.message}; run again to go on", slug=unfit.slug)
 
     def close(self) -> None:
         """Let go of the cluster, which throws away what still runs of ours there."""
