@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 	$(BIN)/batchmod run manifests/demo.yaml
 
 test: lint types imports
-	$(BIN)/python -m pytest -n 4 -m "not slow"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow"
 
 test-all: lint types imports
 	$(BIN)/python -m pytest -n 4

@@ -1,6 +1,5 @@
 """Functions for workers: plain values in, plain values out, so that any process can run them."""
 
-import os
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -219,7 +218,6 @@ def _usable(first_frame: str | None, sha256: str | None) -> tuple[Path | None, s
 
 
 def _score(source: Path, output: Path, first_frame: Path | None) -> Scores:
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     from batchmod import media
     from batchmod.engine import scoring
 
@@ -280,7 +278,6 @@ def modify(
 
     Whoever is taken for lost may still be at work while another one does it again: each writes a file of its own.
     """
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     from batchmod.engine import pipeline
     from batchmod.engine.edits import keyframe_folder
 

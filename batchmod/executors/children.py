@@ -80,6 +80,7 @@ def begin(drop_environment: Sequence[str], nicer: int = 0) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in drop_environment:
         os.environ.pop(name, None)
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # there are as many of us as there are cores
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

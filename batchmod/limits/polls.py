@@ -94,6 +94,10 @@ class PollBudget:
         """Seconds from `at` until the next question."""
         return max(self.until - at, self.bucket.wait(at))
 
+    def is_ample(self, at: float) -> bool:
+        """Whether there is so much of it that a question may be asked sooner than it would have to be."""
+        return self.bucket.since(at).tokens >= self.bucket.burst / 2.0
+
     def taken(self, at: float) -> "PollBudget":
         """One is asked."""
         return replace(self, bucket=self.bucket.take(at)[0])

@@ -113,7 +113,7 @@ class Lane:
         """Wait until a job that was polled `polls` times is to be polled again, and the budget allows."""
         delay = limits.poll_delay(polls, jitter=self._dice())
         hint = self.gate.ages.hint(age_s)
-        if hint is not None and polls and hint > age_s:
+        if hint is not None and polls and hint > age_s and self.gate.polls.is_ample(clock.ticks()):
             delay = min(delay, hint - age_s)
         await self._questions.take(delay)
 

@@ -74,7 +74,9 @@ def test_the_sheet_can_be_drawn_from_ones_own_picture(tmp_path: Path, kind: str)
     assert np.abs(first.mean(axis=0) - (200, 30, 30)).max() < 12
 
 
-@pytest.mark.parametrize(("width", "height"), [(16, 12), (90, 160), (2000, 20), (20, 1200)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(16, 12), (90, 160), (20, 1200), pytest.param(2000, 20, marks=pytest.mark.slow)]
+)
 def test_a_sheet_is_drawn_from_any_shape(width: int, height: int) -> None:
     page = sheet(np.full((height, width, 3), 120, np.uint8))
 

@@ -293,7 +293,7 @@ def test_looking_at_a_folder_again_and_again_never_holds_up_the_run_in_it(tmp_pa
     assert slowest < 1.5
 
 
-@pytest.mark.parametrize("words", [("status",), ("plan", "--provider", "segmind"), ("report",)])
+@pytest.mark.parametrize("words", [("status",), ("plan", "--provider", "segmind"), ("report", "--no-scores")])
 def test_looking_at_a_folder_that_is_written_to_waits_for_nobody_and_leaves_nothing(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:

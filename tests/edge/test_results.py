@@ -268,16 +268,16 @@ def test_lines_that_fail_leave_the_old_table(tmp_path: Path) -> None:
     assert [row["id"] for row in results.read(tmp_path / "results.csv")] == ["old"]
 
 
-def test_a_hundred_thousand_lines_take_seconds(tmp_path: Path) -> None:
+def test_twenty_thousand_lines_take_seconds(tmp_path: Path) -> None:
     began = time.process_time()
     lines = (
-        line(f"shot-{n}", number=n, work=DONE, prompt="a doll of wool", own={"scene": "12A"}) for n in range(100_000)
+        line(f"shot-{n}", number=n, work=DONE, prompt="a doll of wool", own={"scene": "12A"}) for n in range(20_000)
     )
     place = results.write(tmp_path, lines, ["scene"])
     count = sum(1 for _ in results.read(place))
 
-    assert count == 100_000
-    assert time.process_time() - began < 30
+    assert count == 20_000
+    assert time.process_time() - began < 6
 
 
 # --- as a table ---

@@ -95,6 +95,18 @@ def test_answers_give_the_budget_back() -> None:
     assert budget.share == 1.0
 
 
+def test_a_budget_is_ample_while_half_of_its_burst_is_left() -> None:
+    budget = PollBudget.of(60.0, at=0.0)
+    seen = []
+    for _ in range(17):
+        seen.append(budget.is_ample(0.0))
+        budget = budget.taken(0.0)
+
+    assert seen == [True] * 16 + [False]
+    assert not budget.is_ample(1.0)
+    assert budget.is_ample(2.0)
+
+
 def test_refusals_without_a_word_wait_ever_longer() -> None:
     budget, now, waits = PollBudget.of(6000, at=0.0), 0.0, []
     for _ in range(8):
