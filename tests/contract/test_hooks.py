@@ -63,7 +63,9 @@ def test_each_output_is_handed_to_the_program_once(server: SegmindStandIn, tmp_p
     _program(tmp_path)
     work = _work(tmp_path, server, "a", "b")
     environ = {**work.environ, "FAL_KEY": "secret-1", "BATCHMOD_VAR_X": "secret-2", "KITSU_PASSWORD": "theirs"}
-    codes = [work.run("--allow-hooks", environ=environ).code for _ in range(2)]
+    environ |= {"STUDIO_KEY": "secret-3"}  # that of another manifest of the same command
+    words = ("--allow-hooks", "--key-env", "STUDIO_KEY")
+    codes = [work.run(*words, environ=environ).code for _ in range(2)]
     told = sorted(_told(tmp_path))
 
     assert codes == [0, 0]
@@ -76,7 +78,9 @@ def test_each_output_is_handed_to_the_program_once(server: SegmindStandIn, tmp_p
         assert variables["BATCHMOD_ID"] == argv[1]
         assert variables["BATCHMOD_REQUEST_ID"]
         assert variables["KITSU_PASSWORD"] == "theirs"
-        assert not {"SEGMIND_API_KEY", "FAL_KEY", "BATCHMOD_VAR_X", "BATCHMOD_SERVE_KEY"} & variables.keys()
+        assert (
+            not {"SEGMIND_API_KEY", "FAL_KEY", "BATCHMOD_VAR_X", "BATCHMOD_SERVE_KEY", "STUDIO_KEY"} & variables.keys()
+        )
         assert server.key not in str(variables)
     events.check_all((work.folder / "events.jsonl").read_text())
     assert "published" in (work.folder / "hooks" / "a_v001_mp4.log").read_text()
