@@ -107,7 +107,7 @@ class Teller:
         for line in folders.lines(record):
             if line["status"] in _BAD:
                 _take(failed, counts, 0, _row(line, line.get("error")))
-            elif line.get("flagged") and line.get("run_id") == self._run_id:
+            elif line.get("flagged") == "true" and line.get("run_id") == self._run_id:
                 _take(flagged, counts, 1, _row(line, line.get("flag_reason")))
         totals = record.totals()
         self._standing = replace(
