@@ -197,6 +197,8 @@ def test_after_ten_runs_it_is_given_up(server: SegmindStandIn, tmp_path: Path) -
     said = [work.run("--allow-hooks").err for _ in range(12)]
 
     assert ["failed for" in each for each in said] == [True] * 10 + [False] * 2
+    assert ["starts it again" in each for each in said] == [True] * 9 + [False] * 3
+    assert "no run starts it any more" in said[9]
     assert "no-such-program cannot be started" in (work.folder / "hooks.jsonl").read_text()
 
 
