@@ -82,7 +82,7 @@ class EventLog:
         """Log an event."""
         request_id = self._request_of(event)
         level = _level(event)
-        if not LOGGER.isEnabledFor(level):
+        if not LOGGER.isEnabledFor(level) and not event.facts.get("warnings"):
             return
         facts = event.facts
         about = {
@@ -94,6 +94,8 @@ class EventLog:
             "request_id": request_id,
             "code": facts.get("code") or facts.get("stop_reason"),
         }
+        for warning in facts.get("warnings", ()) if event.kind == "run_ended" else ():
+            LOGGER.warning("%s", plain(str(warning)), extra={**about, "event": "warning", "code": None})
         LOGGER.log(level, "%s", words(event), extra=about)
 
     def _request_of(self, event: Event) -> str | None:
@@ -115,7 +117,11 @@ def _level(event: Event) -> int:
 def words(event: Event) -> str:
     """An event in a line of words."""
     label = f"{event.id}: " if event.id else ""
-    text = f"{label}{_said(event.kind, event.facts)}"
+    return plain(f"{label}{_said(event.kind, event.facts)}")
+
+
+def plain(text: str) -> str:
+    """A text in one line, without the queries of its URLs and without what would move a terminal's cursor."""
     text = " ".join(_QUERY.sub(r"\1?…", text).split())
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
