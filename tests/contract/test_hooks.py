@@ -1,5 +1,6 @@
 """`on_succeeded`: started for each output at least once, only where it is allowed, and never in the run's way."""
 
+import io
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from tests import events
 from tests.servers.segmind import SegmindStandIn
 from tests.serving import children_of, is_alive
-from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot
+from tests.support import PACE, Shoot, bare_environment, call, read_events, remote_rows, shoot
 
 RECORDER = """#!{python}
 import json, os, sys
@@ -133,6 +134,23 @@ def test_the_users_configuration_allows_a_program(
     (work.home / "config.yaml").write_text(f"allow: {{programs: [{{program: {program}{globs}}}]}}\n")
 
     assert (work.run().code, bool(_told(tmp_path))) == (0, starts)
+
+
+def test_a_manifest_that_lies_nowhere_is_none_of_those_in_a_folder(
+    server: SegmindStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = _program(tmp_path)
+    work = _work(tmp_path, server, "a")
+    work.home.mkdir()
+    allowed = f"allow: {{programs: [{{program: {program}, manifests: ['{tmp_path}/*']}}]}}\n"
+    (work.home / "config.yaml").write_text(allowed)
+    monkeypatch.chdir(tmp_path)
+    with work.manifest.open("rb") as given:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
+        piped = call("plan", "-", "--output", work.folder, environ=work.environ)
+
+    assert "is not started" not in call("plan", work.manifest, environ=work.environ).err
+    assert f"{program} is not started: nobody has allowed it" in piped.err
 
 
 def test_a_broken_configuration_is_said_before_anything_is_sent(server: SegmindStandIn, tmp_path: Path) -> None:
