@@ -232,7 +232,8 @@ def _problems_of(error: ValidationError, *, locate: Locate) -> Iterator[Problem]
         case "required":
             yield Problem(place=place, field=field, message=_missing(error))
         case "enum":
-            message = f"{shown(error.instance)} is not a {_name(path)}"
+            what = "possible here" if path and isinstance(path[-1], int) else f"a {_name(path)}"
+            message = f"{shown(error.instance)} is not {what}"
             yield Problem(place=place, field=field, message=message, hint=_enum_hint(error))
         case "pattern" if isinstance(error.schema, Mapping) and "x-form" in error.schema:
             message = f"{_name(path)} must be {error.schema['x-form']}, not {shown(error.instance)}"

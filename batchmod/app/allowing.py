@@ -71,12 +71,22 @@ def configuration_of(environ: Mapping[str, str], schemas: Schemas) -> Configurat
 
 
 def allowed(
-    manifest: Manifest, path: Path, options: Options, *, own: Configuration, environ: Mapping[str, str]
+    manifest: Manifest,
+    path: Path,
+    options: Options,
+    *,
+    is_file: bool,
+    own: Configuration,
+    environ: Mapping[str, str],
 ) -> Allowed:
-    """What is heard of a manifest's `notify` and `on_succeeded`; nothing in a rehearsal, which nobody is told of."""
+    """What is heard of a manifest's `notify` and `on_succeeded`; nothing in a rehearsal, which nobody is told of.
+
+    `is_file`: whether the manifest lies at `path`; one from standard input or the web lies nowhere, and is none of
+    those that may start a program by their place.
+    """
     if options.rehearse:
         return Allowed()
-    judge = _Judge(manifest=manifest, path=path.resolve(), options=options, own=own, environ=environ)
+    judge = _Judge(manifest=manifest, path=path.resolve(), is_file=is_file, options=options, own=own, environ=environ)
     warnings = [*judge.hook_objections(), *judge.notice_objections()]
     hears_hook = manifest.on_succeeded is not None and not any(judge.hook_objections())
     return Allowed(
@@ -97,6 +107,7 @@ def allowed(
 class _Judge:
     manifest: Manifest
     path: Path
+    is_file: bool
     options: Options
     own: Configuration
     environ: Mapping[str, str]
@@ -114,7 +125,7 @@ class _Judge:
         if self.manifest.on_succeeded is None or self.options.allow_hooks:
             return
         program = self.program()
-        if not self.own.allows_program(program, manifest=str(self.path)):
+        if not self.own.allows_program(program, manifest=str(self.path) if self.is_file else None):
             yield "on_succeeded", f"{program} is not started: nobody has allowed it", f"{_HOW} {self._file}"
 
     def notice_objections(self) -> Iterator[tuple[str, str, str | None]]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from batchmod import clock, files
+from batchmod.app import delivered, following, owning, prepared, sheets
 from batchmod.app import folder as folders
-from batchmod.app import following, owning, prepared, sheets
+from batchmod.app.scoring import THUMBS, stem_of
 from batchmod.app.vouching import Witness, out_of_place
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.errors import FolderInUse, RecordRefused
@@ -24,7 +25,8 @@ _OF_A_REHEARSAL: Final = re.compile(
     r"|sources\.json|hooks\.jsonl"
     r"|checkpoint\.sqlite3(-wal|-shm)?|\.checkpoint\.seal|\.batchmod\.lock|\.ballast"
     r"|\.thumbnails/[0-9a-f]{64}\.jpg|hooks/[\w-]+\.log"
-    r"|prepared/prepared\.json|prepared/[^/]+-[0-9a-f]{10}\.mp4)"
+    r"|prepared/prepared\.json|prepared/[^/]+-[0-9a-f]{10}\.mp4"
+    r"|delivered/delivered\.json|delivered/\.batchmod\.lock)"
 )
 
 
@@ -212,8 +214,13 @@ def _rehearsal(folder: Path, before: float, environ: Mapping[str, str]) -> tuple
         why = f"its record is refused: {error}"
     if why is not None:
         return [], why
-    # the record goes last: cut off in between, what is left is still known
-    order = sorted(found, key=lambda each: (each[0].startswith(FILE_NAME), each[0] == files.LOCK_NAME, each[0]))
+    # the ledger of the copies goes late, the record last: cut off in between, what is left is still known
+    ledger = f"{delivered.FOLDER}/{delivered.LEDGER}"
+
+    def turn(each: tuple[str, int, float]) -> tuple[bool, bool, bool, str]:
+        return each[0].startswith(FILE_NAME), each[0] == files.LOCK_NAME, each[0] == ledger, each[0]
+
+    order = sorted(found, key=turn)
     return [Idle(path=f"{REHEARSAL}/{path}", kind="rehearsal", bytes=size) for path, size, _ in order], None
 
 
@@ -224,10 +231,14 @@ def _against_rehearsal(inner: Path, paths: Iterable[str], environ: Mapping[str, 
             return "something in it has not ended"
         witness = Witness.of(inner, record, environ)
         outputs = {each.path: each for some in witness.deliveries.values() for each in some}
+        thumbs = {f"{THUMBS}/{stem_of(path)}{end}.jpg" for path in outputs for end in ("", ".source")}
+        copies = delivered.contents(inner)
         for path in paths:
             if path in outputs:
                 why = witness.against(outputs[path])
-            elif _OF_A_REHEARSAL.fullmatch(path):
+            elif path in copies:
+                why = witness.against_file(path, sha256=copies[path])
+            elif path in thumbs or _OF_A_REHEARSAL.fullmatch(path):
                 why = witness.against_file(path)
             else:
                 why = "a rehearsal has no such file"

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import ExitStack
 from typing import Final
 
+from batchmod import clock
 from batchmod.app import copying
 from batchmod.app import folder as folders
 from batchmod.app.copying import Asked, Copier, Outcome, workers
@@ -87,7 +88,9 @@ class Copies:
     def _tell(self, outcome: Outcome) -> None:
         if outcome.state == "made" and outcome.path is not None:
             path = outcome.path.relative_to(self._loaded.folder).as_posix()
-            self._log.tell("conformed", run_id=self._run_id, id=outcome.id, output=outcome.output, copy=path)
+            about = {"output": outcome.output, "copy": path}
+            at = clock.iso(clock.now())
+            self._log.write(Event(kind="conformed", at=at, run_id=self._run_id, id=outcome.id, facts=about))
 
     async def _first(self, copier: Copier, asked: Asked) -> None:
         await copying.make_all(copier, list(asked.wanted()))

@@ -107,6 +107,11 @@ def shown(folder: Path) -> dict[str, str]:
     return {copy.output: name for name, copy in copies.items() if (folder / name).is_file()}
 
 
+def contents(folder: Path) -> dict[str, str]:
+    """Copy → the hash it was made with; paths relative to the folder."""
+    return {name: copy.sha256 for name, copy in _read(folder / FOLDER / LEDGER).items()}
+
+
 def _names(output: str, suffix: str) -> Iterator[str]:
     """`delivered/a_v001.mp4` for `videos/a_v001.mp4`; `a_v001-2.mp4` and so on where that is somebody else's."""
     path = PurePosixPath(output)

@@ -69,6 +69,7 @@ def with_its_key(parsed: Manifest, options: Options, services: Services) -> tupl
     Raises ManifestError for a variable that the command line does not allow: a manifest is data, and may be somebody
     else's; it must not choose which of the environment's secrets is sent to whom.
     """
+    services = replace(services, named_keys=options.key_env)
     given = dict(parsed.provider_options)
     variable = given.pop("key_env", None)
     name = parsed.provider or "local"

@@ -176,7 +176,10 @@ class Follower:
         if self.failed:
             shown = ", ".join(self.failed[:_SHOWN]) + (", …" if len(self.failed) > _SHOWN else "")
             program = self._hook.command[0]
-            text = f"{program} failed for {shown}; what it said is in {LOGS}/, and the next run starts it again"
+            given_up = sum(not self._book.wants(path) for path in self.failed)
+            following = "the next run starts it again" if given_up < len(self.failed) else "no run starts it any more"
+            some = f", but for {given_up} that it is given up for" if 0 < given_up < len(self.failed) else ""
+            text = f"{program} failed for {shown}; what it said is in {LOGS}/, and {following}{some}"
             said.append(f"on_succeeded: {text}")
         return said
 

@@ -138,7 +138,7 @@ def _load(document: sources.Document, options: Options, services: Services) -> L
     looked = sources.look_at(gathered if options.media else sources.Gathered(), memory)
     memory.save()
     own = configuration_of(services.environ, published())
-    heard = allowed(parsed, path, options, own=own, environ=services.environ)
+    heard = allowed(parsed, path, options, is_file=document.is_file, own=own, environ=services.environ)
     chosen = _chosen(parsed, reading.rejected, sieve, options)
     warnings = [
         *(problem for problem in unfit if problem.warning),

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
@@ -24,6 +25,23 @@ _OF_THE_RUN: Final = (
 """Events with which no row has changed."""
 
 
+@dataclass(kw_only=True, slots=True)
+class Tally:
+    """What a run has brought so far, as its events say."""
+
+    made: int = 0
+    copied: int = 0
+    delivered: int = 0
+    spent_usd: float = 0.0
+
+    def count(self, event: Event) -> None:
+        """Count an event in."""
+        self.made += (1 + len(event.facts.get("also", ()))) * (event.kind == "succeeded")
+        self.delivered += event.kind == "conformed"
+        self.copied += event.kind == "copied"
+        self.spent_usd += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
+
+
 class Log:
     """Writes events to events.jsonl and hands them on; counts what changed."""
 
@@ -35,11 +53,8 @@ class Log:
         self._file: IO[str] | None = None
         self._size = 0
         self._run_id = ""
-        self.made = 0
-        self.copied = 0
-        self.delivered = 0
+        self.tally = Tally()
         self.changes = 0
-        self.spent_usd = 0.0
 
     def __enter__(self) -> Self:
         path = self._folder / rotating.FILE_NAME
@@ -63,10 +78,7 @@ class Log:
         """Keep an event and hand it on."""
         assert self._file is not None
         self.changes += event.kind not in (*_OF_THE_RUN, *_PASSING)
-        self.made += (1 + len(event.facts.get("also", ()))) * (event.kind == "succeeded")
-        self.delivered += event.kind == "conformed"
-        self.copied += event.kind == "copied"
-        self.spent_usd += float(event.facts.get("cost_usd") or 0.0) if event.kind == "succeeded" else 0.0
+        self.tally.count(event)
         if event.kind not in _PASSING:
             self._size += files.append_lines(self._file, [as_json(event)])
             self._rotate()

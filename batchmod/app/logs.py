@@ -37,6 +37,11 @@ _WORDS: Final = {
     "uncertain": "uncertain: {reason}",
     "resolved": "resolved: {how}",
     "copied": "copied from what is paid for already",
+    "conformed": "copy fit for use: {copy}",
+    "scoring": "{done} of {of} outputs looked at",
+    "hook_succeeded": "on_succeeded: done for {output}",
+    "hook_failed": "on_succeeded: failed for {output}: {message}; what it said is in {log}",
+    "notify_failed": "{message}",
     "stopping": "stopping [{code}]: {message}",
     "error": "{message} [{code}]",
     "run_ended": "run ended with {exit_code}",
@@ -77,7 +82,7 @@ class EventLog:
         """Log an event."""
         request_id = self._request_of(event)
         level = _level(event)
-        if not LOGGER.isEnabledFor(level):
+        if not LOGGER.isEnabledFor(level) and not event.facts.get("warnings"):
             return
         facts = event.facts
         about = {
@@ -89,6 +94,8 @@ class EventLog:
             "request_id": request_id,
             "code": facts.get("code") or facts.get("stop_reason"),
         }
+        for warning in facts.get("warnings", ()) if event.kind == "run_ended" else ():
+            LOGGER.warning("%s", plain(str(warning)), extra={**about, "event": "warning", "code": None})
         LOGGER.log(level, "%s", words(event), extra=about)
 
     def _request_of(self, event: Event) -> str | None:
@@ -110,7 +117,11 @@ def _level(event: Event) -> int:
 def words(event: Event) -> str:
     """An event in a line of words."""
     label = f"{event.id}: " if event.id else ""
-    text = f"{label}{_said(event.kind, event.facts)}"
+    return plain(f"{label}{_said(event.kind, event.facts)}")
+
+
+def plain(text: str) -> str:
+    """A text in one line, without the queries of its URLs and without what would move a terminal's cursor."""
     text = " ".join(_QUERY.sub(r"\1?…", text).split())
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 

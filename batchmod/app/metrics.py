@@ -195,7 +195,7 @@ class Metrics:
         self._set("batchmod_run_active", 0)
         self._set("batchmod_run_ended_timestamp_seconds", now)
         self._set("batchmod_run_exit_code", facts["exit_code"])
-        if facts["exit_code"] == 0:
+        if facts["exit_code"] == 0 and facts["counts"]:  # without any it was skipped: another run holds the folder
             self._set("batchmod_last_success_timestamp_seconds", now)
         self._write()
 

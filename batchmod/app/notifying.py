@@ -15,7 +15,7 @@ from batchmod.app import owning
 from batchmod.app.allowing import Receiver
 from batchmod.app.ending import Summary
 from batchmod.app.loading import Loaded
-from batchmod.app.log import Log
+from batchmod.app.log import Log, Tally
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import BatchmodError, FolderInUse
 from batchmod.model import Event, Reply, Request, Sent
@@ -43,6 +43,8 @@ class Teller:
         self._observe = observe
         self._receivers = loaded.allowed.receivers
         self._run_id = ""
+        self._began = clock.now()
+        self._tally = Tally()
         self._failed: list[Row] = []
         self._in_a_row = 0
         self._told: set[str] = set()
@@ -60,6 +62,7 @@ class Teller:
         if not self.tells:
             return
         self._run_id = event.run_id
+        self._tally.count(event)
         said = event.facts
         if event.kind == "failed":
             why = str(said.get("message") or "")
@@ -88,14 +91,24 @@ class Teller:
             return
         self._told.add(kind)
         news = replace(
-            _news(self._loaded, "run.trouble"),
-            run_id=self._run_id,
+            self._so_far(_news(self._loaded, "run.trouble")),
             stop_reason=slug,
             message=message,
             failed=tuple(self._failed[: notices.MOST_ROWS]),
             failed_count=len(self._failed),
         )
         self._tell(news, [each for each in self._receivers if "trouble" in each.notice.on])
+
+    def _so_far(self, news: News) -> News:
+        """With what the run has brought up to now."""
+        return replace(
+            news,
+            run_id=self._run_id,
+            made=self._tally.made,
+            copied=self._tally.copied,
+            spent_usd=self._tally.spent_usd,
+            seconds=clock.now() - self._began,
+        )
 
     def look(self, record: Checkpoint) -> None:
         """Note what only the record knows, while it is open: rows that failed or are doubted, and money."""
@@ -107,7 +120,7 @@ class Teller:
         for line in folders.lines(record):
             if line["status"] in _BAD:
                 _take(failed, counts, 0, _row(line, line.get("error")))
-            elif line.get("flagged") and line.get("run_id") == self._run_id:
+            elif line.get("flagged") == "true" and line.get("run_id") == self._run_id:
                 _take(flagged, counts, 1, _row(line, line.get("flag_reason")))
         totals = record.totals()
         self._standing = replace(
@@ -151,8 +164,8 @@ class Teller:
         known = isinstance(error, BatchmodError)
         code, slug = (error.exit_code, error.slug) if isinstance(error, BatchmodError) else (70, "bug")
         message = str(error) if known else f"this is a bug in batchmod: {type(error).__name__}"
-        news = replace(self._standing, at=clock.iso(clock.now()), run_id=self._run_id, exit_code=code, stop_reason=slug)
-        self._end(replace(news, message=message))
+        now = clock.iso(clock.now())
+        self._end(replace(self._so_far(self._standing), at=now, exit_code=code, stop_reason=slug, message=message))
         await self._finished()
 
     def _end(self, news: News) -> None:

@@ -25,6 +25,8 @@ class Services:
     environ: Mapping[str, str]
     key_variables: Mapping[str, str] = field(default_factory=dict)
     """Provider → the variable its key is in, where it is another than the provider's own."""
+    named_keys: tuple[str, ...] = ()
+    """What the command line names as variables of keys, for any of its manifests."""
     gates: Gates = field(default_factory=Gates)
     """The paces of the providers, for all manifests of a command."""
 
@@ -120,7 +122,8 @@ class Services:
 
     def key_names(self) -> tuple[str, ...]:
         """The variables that hold keys: no worker has them, and nobody's program."""
-        found = (*(providers.facts(name).key_env for name in providers.NAMES), *self.key_variables.values())
+        own = (providers.facts(name).key_env for name in providers.NAMES)
+        found = (*own, *self.key_variables.values(), *self.named_keys)
         return tuple(name for name in found if name)
 
 

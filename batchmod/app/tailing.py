@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-from batchmod.app.rotating import FILE_NAME
+from batchmod.app.rotating import FILE_NAME, parts
 
 _FIRST_BYTES: Final = 1 << 20
 _MOST_KEPT: Final = 20_000
@@ -50,6 +50,25 @@ class Tail:
         if tail and size > _FIRST_BYTES:
             self._file.seek(size - _FIRST_BYTES)
             self._file.readline()
+        elif tail and not self.events:
+            self.events.extend(_events(self._end_of_the_part_before()))
+
+    def _end_of_the_part_before(self) -> list[bytes]:
+        """The last lines of what was put away last: a log that was rotated just now says little by itself."""
+        assert self._file is not None
+        old = parts(self._path.parent)[-1:]
+        if not old or old[0].is_packed:
+            return []
+        try:
+            with old[0].path.open("rb") as file:
+                if os.path.samestat(os.fstat(file.fileno()), os.fstat(self._file.fileno())):
+                    return []  # it was put away while it was opened
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _FIRST_BYTES))
+                lines = file.read(_FIRST_BYTES).split(b"\n")
+        except OSError:
+            return []
+        return lines[size > _FIRST_BYTES :]
 
     def _take(self) -> None:
         assert self._file is not None

@@ -12,12 +12,12 @@ from batchmod.cli.look import folder_of
 from batchmod.cli.wording import counted
 
 _WORDS = {
-    "log": "old part of the event log",
-    "hook_log": "log of on_succeeded",
-    "thumbnail": "idle thumbnail",
-    "prepared": "idle prepared clip",
-    "rehearsal": "file of a rehearsal",
-    "superseded": "old version by the embedded engine",
+    "log": ("old part", " of the event log"),
+    "hook_log": ("log", " of on_succeeded"),
+    "thumbnail": ("idle thumbnail", ""),
+    "prepared": ("idle prepared clip", ""),
+    "rehearsal": ("file", " of a rehearsal"),
+    "superseded": ("old version", " by the embedded engine"),
 }
 
 
@@ -34,9 +34,10 @@ def clean(args: argparse.Namespace, environ: Environ) -> int:
         print(f"{each.path} stays: {each.why}", file=sys.stderr)
     if not args.yes:
         for idle in found.idle:
-            print(f"  {idle.path}  ({_WORDS[idle.kind]}, {_size(idle.bytes)})")
+            print(f"  {idle.path}  ({''.join(_WORDS[idle.kind])}, {_size(idle.bytes)})")
     counts = Counter(idle.kind for idle in found.idle)
-    what = ", ".join(counted(count, _WORDS[kind]) for kind, count in counts.items()) or "nothing"
+    named = ((count, *_WORDS[kind]) for kind, count in counts.items())
+    what = ", ".join(f"{counted(count, noun)}{of}" for count, noun, of in named) or "nothing"
     size = _size(sum(idle.bytes for idle in found.idle))
     verb = "deleted" if found.deleted else "would delete"
     end = "." if found.deleted or not found.idle else "; say --yes to do it."

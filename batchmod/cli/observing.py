@@ -6,12 +6,14 @@ Each of them hears of every run that it ended, and how, whatever kept it from be
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from batchmod import app, clock
 from batchmod.app.ending import SIGNALLED, end_facts
+from batchmod.app.log import Tally
 from batchmod.app.logs import EventLog, is_heard
 from batchmod.app.metrics import Metrics
 from batchmod.cli import logs, progress
@@ -37,6 +39,7 @@ class Eyes(AbstractContextManager["Eyes"]):
         self._name: str | None = None
         self._run_id = ""
         self._told: BaseException | None = None
+        self._tally, self._began = Tally(), clock.now()
         self._end: Event | None = None
         """How the run that goes on has ended: told when nothing follows any more."""
 
@@ -58,6 +61,7 @@ class Eyes(AbstractContextManager["Eyes"]):
     def begin(self, loaded: app.Loaded) -> str:
         """One of them begins; the name of its run."""
         self._name, self._run_id, self._end = self._names[str(loaded.folder)], app.new_run_id(), None
+        self._tally, self._began = Tally(), clock.now()
         if self._metrics is not None:
             self._metrics.begin(self._name, self._run_id)
         return self._run_id
@@ -69,6 +73,7 @@ class Eyes(AbstractContextManager["Eyes"]):
 
     def observe(self, event: Event) -> None:
         """Something happened in the run that goes on."""
+        self._tally.count(event)
         if event.kind == "run_ended":
             self._end = event
         else:
@@ -103,6 +108,8 @@ class Eyes(AbstractContextManager["Eyes"]):
 
     def broken(self, error: BaseException) -> None:
         """The run that went on, or else the command, ends with an error."""
+        if self._name is None:
+            self._tally = Tally()
         self._run_id, name = self._run_id if self._name else app.new_run_id(), self._name or ", ".join(self._given)
         code, slug, message = how_it_ends(error)
         about: dict[str, Any] = {"code": slug, "message": message, "manifest": name}
@@ -112,10 +119,10 @@ class Eyes(AbstractContextManager["Eyes"]):
         if self._metrics is not None and self._name is None:
             self._metrics.not_begun(self._given, self._run_id)
         self._tell("error", **about)
-        nothing = {"counts": {}, "made": 0, "copied": 0, "delivered": 0, "spent_usd": 0.0, "seconds": 0.0}
-        self._tell(
-            "run_ended", exit_code=code, stop_reason=slug, message=message, **nothing, warnings=[], manifest=name
-        )
+        brought = asdict(self._tally) | {"spent_usd": round(self._tally.spent_usd, 6), "counts": {}, "warnings": []}
+        took = round(clock.now() - self._began, 3) if self._name else 0.0
+        about = {"exit_code": code, "stop_reason": slug, "message": message, **brought, "seconds": took}
+        self._tell("run_ended", **about, manifest=name)
 
     def _tell(self, kind: str, **facts: Any) -> None:
         event = Event(kind=kind, at=clock.iso(clock.now()), run_id=self._run_id, facts=facts)

@@ -1,7 +1,7 @@
 """The user's own configuration: what manifests may do on this machine, and who is told of every run."""
 
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,17 +30,21 @@ class Configuration:
     urls: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
 
-    def allows_program(self, path: str, *, manifest: str) -> bool:
-        """Whether this manifest may start the program at this whole path."""
+    def allows_program(self, path: str, *, manifest: str | None) -> bool:
+        """Whether this manifest may start the program at this whole path; None is one that lies nowhere."""
         return any(
             each.path == path
-            and (each.manifests is None or any(fnmatch.fnmatchcase(manifest, glob) for glob in each.manifests))
+            and (each.manifests is None or (manifest is not None and _is_one_of(manifest, each.manifests)))
             for each in self.programs
         )
 
     def allows_url(self, url: str) -> bool:
         """Whether a manifest may post there: to this origin, at this path or below it."""
         return any(_is_below(url, allowed) for allowed in self.urls)
+
+
+def _is_one_of(manifest: str, globs: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(manifest, glob) for glob in globs)
 
 
 def _is_below(url: str, allowed: str) -> bool:

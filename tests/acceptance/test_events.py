@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,31 @@ def test_a_run_that_is_stopped_ends_with_130_in_its_last_line_as_well(tmp_path: 
 
     assert run.returncode == 130
     assert (end["event"], end["exit_code"], end["stop_reason"]) == ("run_ended", 130, "sigint")
+
+
+def test_a_run_that_is_ended_at_once_says_what_it_has_brought_and_spent(tmp_path: Path) -> None:
+    program = tmp_path / "slow"
+    program.write_text("#!/bin/sh\ntouch began\nexec sleep 60\n", encoding="utf-8")
+    program.chmod(0o755)
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("a"), on_succeeded=["./slow"])
+        words = [sys.executable, "-m", "batchmod", "run", str(work.manifest), "--provider", "segmind", "--yes"]
+        words += ["--json", "--allow-hooks", *PACE]
+        environ = bare_environment() | work.environ
+        run = subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(600):
+            if (work.folder / "began").exists():
+                break
+            time.sleep(0.05)
+        assert run.stderr is not None
+        run.send_signal(signal.SIGTERM)
+        while "SIGTERM" not in run.stderr.readline():
+            pass
+        run.send_signal(signal.SIGTERM)
+        end = last_of(run.communicate()[0])
+
+        assert (run.returncode, end["exit_code"], end["message"]) == (143, 143, "stopped at once")
+        assert (end["made"], end["spent_usd"]) == (1, pytest.approx(server.ledger.billed_usd))
 
 
 def test_standard_output_holds_lines_only_whatever_it_can_write(server: SegmindStandIn, tmp_path: Path) -> None:

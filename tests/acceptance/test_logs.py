@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import batchmod
-from batchmod.app.logs import LOGGER, words
+from batchmod.app.logs import LOGGER, EventLog, words
 from batchmod.model import Event
 from tests.servers.segmind import SegmindStandIn
 from tests.support import call, command, files_holding, remote_rows, shoot
@@ -147,6 +147,16 @@ def test_neither_the_key_nor_a_signature_is_in_any_log_at_any_level(server: Segm
     assert files_holding(server.key, tmp_path) == []
     holding = {path.name for path in files_holding("c0ffee", tmp_path)}
     assert holding <= {"checkpoint.sqlite3", "results.csv", "shots.yaml"}
+
+
+def test_what_a_run_warns_of_at_its_end_is_in_the_log() -> None:
+    facts = {"exit_code": 0, "counts": {"succeeded": 1}, "warnings": [f"a: no copy of {URL}"]}
+    with everything_logged() as said:
+        EventLog().observe(Event(kind="run_ended", at="", run_id="r", facts=facts))
+
+    warned, ended = said.getvalue().splitlines()
+    assert warned == "batchmod a: no copy of https://bucket.example.com/a.mp4?…"
+    assert ended == "batchmod run ended with 0: 1 succeeded"
 
 
 def test_a_message_from_outside_is_one_line_without_the_queries_of_its_urls() -> None:

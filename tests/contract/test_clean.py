@@ -268,6 +268,26 @@ def test_a_rehearsal_that_holds_anything_else_stays_whole(here: Set) -> None:
     assert (here.folder / "rehearsal" / FILE_NAME).exists()
 
 
+def test_a_rehearsal_goes_with_its_copies_and_thumbnails_unless_somebody_changed_a_copy(here: Set, made: Path) -> None:
+    inner = here.folder / "rehearsal"
+    words = ("--rehearse", "--only", "mine", "--output", here.folder, "--deliver", "h264", *PACE)
+    done = call("run", made / "shots.yaml", *words, environ=here.environ)
+    assert done.code == 0, done.err
+    copy = inner / "delivered" / "mine_v001.mp4"
+    assert copy.exists()
+    (inner / "thumbs").mkdir(exist_ok=True)
+    (inner / "thumbs" / "mine_v001.source.jpg").write_bytes(b"x")
+    whole = copy.read_bytes()
+    copy.write_bytes(whole + b"graded")
+
+    assert "rehearsal stays: delivered/mine_v001.mp4: it is not the file that was made" in here.clean("--yes").err
+
+    copy.write_bytes(whole)
+
+    assert "files of a rehearsal" in here.clean("--yes").out
+    assert not inner.exists()
+
+
 def test_a_paid_folder_called_rehearsal_stays(here: Set) -> None:
     inner = here.folder / "rehearsal"
     shutil.rmtree(inner)

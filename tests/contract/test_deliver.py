@@ -80,8 +80,11 @@ def test_a_silent_24_frame_output_comes_back_in_its_sources_time_sound_timecode_
     source = write_take(tmp_path / "a.mov", SHOT)
     work = shoot(tmp_path, server, [A], deliver={})
 
-    ran = work.run()
+    ran = work.run("--log-file", str(tmp_path / "log.jsonl"), "--log-format", "json")
 
+    records = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    told = [(each["id"], each["message"]) for each in records if each["event"] == "conformed"]
+    assert told == [("a", "a: copy fit for use: delivered/a_v001.mp4")]
     line, theirs = work.results()["a"], work.folder / "videos" / "a_v001.mp4"
     assert (ran.code, line["status"]) == (0, "succeeded")
     assert "1 copy in delivered" in ran.out

@@ -1,5 +1,6 @@
 """`on_succeeded`: started for each output at least once, only where it is allowed, and never in the run's way."""
 
+import io
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from tests import events
 from tests.servers.segmind import SegmindStandIn
 from tests.serving import children_of, is_alive
-from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot
+from tests.support import PACE, Shoot, bare_environment, call, read_events, remote_rows, shoot
 
 RECORDER = """#!{python}
 import json, os, sys
@@ -63,7 +64,9 @@ def test_each_output_is_handed_to_the_program_once(server: SegmindStandIn, tmp_p
     _program(tmp_path)
     work = _work(tmp_path, server, "a", "b")
     environ = {**work.environ, "FAL_KEY": "secret-1", "BATCHMOD_VAR_X": "secret-2", "KITSU_PASSWORD": "theirs"}
-    codes = [work.run("--allow-hooks", environ=environ).code for _ in range(2)]
+    environ |= {"STUDIO_KEY": "secret-3"}  # that of another manifest of the same command
+    words = ("--allow-hooks", "--key-env", "STUDIO_KEY")
+    codes = [work.run(*words, environ=environ).code for _ in range(2)]
     told = sorted(_told(tmp_path))
 
     assert codes == [0, 0]
@@ -76,7 +79,9 @@ def test_each_output_is_handed_to_the_program_once(server: SegmindStandIn, tmp_p
         assert variables["BATCHMOD_ID"] == argv[1]
         assert variables["BATCHMOD_REQUEST_ID"]
         assert variables["KITSU_PASSWORD"] == "theirs"
-        assert not {"SEGMIND_API_KEY", "FAL_KEY", "BATCHMOD_VAR_X", "BATCHMOD_SERVE_KEY"} & variables.keys()
+        assert (
+            not {"SEGMIND_API_KEY", "FAL_KEY", "BATCHMOD_VAR_X", "BATCHMOD_SERVE_KEY", "STUDIO_KEY"} & variables.keys()
+        )
         assert server.key not in str(variables)
     events.check_all((work.folder / "events.jsonl").read_text())
     assert "published" in (work.folder / "hooks" / "a_v001_mp4.log").read_text()
@@ -129,6 +134,23 @@ def test_the_users_configuration_allows_a_program(
     (work.home / "config.yaml").write_text(f"allow: {{programs: [{{program: {program}{globs}}}]}}\n")
 
     assert (work.run().code, bool(_told(tmp_path))) == (0, starts)
+
+
+def test_a_manifest_that_lies_nowhere_is_none_of_those_in_a_folder(
+    server: SegmindStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = _program(tmp_path)
+    work = _work(tmp_path, server, "a")
+    work.home.mkdir()
+    allowed = f"allow: {{programs: [{{program: {program}, manifests: ['{tmp_path}/*']}}]}}\n"
+    (work.home / "config.yaml").write_text(allowed)
+    monkeypatch.chdir(tmp_path)
+    with work.manifest.open("rb") as given:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
+        piped = call("plan", "-", "--output", work.folder, environ=work.environ)
+
+    assert "is not started" not in call("plan", work.manifest, environ=work.environ).err
+    assert f"{program} is not started: nobody has allowed it" in piped.err
 
 
 def test_a_broken_configuration_is_said_before_anything_is_sent(server: SegmindStandIn, tmp_path: Path) -> None:
@@ -193,6 +215,8 @@ def test_after_ten_runs_it_is_given_up(server: SegmindStandIn, tmp_path: Path) -
     said = [work.run("--allow-hooks").err for _ in range(12)]
 
     assert ["failed for" in each for each in said] == [True] * 10 + [False] * 2
+    assert ["starts it again" in each for each in said] == [True] * 9 + [False] * 3
+    assert "no run starts it any more" in said[9]
     assert "no-such-program cannot be started" in (work.folder / "hooks.jsonl").read_text()
 
 

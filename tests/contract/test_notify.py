@@ -11,9 +11,10 @@ import pytest
 
 from batchmod import files
 from tests import events
+from tests.servers.clips import Clip
 from tests.servers.receiver import Receiver, receiver, said
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot
+from tests.support import PACE, Shoot, bare_environment, read_events, remote_rows, shoot, write_clip
 
 SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
 
@@ -55,16 +56,23 @@ def test_a_runs_end_is_told_with_its_counts_money_and_paths(
     assert data["money"]["spent_usd"] == data["money"]["spent_in_folder_usd"] == pytest.approx(server.ledger.billed_usd)
     assert [(row["id"], row["status"]) for row in data["failed"]] == [("b", "failed")]
     assert data["failed_count"] == 1
+    assert (data["flagged"], data["flagged_count"]) == ([], 0)
     assert data["paths"]["results"] == str(work.folder / "results.csv")
     assert server.key not in post.body.decode()
 
 
 def test_slack_gets_one_text(server: SegmindStandIn, told: Receiver, tmp_path: Path) -> None:
-    work = _work(tmp_path, server, "a", to=told, format="slack")
+    write_clip(tmp_path / "b.mp4", Clip(width=48, height=32, frames=2, fps=24))
+    rows = [*remote_rows("a"), {**remote_rows("b")[0], "video_url": "b.mp4"}]
+    work = shoot(tmp_path, server, rows, notify=[{"url": told.url, "format": "slack"}])
     work.run("--allow-hooks")
 
     assert told.posts[0].json.keys() == {"text"}
-    assert told.posts[0].json["text"].startswith("shots: all succeeded (1 succeeded)\n1 made, 0 copied, $")
+    first, second, flagged, *_ = told.posts[0].json["text"].splitlines()
+    assert first == "shots: all succeeded (2 succeeded)"
+    assert second.startswith("2 made, 0 copied, $")
+    assert flagged.startswith("flagged: b (succeeded) ")
+    assert told.posts[0].json["text"].count("flagged") == 1
 
 
 def test_trouble_is_told_while_the_run_still_goes_on(server: SegmindStandIn, told: Receiver, tmp_path: Path) -> None:

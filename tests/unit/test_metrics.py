@@ -127,6 +127,16 @@ def test_counters_go_on_over_runs_and_the_last_end_stays_while_the_next_run_goes
     assert samples(path)["batchmod_last_success_timestamp_seconds"] == first["batchmod_last_success_timestamp_seconds"]
 
 
+def test_a_night_that_was_skipped_is_no_success(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path / "m.prom", warn=said_nothing)
+    metrics.begin("shots", "r1")
+    metrics.observe(ended(0))
+    found = samples(tmp_path / "m.prom")
+
+    assert found["batchmod_run_exit_code"] == 0
+    assert "batchmod_last_success_timestamp_seconds" not in found
+
+
 def test_manifests_are_told_apart_and_one_that_is_run_no_more_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "m.prom"
     kept = Metrics(path, warn=said_nothing)

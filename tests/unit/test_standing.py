@@ -51,7 +51,7 @@ def test_an_age_is_hours_days_or_weeks(said: str, seconds: float) -> None:
         ("notify: [{url: http://example.com/}]", "plain http is for this machine only"),
         ("notify: [{url: 'https://u:p@example.com/'}]", "must not hold a user or password"),
         ("notify: [{url: '${HOME}'}]", "may not be read"),
-        ("notify: [{url: https://example.com/, on: [start]}]", "notify"),
+        ("notify: [{url: https://example.com/, on: [start]}]", "'start' is not possible here"),
         ("notify: [{url: https://example.com/, secret_env: whsec_abc=}]", "no name of an environment variable"),
         ("notify: [{url: https://example.com/, secret_env: S, format: slack}]", "only `format: json` is signed"),
         ("recheck_sources: mtime", "recheck_sources"),

@@ -147,6 +147,19 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
     assert (found[-1], 900 < len(found) < 1100) == ("e2999", True)
 
 
+def test_of_a_log_that_was_rotated_just_now_the_part_before_is_looked_at(tmp_path: Path) -> None:
+    text = "".join(f'{{"event": "e{number}", "padding": "{"x" * 1000}"}}\n' for number in range(3000))
+    (tmp_path / "events.000001.jsonl").write_text('{"event": "older"}\n', encoding="utf-8")
+    (tmp_path / "events.000002.jsonl").write_text(text, encoding="utf-8")
+    append(tmp_path / "events.jsonl", '{"event": "new"}\n')
+    tail = Tail(tmp_path)
+
+    found = kinds(tail)
+    tail.close()
+
+    assert (found[-2:], 900 < len(found) < 1100) == (["e2999", "new"], True)
+
+
 # --- lines that fit -----------------------------------------------------------------------------------------
 
 
