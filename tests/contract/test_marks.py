@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,28 @@ def test_rows_that_stand_in_no_sheet_are_named(work: Shoot, tmp_path: Path) -> N
 
     assert (done.code, work.manifest.read_bytes()) == (0, before)
     assert "'one' does not stand in a .csv, .tsv or .xlsx: `batchmod run` takes the file of marks itself" in done.err
+
+
+def test_marks_of_two_manifests_go_into_both_sheets_and_are_run_one_by_one(
+    server: SegmindStandIn, tmp_path: Path
+) -> None:
+    for name in ("first", "other"):
+        (tmp_path / f"{name}.csv").write_text(f"id,video_url,prompt\n{name}-a,https://example.com/a.mp4,{name}\n")
+    work = Shoot(server=server, home=tmp_path / "home", manifest=tmp_path / "first.csv")
+    other = replace(work, manifest=tmp_path / "other.csv")
+    assert [each.run("--output", str(work.folder), "--add").code for each in (work, other)] == [0, 0]
+    marks = marks_of(work.folder, tmp_path / "marks.csv", **{"first-a": ("keep", 1, ""), "other-a": ("hold", 1, "")})
+    write = ("report", "--no-scores", work.folder, "--marks", marks)
+
+    refused, written = run(work, marks), call(*write, environ=work.environ)
+
+    assert (refused.code, refused.err.count("marks.csv:1")) == (2, 1), refused.err
+    assert "other.csv'), and each runs by itself" in refused.err
+    assert (written.code, written.err) == (0, "")
+    assert [each.manifest.read_text().splitlines()[1].split(",")[3] for each in (work, other)] == ["keep", "hold"]
+
+    other.manifest.unlink()
+    assert "other.csv" in call(*write, environ=work.environ).err  # it is said which one is not there
 
 
 def test_marks_go_into_the_sheet_that_a_manifest_includes(server: SegmindStandIn, tmp_path: Path) -> None:
