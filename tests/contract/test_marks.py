@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from batchmod import judgement
+from batchmod.checkpoint import Checkpoint
+from batchmod.model import Scored, Scores
 from tests.servers.segmind import SegmindStandIn
 from tests.support import PACE, Ran, Shoot, call, read_results, remote_rows, shoot
 
@@ -83,6 +86,22 @@ def test_the_page_then_shows_both_versions_and_what_the_run_has_changed(work: Sh
     assert "Since the previous run: 1 new output, $0.60" in text
     assert "4 generations, $2.40; no shot is kept yet." in text
     assert page["about"]["folder"] == first["about"]["folder"] != ""
+
+
+def test_an_earlier_version_has_the_scores_that_it_was_given(work: Shoot, tmp_path: Path) -> None:
+    with Checkpoint.open(work.folder / "checkpoint.sqlite3", create=False) as record:
+        ((_, first),) = record.delivered_to(["two"])
+        assert first.sha256 is not None
+        found = Scored(work_id=first.work_id, sha256=first.sha256, scores=Scores(motion=12.0))
+        record.keep_scores([found], form=judgement.FORM)
+    run(work, marks_of(work.folder, tmp_path / "marks.csv", two=("redo", 1, "hands")), "--no-scores")
+
+    two = next(card for card in page_of(work.folder)["cards"] if card["id"] == "two")
+
+    assert "scores" not in two
+    assert [(clip["scores"][0], clip["doubt"].split(" at ")[0]) for clip in two["older"]] == [
+        (12.0, "needs_review: motion 12 of")
+    ]
 
 
 def page_of(folder: Path) -> dict[str, Any]:
