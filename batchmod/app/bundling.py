@@ -116,13 +116,16 @@ def _for_client(card: Card, clip: Clip, wanted: _Wanted, folder: Path, sources: 
         card,
         before=before,
         before_thumb=None,
-        after=replace(clip, shown=Shown(name=output.name, href=after), thumb=None, cost="", about="", at=None),
+        after=Clip(version=clip.version, shown=Shown(name=output.name, href=after), size=clip.size, fps=clip.fps),
         older=(),
         first_frame=None,
         flagged=False,
         to_look_at=False,
         scores=(),
-        facts=tuple(text if name in ("size", "rate", "length") else "" for name, text in _named(card)),
+        facts=tuple(
+            text if name in ("size", "rate", "length") else "" for name, text in _named(clip.facts or card.facts)
+        ),
+        copy=None,
         cost_usd=None,
         finished_at=None,
         own=(),
@@ -140,8 +143,8 @@ def _for_client(card: Card, clip: Clip, wanted: _Wanted, folder: Path, sources: 
     )
 
 
-def _named(card: Card) -> Iterator[tuple[str, str]]:
-    return zip(report.FACTS, card.facts, strict=True)
+def _named(facts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    return zip(report.FACTS, facts, strict=True)
 
 
 def _without(card: Card, lacking: Iterable[str]) -> Card:

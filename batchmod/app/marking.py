@@ -1,12 +1,12 @@
 """A report's marks as a manifest: the rows of their output folder, as results.csv has them, with the marks in them."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from batchmod import results, sources
+from batchmod import files, results, sources
 from batchmod.app import folder as folders
 from batchmod.app import loading, pointer, returning
 from batchmod.app.loading import Loaded
@@ -46,7 +46,9 @@ def load(name: Path | str, options: Options, services: Services) -> Loaded:
     folder = home_of(document, marked, options, services.environ)
     with folders.look_at(folder, state=options.state) as record:
         standing = standing_of(record, marked.marks)
-        text = _table(record, standing)
+        if len(of := manifests(record, standing)) > 1:
+            raise ManifestError([_of_several(marked, of, folder)])
+        text = _table(record, standing, of)
     table = folder / results.FILE_NAME
     document = sources.Document(data=text, kind="csv", file=str(table), anchor=table)
     ids = standing.rows
@@ -123,15 +125,31 @@ def _over(mark: Mark, shown: int | None, spent_on: int) -> str | None:
     return None
 
 
-def _table(record: Checkpoint, standing: Standing) -> bytes:
-    """results.csv with the marks in it; of a folder of several manifests the rows of those that are marked."""
+def manifests(record: Checkpoint, standing: Standing) -> frozenset[str]:
+    """The manifests, as their output folder sees them, that the marked rows are of."""
     first = record.fact("manifest_file") or ""
-    manifests = {row.manifest or first for row in record.stored_rows() if row.id.casefold() in standing.rows}
+    return frozenset(row.manifest or first for row in record.stored_rows() if row.id.casefold() in standing.rows)
+
+
+def _of_several(marked: Marked, of: Iterable[str], folder: Path) -> Problem:
+    named = ", ".join(f"'{name}'" for name in sorted(of))
+    return Problem(
+        place=marked.of.place,
+        field="manifest",
+        message=f"these marks are on rows of several manifests ({named}), and each runs by itself",
+        hint="leave the rows of one in this file and give the others a copy of their own, or let "
+        f"`batchmod report {files.shortest(folder)} --marks {marked.of.place.file}` write them into all the sheets",
+    )
+
+
+def _table(record: Checkpoint, standing: Standing, of: frozenset[str]) -> bytes:
+    """results.csv with the marks in it; of a folder of several manifests the rows of the one that is marked."""
+    first = record.fact("manifest_file") or ""
     names = results.names_of((row.fields for row in record.stored_rows()), further=(NOTE,))
 
     def lines() -> Iterator[Mapping[str, Any]]:
         for row, line in folders.lines_of_rows(record):
-            if not manifests or (row.manifest or first) in manifests:
+            if not of or (row.manifest or first) in of:
                 yield _with(line, standing.counting.get(row.id.casefold()))
 
     file = io.BytesIO()

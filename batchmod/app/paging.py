@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from batchmod import clock, report, results
 from batchmod.checkpoint import Checkpoint
-from batchmod.model import Delivery, Status, Work
+from batchmod.model import Delivery, Scored, Status, Work
 
 _AT_A_TIME: Final = 1_000
 _TWO: Final = 2
@@ -70,14 +70,18 @@ def _older(record: Checkpoint, kept: Sequence[Mapping[str, Any]]) -> dict[str, l
     several = (row_id for row_id, version in shown.items() if version != 1)
     while some := tuple(islice(several, _AT_A_TIME)):
         by_folded = {row_id.casefold(): row_id for row_id in some}
-        for delivery, work in record.delivered_to(some):
+        delivered = list(record.delivered_to(some))
+        scored = record.scores_of(work.work_id for _, work in delivered)
+        for delivery, work in delivered:
             row_id = by_folded[delivery.id.casefold()]
             if delivery.version != shown[row_id]:
-                found.setdefault(row_id, []).insert(0, _line(delivery, work))
+                found.setdefault(row_id, []).insert(0, _line(delivery, work, scored.get(work.work_id)))
     return found
 
 
-def _line(delivery: Delivery, work: Work) -> dict[str, Any]:
+def _line(delivery: Delivery, work: Work, scored: Scored | None) -> dict[str, Any]:
     """A line of results.csv for a version that the row shows no more."""
     row = {"id": delivery.id, "mode": work.inputs.get("mode"), "prompt": work.inputs.get("prompt")}
-    return results.record(row, number=0, status=Status.SUCCEEDED, work=work, delivery=delivery, manifest="")
+    return results.record(
+        row, number=0, status=Status.SUCCEEDED, work=work, delivery=delivery, manifest="", scored=scored
+    )

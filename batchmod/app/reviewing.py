@@ -10,7 +10,7 @@ from batchmod.app import folder as folders
 from batchmod.app import loading, marking
 from batchmod.app.options import Options
 from batchmod.errors import ManifestError, Problem, UsageError
-from batchmod.manifest import SheetRead
+from batchmod.manifest import Reading, SheetRead
 from batchmod.model import Row
 from batchmod.rows import marks
 from batchmod.rows.marks import Mark
@@ -34,7 +34,7 @@ def review(
 ) -> Reviewed:
     """Write marks into the sheets that hold the rows they are on; what a sheet was before is kept beside it.
 
-    `manifest`: None where the folder says which one it is. Raises UsageError where a sheet is held open, or the
+    `manifest`: None where the folder says which ones it has. Raises UsageError where a sheet is held open, or the
     file is none of marks; ManifestError where the manifest or the marks cannot be read.
     """
     marked = marking.marked_in(sources.read_document(marks_file))
@@ -44,16 +44,12 @@ def review(
         )
     with folders.look_at(folder, state=options.state) as record:
         standing = marking.standing_of(record, marked.marks)
-        named = record.fact("manifest_file")
-    path = manifest or (Path(files.normal(folder / named)) if named else None)
-    if path is None or not path.is_file():
-        raise UsageError(f"the manifest of {folder} is not there: name it in place of the folder ({_RUN_IT})")
-    reading = loading.read(sources.read_document(path), options, environ)
-    if reading.manifest is None:
-        raise ManifestError(reading.problems)
-    if reading.returned is not None:
-        raise UsageError(f"{path} is a table of results, which is written anew: name the manifest itself ({_RUN_IT})")
-    found = _Found(rows=tuple(reading.manifest.rows), sheets=reading.sheets)
+        known = marking.manifests(record, standing) or frozenset(record.manifests())
+    paths = [Path(files.normal(folder / name)) for name in sorted(known)] if manifest is None else [manifest]
+    if (gone := next((path for path in paths if not path.is_file()), None)) is not None or not paths:
+        text = f"the manifest of {folder} is not there" + (f" ({gone})" if gone else "")
+        raise UsageError(f"{text}: name it in place of the folder ({_RUN_IT})")
+    found = _found([_read(path, options, environ) for path in paths])
     targets, left = found.targets(standing.counting.values())
     for sheet in targets:
         if files.held_open(Path(sheet)):
@@ -62,6 +58,26 @@ def review(
             )
     written = tuple(_write(Path(file), each) for file, each in targets.items())
     return Reviewed(written=written, left=(*standing.others, *left))
+
+
+def _read(path: Path, options: Options, environ: Mapping[str, str]) -> Reading:
+    """A manifest that marks may be written into. Raises ManifestError, and UsageError for a table of results."""
+    reading = loading.read(sources.read_document(path), options, environ)
+    if reading.manifest is None:
+        raise ManifestError(reading.problems)
+    if reading.returned is not None:
+        raise UsageError(f"{path} is a table of results, which is written anew: name the manifest itself ({_RUN_IT})")
+    return reading
+
+
+def _found(readings: Iterable[Reading]) -> "_Found":
+    """All rows, and each sheet once, whichever manifests include it."""
+    rows: list[Row] = []
+    sheets: dict[tuple[str, str | None], SheetRead] = {}
+    for reading in readings:
+        rows += reading.manifest.rows if reading.manifest is not None else ()
+        sheets |= {(sheet.file, sheet.named): sheet for sheet in reading.sheets}
+    return _Found(rows=tuple(rows), sheets=tuple(sheets.values()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

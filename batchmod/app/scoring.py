@@ -175,7 +175,10 @@ class Scorer:
             self._count(problem)
         if scores is not None and order.work.flag_reason is None and order.work.facts is not None:
             scores = replace(scores, differs=doubt(scores.source, order.work.facts))
-        self._found.append(Scored(work_id=order.work_id, sha256=order.sha256, scores=scores, problem=problem))
+        new = Scored(work_id=order.work_id, sha256=order.sha256, scores=scores, problem=problem)
+        if scores is None and self._record.scores_of([order.work_id]).get(order.work_id) == new:
+            return  # known already: a run with nothing new must write nothing anew
+        self._found.append(new)
         if clock.ticks() - self._kept_at >= _KEPT_EVERY_S:
             self.keep()
 

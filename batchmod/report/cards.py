@@ -20,6 +20,8 @@ FACTS: Final = (
 )  # fmt: skip
 """What is known of a row, by the names the page gives it, in the order a reader asks."""
 
+_COPY: Final = "delivered"
+"""The column of the delivered copies."""
 NO_CLIP: Final = "no clip named"
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://\S+", re.IGNORECASE)
@@ -61,6 +63,10 @@ class Clip:
     cost: str = ""
     about: str = ""
     """How its request differed from the row as it is now: mode, prompt."""
+    scores: tuple[float | None, ...] = ()
+    """Of an earlier version, as are `facts` and `flag_reason`: those of the newest are the row's."""
+    facts: tuple[str, ...] = ()
+    flag_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +90,8 @@ class Card:
     """In the order of SCORES."""
     facts: tuple[str, ...]
     """In the order of FACTS; empty where nothing is known."""
+    copy: Shown | None
+    """The delivered copy of the output."""
     cost_usd: float | None
     finished_at: str | None
     own: tuple[tuple[str, str], ...]
@@ -126,14 +134,15 @@ def card(
         first_frame=_shown(places.folder, places.first_frames.get(id_, _url(line, "first_frame_url"))),
         mode=_text(line, "mode"),
         prompt=_text(line, "prompt"),
-        scores=tuple(number(line.get(name)) for name in SCORES),
+        scores=_scores(line),
         facts=tuple(_facts(line)),
+        copy=_copy(line, places),
         cost_usd=number(line.get("cost_usd")),
         finished_at=_text(line, "finished_at"),
         own=tuple(
             (name, without_queries(str(value)))
             for name, value in line.items()
-            if name not in ours and value and name != "review_note"
+            if name not in ours and value and name not in (_COPY, "review_note")
         ),
         flag_reason=_text(line, "flag_reason"),
         error_code=code,
@@ -164,7 +173,19 @@ def clip(line: Line, places: Places, *, now: Line | None = None) -> Clip | None:
         at=_text(line, "finished_at"),
         cost=cost_text(number(line.get("cost_usd")), estimated=line.get("cost_source") != "provider"),
         about=_about(line, now) if now else "",
+        scores=_scores(line) if now else (),
+        facts=tuple(_facts(line)) if now else (),
+        flag_reason=_text(line, "flag_reason") if now else None,
     )
+
+
+def _copy(line: Line, places: Places) -> Shown | None:
+    copy = _text(line, _COPY)
+    return None if copy is None else Shown(name=copy, href=reference(places.folder, places.folder / copy))
+
+
+def _scores(line: Line) -> tuple[float | None, ...]:
+    return tuple(number(line.get(name)) for name in SCORES)
 
 
 def news_of(line: Line, *, since: float | None) -> str | None:

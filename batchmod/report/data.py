@@ -57,6 +57,7 @@ def entry(card: Card, *, source: int) -> dict[str, Any]:
         "prompt": card.prompt,
         "scores": card.scores if any(score is not None for score in card.scores) else None,
         "facts": card.facts if any(card.facts) else None,
+        "copy": None if card.copy is None else _shown(card.copy),
         "usd": card.cost_usd,
         "at": card.finished_at,
         "own": card.own,
@@ -91,6 +92,9 @@ def _clip(clip: Clip) -> dict[str, Any]:
         "at": clip.at,
         "cost": clip.cost,
         "about": clip.about,
+        "scores": clip.scores if any(score is not None for score in clip.scores) else None,
+        "facts": clip.facts if any(clip.facts) else None,
+        "doubt": clip.flag_reason,
     }
     return {name: value for name, value in said.items() if _says(value)}
 

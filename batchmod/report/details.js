@@ -14,10 +14,11 @@ function* detailOf(group) {
   }
   yield frames(group, card, clip);
   if (card.prompt) yield h("p", { class: "prompt", dir: "auto" }, card.prompt);
-  yield trouble(card);
-  yield scores(card, page.about);
-  yield facts(card, page.about);
-  yield files(group, clip);
+  const old = clip && clip !== card.clip ? clip : null; /* an earlier version has scores and facts of its own */
+  yield trouble(card, old ? { doubt: old.doubt } : card);
+  yield scores(old ?? card, page.about);
+  yield facts(old ? "" : card.mode, old ?? card, page.about);
+  yield files(group, clip, old ? null : card.copy);
   yield marking(group);
   if (card.own?.length) yield h("details", {}, h("summary", {}, "Your columns"), table(card.own, "own"));
 }
@@ -39,35 +40,36 @@ function firstFrameOf(clip) {
   return h("figure", {}, video, h("figcaption", {}, "first frame got"));
 }
 
-function trouble(card) {
+function trouble(card, { doubt, warnings }) {
   const parts = [];
   if (card.error || card.code) parts.push(h("p", { dir: "auto" }, card.code && h("code", {}, card.code), card.code && " ", card.error ?? ""));
-  if (card.doubt) parts.push(h("p", { dir: "auto" }, `Flagged: ${card.doubt}`));
-  if (card.warnings) parts.push(h("p", { dir: "auto" }, `Noticed: ${card.warnings}`));
+  if (doubt) parts.push(h("p", { dir: "auto" }, `Flagged: ${doubt}`));
+  if (warnings) parts.push(h("p", { dir: "auto" }, `Noticed: ${warnings}`));
   if (card.advice) {
     parts.push(h("p", { class: "advice" }, ...card.advice.split("`").map((text, index) => (index % 2 ? h("code", {}, text) : text))));
   }
   return parts.length ? h("div", { class: `trouble ${card.status}` }, ...parts) : "";
 }
 
-function scores(card, about) {
-  if (!card.scores) return "";
-  const bars = card.scores.map((score, index) => score !== null && h("div", {},
+function scores(of, about) {
+  if (!of.scores) return "";
+  const bars = of.scores.map((score, index) => score !== null && h("div", {},
     h("dt", {}, about.scores[index]),
     h("dd", {}, h("meter", { min: 0, max: 100, low: 50, high: 75, optimum: 100, value: score, "aria-label": `${about.scores[index]} score` }),
       h("span", {}, String(Math.round(score))))));
   return h("dl", { class: "scores" }, ...bars);
 }
 
-function facts(card, about) {
-  const pairs = [["mode", card.mode], ...about.facts.map((name, index) => [name, card.facts?.[index]])];
+function facts(mode, of, about) {
+  const pairs = [["mode", mode], ...about.facts.map((name, index) => [name, of.facts?.[index]])];
   return table(pairs.filter(([, text]) => text), "facts");
 }
 
-function files(group, clip) {
+function files(group, clip, copy) {
   const [name, href] = group.source;
   const link = (to, text) => h("a", { href: to, dir: "auto" }, text);
-  const named = [href && ["before", link(href, name)], clip && ["after", link(clip.href, clip.name.split("/").pop())]];
+  const named = [href && ["before", link(href, name)], clip && ["after", link(clip.href, clip.name.split("/").pop())],
+    copy && ["copy", link(copy[1], copy[0].split("/").pop())]];
   const found = named.filter(Boolean);
   return found.length ? table(found, "facts files") : "";
 }

@@ -4,11 +4,15 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batchmod import judgement
+from batchmod.checkpoint import Checkpoint
+from batchmod.model import Scored, Scores
 from tests.servers.segmind import SegmindStandIn
 from tests.support import PACE, Ran, Shoot, call, read_results, remote_rows, shoot
 
@@ -82,6 +86,22 @@ def test_the_page_then_shows_both_versions_and_what_the_run_has_changed(work: Sh
     assert "Since the previous run: 1 new output, $0.60" in text
     assert "4 generations, $2.40; no shot is kept yet." in text
     assert page["about"]["folder"] == first["about"]["folder"] != ""
+
+
+def test_an_earlier_version_has_the_scores_that_it_was_given(work: Shoot, tmp_path: Path) -> None:
+    with Checkpoint.open(work.folder / "checkpoint.sqlite3", create=False) as record:
+        ((_, first),) = record.delivered_to(["two"])
+        assert first.sha256 is not None
+        found = Scored(work_id=first.work_id, sha256=first.sha256, scores=Scores(motion=12.0))
+        record.keep_scores([found], form=judgement.FORM)
+    run(work, marks_of(work.folder, tmp_path / "marks.csv", two=("redo", 1, "hands")), "--no-scores")
+
+    two = next(card for card in page_of(work.folder)["cards"] if card["id"] == "two")
+
+    assert "scores" not in two
+    assert [(clip["scores"][0], clip["doubt"].split(" at ")[0]) for clip in two["older"]] == [
+        (12.0, "needs_review: motion 12 of")
+    ]
 
 
 def page_of(folder: Path) -> dict[str, Any]:
@@ -288,6 +308,28 @@ def test_rows_that_stand_in_no_sheet_are_named(work: Shoot, tmp_path: Path) -> N
 
     assert (done.code, work.manifest.read_bytes()) == (0, before)
     assert "'one' does not stand in a .csv, .tsv or .xlsx: `batchmod run` takes the file of marks itself" in done.err
+
+
+def test_marks_of_two_manifests_go_into_both_sheets_and_are_run_one_by_one(
+    server: SegmindStandIn, tmp_path: Path
+) -> None:
+    for name in ("first", "other"):
+        (tmp_path / f"{name}.csv").write_text(f"id,video_url,prompt\n{name}-a,https://example.com/a.mp4,{name}\n")
+    work = Shoot(server=server, home=tmp_path / "home", manifest=tmp_path / "first.csv")
+    other = replace(work, manifest=tmp_path / "other.csv")
+    assert [each.run("--output", str(work.folder), "--add").code for each in (work, other)] == [0, 0]
+    marks = marks_of(work.folder, tmp_path / "marks.csv", **{"first-a": ("keep", 1, ""), "other-a": ("hold", 1, "")})
+    write = ("report", "--no-scores", work.folder, "--marks", marks)
+
+    refused, written = run(work, marks), call(*write, environ=work.environ)
+
+    assert (refused.code, refused.err.count("marks.csv:1")) == (2, 1), refused.err
+    assert "other.csv'), and each runs by itself" in refused.err
+    assert (written.code, written.err) == (0, "")
+    assert [each.manifest.read_text().splitlines()[1].split(",")[3] for each in (work, other)] == ["keep", "hold"]
+
+    other.manifest.unlink()
+    assert "other.csv" in call(*write, environ=work.environ).err  # it is said which one is not there
 
 
 def test_marks_go_into_the_sheet_that_a_manifest_includes(server: SegmindStandIn, tmp_path: Path) -> None:

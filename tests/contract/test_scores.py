@@ -98,6 +98,21 @@ def test_wait_scores_ends_with_the_scores_in_the_table_and_a_doubt_in_words(tmp_
         assert not any(event["event"] == "scoring" for event in read_events(made.folder))
 
 
+def test_a_wait_that_finds_nothing_new_writes_nothing_anew(tmp_path: Path) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        made = with_clips(tmp_path, server, "one")
+        made.run("--no-scores")
+        write_clip(tmp_path / "one.mp4", LOUD, mark="changed")
+        made.run("--no-scores")
+        made.run("--wait-scores")
+        before = [(made.folder / name).stat().st_mtime_ns for name in ("results.csv", "report.html")]
+
+        again = made.run("--wait-scores")  # version 1 cannot be compared with anything any more
+
+        assert (again.code, scores(made, "one")[0] != "", server.ledger.submits_seen) == (0, True, 2)
+        assert [(made.folder / name).stat().st_mtime_ns for name in ("results.csv", "report.html")] == before
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The folder's files on loopback."""

@@ -176,6 +176,14 @@ async def filtered_and_sorted(page: browser.Page) -> None:
     assert by_score == ["shot-2", "shot-1", "shot-3", "shot-4"]
 
 
+SAID_OF_IT = """((detail) => [
+  [...detail.querySelectorAll(".scores span")].map((e) => e.textContent),
+  detail.querySelector(".trouble")?.textContent ?? "",
+  [...detail.querySelectorAll(".files a")].map((e) => e.getAttribute("href")),
+])(list.there.get(current).detail)"""
+"""Of the output that is selected: its scores, what is said against it, and its files."""
+
+
 def test_a_person_filters_sorts_marks_by_keys_and_exports(tmp_path: Path) -> None:
     clip, other = write_clip(tmp_path / "clip.mp4", SOURCE), write_clip(tmp_path / "other.mp4", SHORT)
     for name in ("shot-1_v001", "shot-1_v002", "shot-2_v001", "shot-3_v001"):
@@ -187,7 +195,8 @@ def test_a_person_filters_sorts_marks_by_keys_and_exports(tmp_path: Path) -> Non
         done(3, version=1, review="keep", review_of=1, finished_at="2026-05-01T10:00:00Z"),
         line(4, "failed", error_code="refused_prompt", error="no <i>such</i> thing", video_url="clip.mp4"),
     ]
-    older = {"shot-1": [done(1, version=1, prompt="as wool")]}
+    lines[0]["delivered"] = "delivered/shot-1_v002 #1.mov"
+    older = {"shot-1": [done(1, version=1, prompt="as wool", motion_score=33, flag_reason="needs_review: it shakes")]}
     background = Background(older=older, since=TEN, generations=4, spent_usd=2.4, folder_id="f1")
     url = made(tmp_path, lines, {"shot-1": clip, "shot-2": clip, "shot-3": other}, background=background)
     downloads = tmp_path / "downloads"
@@ -199,7 +208,11 @@ def test_a_person_filters_sorts_marks_by_keys_and_exports(tmp_path: Path) -> Non
             await filtered_and_sorted(page)
 
             # the clip of two outputs: the second is picked, its note written; then the first one's earlier version kept
-            await press(page, "j", "2", "2", "k", "1", "r", "n")
+            await press(page, "j", "2")
+            newest = await page.run(SAID_OF_IT)
+            await press(page, "2")
+            earlier = await page.run(SAID_OF_IT)
+            await press(page, "k", "1", "r", "n")
             await page.call("Input.insertText", text='=hands, "melt"')
             await press(page, "Escape", "j", "u", "?")
             asked_for_help = await page.run("document.querySelector('#keys').open")
@@ -216,6 +229,8 @@ def test_a_person_filters_sorts_marks_by_keys_and_exports(tmp_path: Path) -> Non
             await page.go(url)
             again = await page.run("marks.file()")
 
+            assert newest == [["80"], "", ["clip.mp4", "videos/shot-1_v002.mp4", "delivered/shot-1_v002%20%231.mov"]]
+            assert earlier == [["33"], "Flagged: needs_review: it shakes", ["clip.mp4", "videos/shot-1_v001.mp4"]]
             assert asked_for_help
             assert marks_in(shown) == {
                 "shot-1": ("keep", "1", ""), "shot-2": ("redo", "1", '\'=hands, "melt"'), "shot-3": ("", "1", ""),
