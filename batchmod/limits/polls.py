@@ -56,11 +56,6 @@ class Ages:
             return self.high_s
         return age_s + max(_LEAST_STEP_S, _STEP * self.high_s) if age_s < _OUTLIVED * self.high_s else None
 
-    @property
-    def sure(self) -> bool:
-        """Whether so many have ended at one age that none needs to be looked at before."""
-        return self.trust >= _TRUST[1]
-
 
 _TRUST: Final = (4, 12)
 _NARROW: Final = 0.03

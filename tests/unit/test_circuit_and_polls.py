@@ -140,17 +140,6 @@ def test_a_job_that_has_just_outlived_the_others_is_looked_at_again_soon_but_not
     assert ages.hint(15.1) is None
 
 
-def test_many_that_ended_at_one_age_make_sure() -> None:
-    ages = Ages()
-    seen = []
-    for _ in range(14):
-        seen.append(ages.sure)
-        ages = ages.ended(running_at_s=9.8, ended_at_s=10.0)
-
-    assert seen == [False] * 12 + [True] * 2
-    assert not ages.ended(running_at_s=0.0, ended_at_s=0.1).sure
-
-
 def test_jobs_that_are_not_alike_give_no_hint() -> None:
     ages = Ages()
     for running, ended in [(100, 110), (20, 30), (300, 310), (50, 60), (200, 210), (5, 9)]:
