@@ -86,7 +86,7 @@ def test_before_and_after_play_in_step_through_a_seek_and_a_loop(tmp_path: Path)
             assert early < FRAME_S
             assert looped < FRAME_S
             assert sought < FRAME_S
-            assert caught_up < FRAME_S
+            assert caught_up < 1.5 * FRAME_S  # it was six frames behind, and has gone faster only for a while
             assert stepped == pytest.approx([25.5 / 24] * 4, abs=0.005)  # the middle of the next frame
             assert [said for said in page.console if "ERR_FILE_NOT_FOUND" not in said] == []
             assert await page.run("document.querySelectorAll('.gone').length") == 1
