@@ -63,7 +63,6 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 
 @linux
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_on_a_cluster_of_two_workers(
     subtests: pytest.Subtests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
