@@ -5,7 +5,8 @@ of `together` that it is called in. The order of calls around a paid request is 
 POST, `accept` before anything else.
 """
 
-from batchmod.checkpoint.glance import Flight, Glance, LastRun, Seen
+from batchmod.checkpoint.glance import Flight, Glance, Seen
+from batchmod.checkpoint.history import LastRun
 from batchmod.checkpoint.migrating import VERSION
 from batchmod.checkpoint.opened import NotTogether
 from batchmod.checkpoint.opening import APPLICATION_ID, BALLAST_NAME, FILE_NAME, load_ballast, seal

@@ -5,20 +5,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from batchmod.checkpoint.history import LastRun
 from batchmod.checkpoint.opening import unreadable
 from batchmod.checkpoint.reading import Reader
 
 _UNFINISHED: Final = ("submitting", "submitted", "uncertain")
-
-
-class LastRun(NamedTuple):
-    """The run that was begun last; times in Unix seconds."""
-
-    run_id: str
-    started_at: float
-    ended_at: float | None
-    exit_code: int | None
-    stop_reason: str | None
 
 
 class Flight(NamedTuple):
@@ -57,7 +48,7 @@ class Glance(Reader):
             counts = self._counts()
             totals = self.totals()
             return Seen(
-                run=self._last_run(),
+                run=next(iter(self.last_runs(1)), None),
                 rows=sum(counts.values()),
                 counts=counts,
                 spent_usd=totals.spent_usd,
@@ -67,11 +58,6 @@ class Glance(Reader):
             )
         except sqlite3.DatabaseError as error:
             raise unreadable(self.path, error) from error
-
-    def _last_run(self) -> LastRun | None:
-        query = "SELECT run_id, started_at, ended_at, exit_code, stop_reason FROM run ORDER BY rowid DESC LIMIT 1"
-        row = self._db.execute(query).fetchone()
-        return None if row is None else LastRun(*row)
 
     def _counts(self) -> dict[str, int]:
         found: Counter[str] = Counter()

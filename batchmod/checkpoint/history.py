@@ -9,13 +9,14 @@ from batchmod.checkpoint.values import WORK_COLUMNS, delivery_of, work_of
 from batchmod.model import Delivery, Work
 
 
-class RunRow(NamedTuple):
-    """A run into the folder: its id, and when it began and ended (Unix seconds)."""
+class LastRun(NamedTuple):
+    """One of the newest runs into the folder; times in Unix seconds."""
 
     run_id: str
     started_at: float
     ended_at: float | None
     exit_code: int | None
+    stop_reason: str | None
 
 
 class Made(NamedTuple):
@@ -31,10 +32,10 @@ class Made(NamedTuple):
 class History(Opened):
     """Of a record: its runs, and every version of an output."""
 
-    def last_runs(self, most: int) -> tuple[RunRow, ...]:
+    def last_runs(self, most: int) -> tuple[LastRun, ...]:
         """The newest runs, the newest first."""
-        query = "SELECT run_id, started_at, ended_at, exit_code FROM run ORDER BY rowid DESC LIMIT ?"
-        return tuple(RunRow(*row) for row in self._db.execute(query, (most,)))
+        query = "SELECT run_id, started_at, ended_at, exit_code, stop_reason FROM run ORDER BY rowid DESC LIMIT ?"
+        return tuple(LastRun(*row) for row in self._db.execute(query, (most,)))
 
     def delivered_to(self, ids: Iterable[str]) -> Iterator[tuple[Delivery, Work]]:
         """Every version that is there of these ids, the oldest first, and what it comes from."""
