@@ -2,13 +2,14 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers.loopback import served
 
 LOGIN, PASSWORD, TOKEN = "pipeline@studio.example", "kitsu-password", "kitsu-token"
 SCRIPT, SCRIPT_KEY = "batchmod", "shotgrid-key"
@@ -88,15 +89,9 @@ def _tracker(answer: Callable[[Tracker, Asked], Answer]) -> Iterator[Tracker]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made.append(Tracker(url=f"http://127.0.0.1:{server.server_address[1]}"))
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield made[0]
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Handler) as url:
+        made.append(Tracker(url=url))
+        yield made[0]
 
 
 # --- Kitsu --------------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Clips on the web: a server whose files, ETags and manners the test chooses."""
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.servers.loopback import served
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,12 +73,6 @@ def web() -> Iterator[Web]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made.append(Web(url=f"http://127.0.0.1:{server.server_address[1]}"))
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield made[0]
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Handler) as url:
+        made.append(Web(url=url))
+        yield made[0]
