@@ -2,7 +2,7 @@
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
@@ -21,6 +21,9 @@ MAX_PIXELS: Final = 8192 * 8192
 
 _LIMITS: Final = {"max_pixels": str(MAX_PIXELS)}
 
+_UNDECODED: Final = _LIMITS | {"skip_frame": "all", "probesize": "32", "analyzeduration": "0"}
+"""For an MP4, whose index says all: else FFmpeg goes through some frames until it knows how they are to be shown."""
+
 _DECODING_ERRORS: Final = (av.FFmpegError, ValueError, ArithmeticError)
 """What PyAV raises on broken input; the last two come from headers that contradict themselves."""
 
@@ -31,16 +34,20 @@ _DISK_ERRORS: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenVideo:
-    """An open container, its one picture stream, and the demuxer that opened it."""
+    """An open container, its one picture stream, the demuxer that opened it, and the file that it reads."""
 
     container: InputContainer
     stream: VideoStream
     demuxer: str
+    file: BinaryIO
 
 
 @contextlib.contextmanager
-def open_video(path: Path) -> Iterator[OpenVideo]:
-    """Open `path` as a video; raises MediaError where it is none, also for errors inside the `with` block."""
+def open_video(path: Path, *, decoding: bool = True) -> Iterator[OpenVideo]:
+    """Open `path` as a video; raises MediaError where it is none, also for errors inside the `with` block.
+
+    `decoding`: false where what an MP4's index says will do; its frames' colours and rotation are not known then.
+    """
     with _opened(path) as (file, head):
         kind = kinds.sniff(head)
         if kind.video is None:
@@ -48,8 +55,12 @@ def open_video(path: Path) -> Iterator[OpenVideo]:
                 f"{path} is {kind.words}, not a video; give an MP4, MOV, WebM, MKV, AVI or MPEG-TS file",
                 slug="not_a_video",
             )
-        with reporting(path, slug="broken_video", noun="video"), _container(path, file, kind.video) as container:
-            yield OpenVideo(container=container, stream=_picture_stream(path, container), demuxer=kind.video)
+        limits = _LIMITS if decoding or kind.video != "mov" else _UNDECODED
+        with (
+            reporting(path, slug="broken_video", noun="video"),
+            _container(path, file, kind.video, limits) as container,
+        ):
+            yield OpenVideo(container=container, stream=_picture_stream(path, container), demuxer=kind.video, file=file)
 
 
 @contextlib.contextmanager
@@ -62,7 +73,10 @@ def open_image(path: Path) -> Iterator[InputContainer]:
                 f"{path} is {kind.words}, not an image that can be read; give a PNG, JPEG or WebP file",
                 slug="not_an_image",
             )
-        with reporting(path, slug="broken_image", noun="image"), _container(path, file, kind.image) as container:
+        with (
+            reporting(path, slug="broken_image", noun="image"),
+            _container(path, file, kind.image, _LIMITS) as container,
+        ):
             stream = container.streams.video[0]
             _limit(stream)
             width, height = kinds.png_size(head) or (stream.width, stream.height)
@@ -113,13 +127,15 @@ def reporting(path: Path, *, slug: str, noun: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _container(path: Path, file: BinaryIO, demuxer: str) -> Iterator[InputContainer]:
+def _container(
+    path: Path, file: BinaryIO, demuxer: str, options: Mapping[str, str] = _LIMITS
+) -> Iterator[InputContainer]:
     def refuse(url: str, _flags: int, _options: dict[str, Any]) -> NoReturn:
         raise MediaError(f"{path} wants to open another file ({url}); it was not opened", slug="unsafe_container")
 
     # A Python file instead of a name: FFmpeg then has no protocol and no folder to reach another file through.
     with av.open(
-        file, "r", format=demuxer, io_open=refuse, options=dict(_LIMITS), metadata_errors="replace"
+        file, "r", format=demuxer, io_open=refuse, options=dict(options), metadata_errors="replace"
     ) as container:
         yield container
 

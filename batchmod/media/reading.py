@@ -57,6 +57,15 @@ def facts(path: Path, video: OpenVideo, frame: av.VideoFrame, frames: int | None
     width, height = frame.width, frame.height
     if frame.rotation % 180:
         width, height = height, width
+    return _facts(path, video, width, height, frames)
+
+
+def facts_of_index(path: Path, video: OpenVideo) -> VideoFacts:
+    """The facts of an open clip as its container says them; for one that is shown as it is stored."""
+    return _facts(path, video, video.stream.width, video.stream.height, None)
+
+
+def _facts(path: Path, video: OpenVideo, width: int, height: int, frames: int | None) -> VideoFacts:
     return VideoFacts(
         width=width,
         height=height,

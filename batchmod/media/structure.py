@@ -1,12 +1,18 @@
 """Reads how long a container says it is, so that a file that was cut short is found without decoding it."""
 
 import os
+from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 _EBML_SEGMENT: Final = b"\x18\x53\x80\x67"
 _TS_PACKET: Final = 188
 _M2TS_PACKET: Final = 192
 _BOX_HEADER: Final = 8
+_MATRIX_AT: Final = {0: 40, 1: 52}
+"""Where a track header of each version holds its matrix, after the name."""
+_UPRIGHT: Final = b"".join(word.to_bytes(4, "big") for word in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000))
+_LENGTH_SIZE_AT: Final = {"h264": 4, "hevc": 21}
+"""Where the decoder's configuration in an MP4 says how long the lengths of units are (ISO/IEC 14496-15)."""
 
 
 def declared_size(file: BinaryIO, demuxer: str) -> int | None:
@@ -32,18 +38,65 @@ def _size(file: BinaryIO) -> int:
 
 
 def _boxes_end(file: BinaryIO) -> int | None:
-    """ISO/IEC 14496-12: 32-bit size and name; size 1 means a 64-bit size follows, 0 means to the end."""
-    end, size = 0, _size(file)
-    while end + 8 <= size:
-        file.seek(end)
-        header = file.read(16)
-        length, name = int.from_bytes(header[:4], "big"), header[4:8]
-        if length == 1:
-            length = int.from_bytes(header[8:], "big")
+    end = 0
+    for name, start, length in _boxes(file):
         if length < _BOX_HEADER or not name.isascii():
             return None
-        end += length
+        end = start + length
     return end
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """ISO/IEC 14496-12: 32-bit size and name; size 1 means a 64-bit size follows, 0 means to the end.
+
+    (name, first byte, length) of each outermost box; the last one is the first that has no sensible length.
+    """
+    start, size = 0, _size(file)
+    while start + _BOX_HEADER <= size:
+        file.seek(start)
+        header = file.read(16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:
+            length = int.from_bytes(header[8:], "big")
+        yield header[4:8], start, length
+        if length < _BOX_HEADER:
+            return
+        start += length
+
+
+def is_upright(file: BinaryIO) -> bool:
+    """Whether every track of an MP4 is shown as it is stored, by the matrices of its index; False where none is found.
+
+    The matrix stands in the track header (ISO/IEC 14496-12, 8.3.2).
+    """
+    index = next(((start, length) for name, start, length in _boxes(file) if name == b"moov"), None)
+    if index is None:
+        return False
+    file.seek(index[0])
+    headers = file.read(index[1]).split(b"tkhd")[1:]
+    return bool(headers) and all(_matrix(header) == _UPRIGHT for header in headers)
+
+
+def _matrix(header: bytes) -> bytes:
+    at = _MATRIX_AT.get(header[0] if header else -1, 0)
+    return header[at : at + len(_UPRIGHT)]
+
+
+def is_chain(packet: bytes, *, codec: str, described: bytes | None) -> bool:
+    """Whether a packet of H.264 or HEVC from an MP4 is filled by its units, as their own lengths say.
+
+    `described`: the decoder's configuration there. Packets of other codecs are not looked at.
+    """
+    at = _LENGTH_SIZE_AT.get(codec, -1)
+    if described is None or not 0 <= at < len(described) or described[0] != 1:
+        return True
+    width, start = (described[at] & 3) + 1, 0
+    while start + width <= len(packet):
+        length = int.from_bytes(packet[start : start + width], "big")
+        if not length:
+            return False
+        start += width + length
+    return start == len(packet)
 
 
 def _segment_end(file: BinaryIO) -> int | None:

@@ -3,7 +3,7 @@
 import io
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -39,6 +39,20 @@ def reencoded(path: Path) -> Path:
         for number, frame in enumerate(source.decode(video=0)):
             frame.pts, frame.time_base = number, Fraction(1, 25)
             out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def written(path: Path, codec: str, *, turns: int = 0, frames: int = 12, options: dict[str, str] | None = None) -> Path:
+    """A clip of a moving stripe, turned by its header alone."""
+    with av.open(str(path), "w", format="mp4", options=options or {}) as out:
+        stream: Any = out.add_stream(codec, rate=24)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.set_display_rotation(90 * turns)
+        for number in range(frames):
+            picture = np.zeros((64, 96, 3), np.uint8)
+            picture[:, 4 * number : 4 * number + 8] = 200
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode(None))
     return path
 
@@ -125,16 +139,49 @@ def test_damage_inside_is_found_by_decoding(tmp_path: Path, seed: int) -> None:
     assert broken(path, "decode").slug == "broken_video"
 
 
-def test_a_first_frame_that_cannot_be_decoded_is_found_by_the_quick_check(tmp_path: Path) -> None:
-    with av.open(str(CLIP)) as container:
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_first_frame_of_zeros_is_found_without_decoding(tmp_path: Path, codec: str) -> None:
+    path = written(tmp_path / "damaged.mp4", codec)
+    with av.open(str(path)) as container:
         first = next(p for p in container.demux(video=0) if p.size)
         position, size = first.pos or 0, first.size
-    content = bytearray(CLIP.read_bytes())
+    content = bytearray(path.read_bytes())
     content[position : position + size] = bytes(size)
-    path = tmp_path / "damaged.mp4"
     path.write_bytes(content)
 
     assert broken(path, "container").slug == "broken_video"
+
+
+@pytest.mark.parametrize(
+    ("codec", "turns", "options"),
+    [
+        ("libx264", 0, {}),
+        ("libx264", 1, {}),
+        ("libx264", 2, {"movflags": "faststart"}),
+        ("libx264", 0, {"movflags": "frag_keyframe+empty_moov"}),
+        ("libx264", 3, {"movflags": "frag_keyframe+empty_moov"}),
+        ("libx265", 0, {}),
+        ("mpeg4", 0, {}),
+        ("libx264", 0, {"video_track_timescale": "90000"}),
+    ],
+)
+def test_what_the_index_says_is_what_the_frames_say(
+    tmp_path: Path, codec: str, turns: int, options: dict[str, str]
+) -> None:
+    path = written(tmp_path / "clip.mp4", codec, turns=turns, options=options)
+
+    assert media.verify_video(path, depth="container") == media.verify_video(path, depth="decode")
+
+
+def test_a_packet_is_filled_by_its_units() -> None:
+    described = bytes((1, 100, 0, 30, 0xFF))
+    packet = (3).to_bytes(4) + b"abc" + (1).to_bytes(4) + b"d"
+
+    assert structure.is_chain(packet, codec="h264", described=described)
+    assert not structure.is_chain(packet + b"e", codec="h264", described=described)
+    assert not structure.is_chain(packet[:-1], codec="h264", described=described)
+    assert structure.is_chain(packet[:-1], codec="vp9", described=described)
+    assert structure.is_chain(packet[:-1], codec="h264", described=None)
 
 
 @DEPTHS
