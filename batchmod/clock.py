@@ -1,9 +1,11 @@
 """Now and sleep: the only reader of the time, so that everything else takes it as an argument."""
 
 import asyncio
+import math
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 
 def now() -> float:
@@ -46,4 +48,11 @@ def time_of_day(seconds: float) -> str:
 
 def iso(seconds: float) -> str:
     """`2026-05-03T10:00:00.123Z`: ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole = math.floor(seconds)
+    later, part = divmod(round((seconds - whole) * 1e6) // 1000, 1000)
+    return f"{_iso_second(whole + later)}.{part:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _iso_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 from batchmod.errors import FolderInUse, UsageError
 
 _CHUNK: Final = 1 << 20
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 _CACHED_FIELDS: Final = 4  # size, mtime, inode, hash
 LOCK_NAME: Final = ".batchmod.lock"
 
@@ -163,7 +164,7 @@ def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> int:
 
     How many bytes that were.
     """
-    lines = [json.dumps(item, ensure_ascii=False).encode("utf-8", "replace") + b"\n" for item in objects]
+    lines = [_JSON.encode(item).encode("utf-8", "replace") + b"\n" for item in objects]
     for line in lines:
         file.write(line.decode())
     file.flush()
@@ -177,7 +178,7 @@ def append_durably(path: Path, item: Mapping[str, Any]) -> None:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")
-        file.write(json.dumps(item, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        file.write(_JSON.encode(item).encode("utf-8", "replace") + b"\n")
         file.flush()
         os.fsync(file.fileno())
 

@@ -17,6 +17,7 @@ WORK_COLUMNS: Final = (
 
 
 _WORK_NAMES: Final = tuple(WORK_COLUMNS.split(", "))
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 _NOTHING: Final[Mapping[str | None, Any]] = {None: None, "{}": MappingProxyType({}), "[]": ()}
 """What most cells hold, read without a reader of JSON."""
 BOOKED: Final = "paid for elsewhere"
@@ -121,7 +122,7 @@ def scored_of(row: Sequence[Any]) -> Scored:
 
 def dump(value: Any) -> str:
     """JSON, as the record keeps it."""
-    return text(json.dumps(value, ensure_ascii=False))
+    return text(_JSON.encode(value))
 
 
 def text(text: str) -> str:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Final, cast
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -17,7 +18,8 @@ from batchmod import __version__
 from batchmod.model import Reply, Request, Sent
 from batchmod.transport.asking import Asked, asked
 from batchmod.transport.body import Body, body_of
-from batchmod.transport.doors import Doors, Wire, bare, wire
+from batchmod.transport.calls import Call, written
+from batchmod.transport.doors import Doors, Wire, wire
 from batchmod.transport.download import Download, Fetched
 from batchmod.transport.outcome import problem_of, sent_of
 from batchmod.urls import check_request_url
@@ -61,7 +63,7 @@ class _CutError(Exception):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Prepared:
     door: httpx.AsyncBaseTransport
-    call: httpx.Request
+    call: Call
     wire: Wire
     body: Body | None
     guard: asyncio.Timeout
@@ -160,18 +162,18 @@ class Transport:
         pool_s = 3 * self._connect_timeout_s
         guard = asyncio.timeout(pool_s + patience_s)
         times = {"connect": self._connect_timeout_s, "pool": pool_s, "read": request.read_timeout_s}
-        call = httpx.Request(
-            request.method,
-            request.url,
-            headers=headers,
-            content=None if body is None else _watched(body, guard, patience_s),
-            extensions={"timeout": times},
-        )
-        door = self._door(str(call.url), fresh=fresh)
-        attempt = Wire(url=bare(call.url))
+        url = written(request.url)
+        sent = None if body is None else _watched(body, guard, patience_s)
+        call = Call(request.method, url, headers=headers, body=sent, extensions={"timeout": times})
         return _Prepared(
-            door=door, call=call, wire=attempt, body=body, guard=guard, patience_s=patience_s, into=into
-        )  # fmt: skip
+            door=self._door(url, fresh=fresh),
+            call=call,
+            wire=Wire(url=url),
+            body=body,
+            guard=guard,
+            patience_s=patience_s,
+            into=into,
+        )
 
     def _door(self, url: str, *, fresh: bool) -> httpx.AsyncBaseTransport:
         try:
@@ -300,7 +302,7 @@ def _kept(headers: httpx.Headers) -> dict[str, str]:
 
 
 def _unanswered(prepared: _Prepared, exc: Exception) -> Reply:
-    host = prepared.call.url.host
+    host = urlsplit(prepared.wire.url).hostname or ""
     if prepared.body is not None and prepared.body.problem:
         return Reply(sent=Sent.UNKNOWN, problem=prepared.body.problem, file_changed=True)
     headers = exc.headers if isinstance(exc, _CutError) else {}

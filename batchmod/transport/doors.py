@@ -44,11 +44,6 @@ wire: Final[ContextVar[Wire]] = ContextVar("wire")
 """Set by whoever sends, for this room's connectors, which httpx hands nothing else to."""
 
 
-def bare(url: httpx.URL) -> str:
-    """The URL without its fragment, which is nobody's business but the client's."""
-    return str(url.copy_with(fragment=None) if url.fragment else url)
-
-
 class BrokenOffError(aiohttp.ClientError):
     """The connection ended after it existed. aiohttp retries some errors by itself, but never this one."""
 

@@ -16,7 +16,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from batchmod.transport.doors import Doors, Wire, bare, wire
+from batchmod.transport.calls import Call, written
+from batchmod.transport.doors import Doors, Wire, wire
 from batchmod.transport.outcome import address_was_refused, problem_of
 from batchmod.urls import check_hop
 
@@ -139,10 +140,10 @@ class Download:
             headers["range"] = f"bytes={offset}-{'' if last is None else last}"
         wait = self.connect_timeout_s
         times = {"connect": wait, "pool": 3 * wait, "read": _READ_TIMEOUT_S}
-        call = httpx.Request(method, url, headers=headers, extensions={"timeout": times})
-        wire.set(Wire(url=bare(call.url)))
+        url = written(url)
+        wire.set(Wire(url=url))
         door = self.doors.for_download(url, loopback_allowed=self.loopback_allowed)
-        return await door.handle_async_request(call)
+        return await door.handle_async_request(Call(method, url, headers=headers, extensions={"timeout": times}))
 
     async def _stored(self, response: httpx.Response, start: int) -> Fetched:
         expected = self._expected_size(response, start)
@@ -239,7 +240,7 @@ def _starts_at(response: httpx.Response, offset: int) -> int | None:
     if offset and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return None
     passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    raise FailedError(f"{response.request.url.host} answered {status}", status=status, retry=passing)
+    raise FailedError(f"{_host(str(response.request.url))} answered {status}", status=status, retry=passing)
 
 
 def _joined(url: str, location: str) -> str:
