@@ -13,6 +13,7 @@
     │   └── NoCluster               2  no_cluster     `--executor ray` finds none to join
     ├── StoppedEarly                3  (its own)      resumable; the slug says why
     ├── FolderInUse                 4  folder_in_use
+    ├── StorageError                3  (its own)      an object or its store cannot be used
     └── MediaError                  1  (its own)      a clip or picture that cannot be used
 
 A failed job is no exception but an `Outcome`; these are for what ends a command.
@@ -181,6 +182,21 @@ class FolderInUse(BatchmodError):
 
     exit_code = 4
     slug = "folder_in_use"
+
+
+class StorageError(BatchmodError):
+    """An object, a bucket or a whole store that cannot be used now.
+
+    Slugs: `object_missing`, `bucket_missing`, `object_there`, `store_refused`, `no_store_credentials`,
+    `store_unreachable`, `store_failed`, `file_changed`. `retry`: the same call may do better in a while.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, slug: str, retry: bool = False) -> None:
+        super().__init__(message)
+        self.slug = slug
+        self.retry = retry
 
 
 class MediaError(BatchmodError):

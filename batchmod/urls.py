@@ -21,6 +21,9 @@ _AZURE_SAS: Final = frozenset(
     | {"skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid"}
 )
 
+STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
+"""Scheme of an object's URL → the store it stands for."""
+
 _PLAIN: Final = re.compile(
     r"https?://[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
     r"(?::(?!80/|443/)[1-9][0-9]{0,3}|:[1-5][0-9]{4})?/[A-Za-z0-9_/.~%+=,@-]*"
@@ -47,7 +50,12 @@ def origin_of(url: str) -> str:
 
 
 def without_query(url: str) -> str:
-    """The URL for messages: no query, no fragment, no user or password; never raises."""
+    """The URL for messages: no query, no fragment, no user or password; never raises.
+
+    An object's URL stays as it is: a `?` or `#` in it is part of its name.
+    """
+    if is_stored(url):
+        return url
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -67,12 +75,44 @@ def cut(value: str) -> str:
     return f"{mark}{without_query(url)}{CUT}"
 
 
+def is_stored(value: str) -> bool:
+    """Whether this is an object's URL, by its scheme alone: `s3://…`, `gs://…` (`gcs`), `az://…` (`abfs`, `abfss`)."""
+    scheme, mark, _ = value.partition("://")
+    return bool(mark) and scheme.lower() in STORES
+
+
+def check_stored_url(url: str) -> str | None:
+    """What speaks against an object's URL, or None: a bucket and a key, as they are, without escapes."""
+    _, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    if not is_stored(url):
+        return f"not the URL of an object: {without_query(url)}"
+    if not bucket or not key.strip("/") or key.endswith("/"):
+        return f"an object's URL has a bucket and a name, such as s3://bucket/folder/clip.mp4: {url!r}"
+    if "?versionId=" in key:
+        return f"an object is taken as it is now, not an older version of it: {url}"
+    if any(not each.isprintable() for each in url):
+        return f"an object's URL has no control characters: {url!r}"
+    return None
+
+
+def identity_of_stored(url: str) -> str:
+    """An object's URL with the scheme's common spelling; bucket and key stay as they are. ValueError for another."""
+    if (problem := check_stored_url(url)) is not None:
+        raise ValueError(problem)
+    scheme, _, rest = url.partition("://")
+    short = STORES[scheme.lower()] if scheme.lower() != "abfss" else "abfss"
+    return f"{short}://{rest}"
+
+
 def identity_of_url(url: str) -> str:
     """The URL without what changes from one signing to the next; ValueError where `origin_of` raises it.
 
     Known: S3 and its kin (X-Amz-*, and the older AWSAccessKeyId), Google (X-Goog-*, GoogleAccessId),
     Azure SAS, CloudFront and Aliyun. Everything else keeps its order and its spelling.
     """
+    if is_stored(url):
+        return identity_of_stored(url)
     parts = urlsplit(url)
     fields = [field for field in parts.query.split("&") if field]
     signed = _signing_names({_name(field) for field in fields})

@@ -12,7 +12,9 @@ from typing import Any, Final
 import pytest
 
 _SECRET: Final = re.compile(
-    r"(_API_KEY|_API_TOKEN|_API_SECRET|_ACCESS_TOKEN|^FAL_KEY|_BASE_URL|_PROXY)$", re.IGNORECASE
+    r"(_API_KEY|_API_TOKEN|_API_SECRET|_ACCESS_TOKEN|^FAL_KEY|_BASE_URL|_PROXY)$"
+    r"|^(AWS|AZURE_STORAGE|GOOGLE|FSSPEC)_",
+    re.IGNORECASE,
 )
 
 

@@ -5,9 +5,22 @@ from collections.abc import Iterator
 import pytest
 
 from batchmod import errors
-from batchmod.errors import BatchmodError, ManifestError, MediaError, Place, Problem, StoppedEarly, UsageError
+from batchmod.errors import (
+    BatchmodError,
+    ManifestError,
+    MediaError,
+    Place,
+    Problem,
+    StoppedEarly,
+    StorageError,
+    UsageError,
+)
 
-GIVEN_WHEN_RAISED = {StoppedEarly: {"slug": "no_credits"}, MediaError: {"slug": "broken_video"}}
+GIVEN_WHEN_RAISED = {
+    StoppedEarly: {"slug": "no_credits"},
+    MediaError: {"slug": "broken_video"},
+    StorageError: {"slug": "store_refused"},
+}
 
 
 def tree(root: type[BatchmodError]) -> Iterator[type[BatchmodError]]:
@@ -46,7 +59,7 @@ def test_a_mistake_in_the_given_is_told_from_a_stop_and_from_a_lock() -> None:
     others = {kind.__name__: raised(kind).exit_code for kind in CLASSES if not issubclass(kind, UsageError)}
 
     assert {raised(kind).exit_code for kind in CLASSES if issubclass(kind, UsageError)} == {2}
-    assert others == {"StoppedEarly": 3, "FolderInUse": 4, "MediaError": 1}
+    assert others == {"StoppedEarly": 3, "FolderInUse": 4, "StorageError": 3, "MediaError": 1}
 
 
 def test_an_error_nobody_named_is_a_bug() -> None:

@@ -1,0 +1,6 @@
+"""Objects in buckets: looked at, fetched, put whole or not at all, signed. The only room that imports fsspec."""
+
+from batchmod.storage.objects import Pieces, Stored
+from batchmod.storage.stores import SIGNED_FOR_S, Stores
+
+__all__ = ["SIGNED_FOR_S", "Pieces", "Stored", "Stores"]
