@@ -240,5 +240,23 @@ def _unreadable(url: str) -> str | None:
     return None
 
 
+def output_fault(said: str) -> str | None:
+    """What speaks against putting outputs there, or None: a path is one, and so is a prefix in a store."""
+    scheme, mark, rest = said.partition("://")
+    if not mark:
+        return None
+    if not is_stored(said):
+        shown = without_query(said)
+        return f"{shown} is neither a folder nor a store: {scheme}:// takes no outputs; s3://, gs:// and az:// do"
+    if _UNFIT.search(said) or "?" in said or "#" in said:
+        return f"{said.partition('?')[0]!r} has characters that a prefix for outputs may not have"
+    bucket, *path = rest.rstrip("/").split("/")
+    if not bucket:
+        return f"{said!r} names no bucket; write {scheme}://bucket/prefix"
+    if "" in path or "." in path or ".." in path:
+        return f"{said!r} has an empty part, or . or .. in it"
+    return None
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host

@@ -56,6 +56,7 @@ def options_of(args: argparse.Namespace) -> Options:
         retry_failed=getattr(args, "retry_failed", False),
         reuse=not getattr(args, "no_reuse", False),
         pay_again=tuple(getattr(args, "pay_again", ())),
+        take_copy=getattr(args, "take_copy", False),
         until=getattr(args, "until", None),
         no_wait=getattr(args, "no_wait", False),
         accept_expiry=getattr(args, "accept_expiry", False),
