@@ -68,12 +68,20 @@ class Card:
                 raise RecordRefused(f"{url} was written by a newer batchmod; use that one. Nothing was sent.")
             known = {name: said[name] for name in cls.__slots__ if name in said}
             lists = {name: tuple(said.get(name, ())) for name in ("marks", "pages", "unfinished")}
+            if (outside := next((name for name in lists["pages"] if not _is_inside(name)), None)) is not None:
+                raise ValueError(f"{outside} is no name below it")
             return cls(**{**known, **lists})
         except (ValueError, TypeError, KeyError) as error:
             raise RecordRefused(
                 f"{url} should say whose outputs lie there, and cannot be read ({error!r}): nobody knows what was "
                 "paid. Nothing was sent. Put it back from an older version of the object, or choose another --output."
             ) from error
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name stays below the folder it is put into, on every system."""
+    parts = name.replace("\\", "/").split("/")
+    return all(part not in ("", ".", "..") and ":" not in part for part in parts)
 
 
 class Standing(StrEnum):
