@@ -68,8 +68,7 @@ class Card:
                 raise RecordRefused(f"{url} was written by a newer batchmod; use that one. Nothing was sent.")
             known = {name: said[name] for name in cls.__slots__ if name in said}
             lists = {name: tuple(said.get(name, ())) for name in ("marks", "pages", "unfinished")}
-            if (outside := next((name for name in lists["pages"] if not _is_inside(name)), None)) is not None:
-                raise ValueError(f"{outside} is no name below it")
+            _refuse_outside(lists["pages"])
             return cls(**{**known, **lists})
         except (ValueError, TypeError, KeyError) as error:
             raise RecordRefused(
@@ -78,10 +77,12 @@ class Card:
             ) from error
 
 
-def _is_inside(name: str) -> bool:
-    """Whether a name stays below the folder it is put into, on every system."""
-    parts = name.replace("\\", "/").split("/")
-    return all(part not in ("", ".", "..") and ":" not in part for part in parts)
+def _refuse_outside(names: Sequence[str]) -> None:
+    """Raise ValueError for a name that leaves the folder it is put into, on whichever system."""
+    for name in names:
+        parts = name.replace("\\", "/").split("/")
+        if any(part in ("", ".", "..") or ":" in part for part in parts):
+            raise ValueError(f"{name} is no name below it")
 
 
 class Standing(StrEnum):
