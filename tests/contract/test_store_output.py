@@ -598,3 +598,28 @@ def test_two_manifests_do_not_share_a_place(tmp_path: Path, server: SegmindStand
 
     assert done.code == 2
     assert "share one place" in done.err
+
+
+def test_check_and_plan_say_what_another_machine_has_left_and_write_nothing(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    run(machine(tmp_path / "one", server), store)
+    work = machine(tmp_path / "two", server)
+    store.asked.clear()
+    check = call("check", work.manifest, "--no-media", environ=work.environ | store.environ)
+    plan = call("plan", work.manifest, "--provider", "segmind", environ=work.environ | store.environ)
+
+    for done in (check, plan):
+        assert done.code == 0
+        assert "holds a record of" in done.err
+        assert "takes it down first" in done.err
+    assert {each.verb for each in store.asked} <= {"GET", "HEAD"}
+    assert not work.folder.exists()
+
+
+def test_check_says_that_a_run_could_not_use_the_store(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
+    work = machine(tmp_path, server, output="s3://nobody-has-this/autumn")
+    done = call("check", work.manifest, "--no-media", environ=work.environ | store.environ)
+
+    assert done.code == 0
+    assert "bucket_missing" in done.err
