@@ -14,7 +14,7 @@ from tests.contract.test_every_provider import CLIP, rows, running
 from tests.servers.buckets import Buckets, buckets
 from tests.servers.clips import Clip, encoded, unique
 from tests.servers.standin import StandIn
-from tests.support import Shoot, call, files_holding, read_results, shoot, video_facts, write_manifest
+from tests.support import Shoot, call, files_holding, shoot, video_facts, write_manifest
 
 SIGNED = "X-Amz-Signature"
 
