@@ -74,7 +74,7 @@ def test_nothing_works_on_when_its_driver_is_gone_and_the_next_run_goes_on(
 
 
 def test_a_lost_head_ends_the_run_in_good_order(cluster: Cluster, tmp_path: Path) -> None:
-    path, folder = manifest(tmp_path, long=3, short=1), tmp_path / "out"
+    path, folder = manifest(tmp_path, long=12, short=1), tmp_path / "out"
     with running(*words(path, folder, cluster), environ={"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}) as run:
         caught_working(cluster.nodes[1], folder / ".work")
         cluster.nodes[0].kill()
