@@ -1,15 +1,19 @@
 """Clips in buckets: the service gets a signed URL or the file itself, nothing is paid for what is not there."""
 
+import asyncio
 import json
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from batchmod import providers
+from batchmod.model import Call, Done, Status, Step
+from batchmod.providers.local import Local
 from batchmod.storage import Stores
+from tests import given
 from tests.contract.test_every_provider import CLIP, rows, running
 from tests.servers.buckets import Buckets, buckets
 from tests.servers.clips import Clip, encoded, unique
@@ -239,6 +243,51 @@ def test_the_engine_fetches_the_object_and_keeps_nothing_of_it(shop: Buckets, tm
     assert "could not be fetched" not in done.err
     assert [path.name for path in (folder / "thumbs").iterdir() if "source" in path.name] == ["a_v001.source.jpg"]
     assert not list((folder / ".work").glob("*"))
+
+
+class Elsewhere:
+    """Workers on another machine: they see no file of ours, and have an environment of their own."""
+
+    width, is_elsewhere, shares_files = 1, True, False
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ, self.asked = environ, 0
+
+    async def begin(self, folder: Path) -> None: ...
+
+    async def submit(self, function: Callable[..., Any], *values: object, reads: Sequence[str] = ()) -> Any:
+        assert not reads
+        self.asked += 1
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environ.items():
+                patch.setenv(name, value)
+            return function(*values)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("theirs", "asked"), [("AKIDOFTHETESTS", 1), ("AKIDOFNOBODY", 2)])
+def test_a_machine_elsewhere_fetches_the_object_itself_or_gets_it_from_here(
+    shop: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str, asked: int
+) -> None:
+    for name, value in shop.environ.items():
+        monkeypatch.setenv(name, value)
+    shop.put("shop", "small.mp4", encoded(Clip(width=64, height=48, frames=4)))
+    workers = Elsewhere({"AWS_ACCESS_KEY_ID": theirs})
+    local = Local(executor=workers, scratch=tmp_path)
+    video = {"location": "s3://shop/small.mp4", "local": False, "identity": "url:s3://shop/small.mp4"}
+    inputs = {"video": video, "first_frame": None, "mode": "adhere_1", "prompt": "a pencil drawing"}
+    call_ = local.begin(given.work(given.job(facts=given.LOCAL), Status.PLANNED, inputs=inputs))
+    assert isinstance(call_, Call)
+
+    async def made() -> Step:
+        step = local.next(call_.state, await local.send(call_))
+        await local.close()
+        return step
+
+    assert isinstance(asyncio.run(made()), Done)
+    assert workers.asked == asked
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_frames_and_delivered_copies_take_their_clip_from_the_bucket(shop: Buckets, tmp_path: Path) -> None:
