@@ -126,6 +126,8 @@ def stand(card: Card | None, record: Here | None) -> Standing:
     if card.folder_id != record.folder_id:
         return Standing.OTHER
     last = record.marks[-1] if record.marks else ""
+    if last == card.marks[-1] + _ONLY_A_COPY:  # taken from here, and killed before anything was sent
+        return Standing.OURS
     if card.marks[-1] in record.marks:
         # the same run's, but from before: a disk that was put back from a copy
         is_behind = card.marks[-1] == last and record.attempts < card.attempts

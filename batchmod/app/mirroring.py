@@ -18,7 +18,7 @@ from batchmod.app import delivered, rotating
 from batchmod.app.bookkeeping import Book, Up
 from batchmod.app.scoring import THUMBS
 from batchmod.checkpoint import Checkpoint
-from batchmod.errors import NO_ROOM, StorageError
+from batchmod.errors import NO_ROOM, StoppedEarly, StorageError
 from batchmod.model import Event
 from batchmod.storage import Stores
 
@@ -40,8 +40,10 @@ Tell = Callable[[str, StorageError], None]
 class Mirror:
     """Sends an output folder's files up, one session at a time; its calls are made in one event loop."""
 
-    def __init__(self, folder: Path, store: str, stores: Stores) -> None:
+    def __init__(self, folder: Path, store: str, stores: Stores, *, check: Callable[[], None]) -> None:
+        """`check`: raises StoppedEarly where the store is another run's by now."""
         self.folder, self.store, self.stores = folder, store, stores
+        self._check = check
         self.book = Book(folder, store)
         self.lacking: dict[str, StorageError] = {}
         """What is not up, and why."""
@@ -57,7 +59,11 @@ class Mirror:
             self.lacking.setdefault(name, self._down)
             return False
         try:
+            self._check()
             await self._run(self._sent, name, path or self.folder / name)
+        except StoppedEarly as error:
+            self.lacking[name] = StorageError(str(error), slug=error.slug)
+            return False
         except StorageError as error:
             self.lacking[name] = error
             self._down = error if error.retry else self._down

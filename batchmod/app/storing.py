@@ -139,7 +139,7 @@ class Session(Nowhere):
             taking.end(self.folder)
             self._card = self._read_card()
             self._settle()
-            self._mirror = Mirror(self.folder, self.store, self._stores)
+            self._mirror = Mirror(self.folder, self.store, self._stores, check=self.check)
             self._look_again()
         except StorageError as error:
             raise _as_an_end(error, self.folder) from error
@@ -281,7 +281,9 @@ class Session(Nowhere):
             if record.changes == seen:
                 continue
             seen, began = record.changes, clock.ticks()
-            with suppress(StorageError, OSError, RecordRefused):  # what is not up by the end is said there
+            with suppress(
+                StorageError, StoppedEarly, OSError, RecordRefused
+            ):  # what is not up by the end is said there
                 await asyncio.to_thread(self._push, record.path, final=False)
             pause_s = max(EVERY_S, _SHARE * (clock.ticks() - began))
 
@@ -294,6 +296,7 @@ class Session(Nowhere):
 
     def _push(self, record: Path, *, final: bool) -> None:
         """Put a copy of the record up, and the card that names it; the copy before it goes."""
+        self._refuse_strangers()
         copy = record.with_name(_COPY)
         if shutil.disk_usage(record.parent).free < record.stat().st_size + _ROOM_BYTES:
             raise StorageError(f"there is no room in {record.parent} for a copy of the record", slug="disk_full")
@@ -311,6 +314,15 @@ class Session(Nowhere):
                     self._stores.remove(f"{self.store}/{before}")
         finally:
             drop_copy(copy)
+
+    def _refuse_strangers(self) -> None:
+        """Raise StoppedEarly where another run has written the card since: its record is not to be lost for ours."""
+        assert self._tenancy is not None
+        self._tenancy.look()
+        self._tenancy.check()
+        if self._read_card() != self._card:
+            text = f"another run has put its record into {self.store} meanwhile; this one's stays in {self.folder}"
+            raise StoppedEarly(text, slug="lease_lost")
 
     def _card_of(self, copy: Path, name: str, sha256: str, *, final: bool) -> Card:
         lacking = [each for each in self.mirror.not_up() if each.startswith(f"{mirroring.VIDEOS}/")] if final else []
@@ -373,10 +385,17 @@ class Session(Nowhere):
         record = pointer.record_file(self.folder, self._options.state)
         try:
             await asyncio.to_thread(self._push, record, final=True)
-        except (StorageError, RecordRefused, OSError) as error:
-            slug = error.slug if isinstance(error, StorageError | RecordRefused) else "system"
+        except (StorageError, StoppedEarly, RecordRefused, OSError) as error:
+            slug = "system" if isinstance(error, OSError) else error.slug
             return f"the record is not in {self.store} as it is now: {error} [{slug}]"
         return None
+
+    def leave(self) -> None:
+        """End at once: the store is told nothing more, and its card says that a run is on."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+        if self._tenancy is not None:
+            self._tenancy.leave()
 
     def close(self) -> None:
         """Let go of the store."""
@@ -405,9 +424,12 @@ async def opened(loaded: Loaded, options: Options, *, run_id: str) -> AsyncItera
     try:
         await asyncio.to_thread(session.begin)
         yield session
-    except (Exception, asyncio.CancelledError) as error:
+    except asyncio.CancelledError:
+        session.leave()
+        raise
+    except Exception:
         await session.rest()
-        if session.is_on and isinstance(error, Exception):
+        if session.is_on:
             await session.seal()
         raise
     finally:

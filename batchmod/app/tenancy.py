@@ -29,7 +29,7 @@ class Tenancy:
     def __init__(self, stores: Stores, store: str, *, number: int, about: dict[str, Any]) -> None:
         self._stores, self._store, self._about = stores, store, about
         self.number = number
-        self._lost = False
+        self._lost = self._left = False
 
     def check(self) -> None:
         """Raise StoppedEarly where another run has taken the store over."""
@@ -37,10 +37,18 @@ class Tenancy:
             text = f"this run no longer owns {self._store}: it was silent for too long (did the machine sleep?), and"
             raise StoppedEarly(f"{text} another run has taken it over; nothing more is sent", slug="lease_lost")
 
+    def look(self) -> None:
+        """See whose it is now. Raises StorageError."""
+        self._lost = self._lost or _last(self._stores, self._store) > self.number
+
+    def leave(self) -> None:
+        """Tell nobody anything more: the lease dies of its silence, or is seen to be a dead process's."""
+        self._left = True
+
     def beat(self) -> None:
         """Renew it, unless it is another's by now. Raises StorageError."""
-        if _last(self._stores, self._store) > self.number:
-            self._lost = True
+        self.look()
+        if self._lost or self._left:
             return
         about = {**self._about, "at": clock.iso(clock.now())}
         _write(self._stores, _url(self._store, self.number), about)
@@ -48,7 +56,7 @@ class Tenancy:
     def give_back(self) -> None:
         """Free the store, unless it is another's by now; where it cannot be told, the lease dies of its silence."""
         with suppress(StorageError):
-            if not self._lost and _last(self._stores, self._store) == self.number:
+            if not self._left and not self._lost and _last(self._stores, self._store) == self.number:
                 _write(self._stores, _url(self._store, self.number), {})
 
 

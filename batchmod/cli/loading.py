@@ -132,6 +132,9 @@ def load_all(
     folders = [item.folder for item in loaded]
     if len(set(folders)) < len(folders):
         raise UsageError("two of these manifests would share one output folder; run them one by one with --output")
+    stores = [item.store for item in loaded if item.store is not None]
+    if len(set(stores)) < len(stores):
+        raise UsageError("two of these manifests would share one place in a store; give each an output of its own")
     return loaded
 
 

@@ -531,3 +531,70 @@ def test_a_take_over_that_was_killed_begins_anew(
 
     assert (done.code, server.ledger.billed) == (0, 2), done.err
     assert not (work.folder / ".taking").exists()
+
+
+def test_a_large_file_whose_upload_was_killed_is_not_there_and_goes_up_whole_later(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    work = machine(tmp_path, server, "a")
+    assert run(work, store, "--output", str(work.folder)).code == 0
+    large = work.folder / "videos" / "large.mov"
+    large.write_bytes(bytes(40 << 20))
+    killed_at(
+        work, store, lambda asked: asked.verb == "PUT" and "large.mov" in asked.key and "partNumber=2" in asked.query
+    )
+    assert f"{UP}videos/large.mov" not in store.names()
+    done = run(work, store)
+
+    assert (done.code, server.ledger.submits_seen) == (0, 1), done.err
+    assert len(store.read(f"{UP}videos/large.mov")) == 40 << 20
+
+
+def test_a_run_never_puts_its_record_over_another_ones(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
+    """It slept, another run went on, and it wakes up at its very end."""
+    work = machine(tmp_path, server)
+    theirs = b'{"schema_version": 1, "marks": ["x"], "folder_id": "f", "manifest": "m", "run_id": "x", "machine": "y", '
+    theirs += b'"at": "2026-05-03T10:00:00.000Z", "final": true}'
+
+    def meddle(asked: Asked) -> int | None:
+        if asked.verb == "PUT" and "results.csv" in asked.key:
+            store.fault = lambda _: None
+            store.client.put_object(Bucket="shots", Key=f"{UP}batchmod.json", Body=theirs)
+        return None
+
+    store.fault = meddle
+    done = run(work, store)
+
+    assert (done.code, server.ledger.billed) == (3, 2), done.err
+    assert store.read(f"{UP}batchmod.json") == theirs
+    assert "lease_lost" in done.err
+
+
+def test_a_store_is_no_path_for_the_commands_that_read_the_record(tmp_path: Path, store: Bucket) -> None:
+    for command in ("status", "report", "resolve"):
+        done = call(command, STORE, environ=store.environ)
+
+        assert done.code == 2
+        assert "give the manifest" in done.err
+
+
+@pytest.mark.parametrize("output", ["s3://", "s3:///x", "s3://b/../c", "s3://b/c?d=e", "ftp://host/x", "s3://b/a//c"])
+def test_an_output_that_is_no_place_is_a_mistake_in_the_manifest_and_on_the_command_line(
+    tmp_path: Path, server: SegmindStandIn, output: str
+) -> None:
+    wrong = machine(tmp_path / "a", server, output=output)
+    done = call("check", wrong.manifest, environ=wrong.environ)
+    right = machine(tmp_path / "b", server)
+    said = call("plan", right.manifest, "--output", output, environ=right.environ)
+
+    assert (done.code, said.code) == (2, 2)
+    assert "shots.yaml:2" in done.err
+    assert "--output" in said.err
+
+
+def test_two_manifests_do_not_share_a_place(tmp_path: Path, server: SegmindStandIn) -> None:
+    both = [machine(tmp_path / name, server, name).manifest for name in ("a", "b")]
+    done = call("plan", *both, environ={"BATCHMOD_HOME": str(tmp_path / "home")})
+
+    assert done.code == 2
+    assert "share one place" in done.err
