@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchmod.model import Attempt, HistoryRow
-from batchmod.urls import without_query
+from batchmod.urls import is_signed_for, is_stored, without_query
 
 _GAP: Final = "~"
 WINDOW_BEFORE_S: Final = 600.0
@@ -160,6 +160,8 @@ def _same(ours: Any, theirs: Any) -> bool:
         return isinstance(theirs, str) and known in (None, without_query(theirs))
     if isinstance(ours, Mapping):
         return isinstance(theirs, Mapping) and all(_same(value, theirs.get(name)) for name, value in ours.items())
+    if isinstance(ours, str) and is_stored(ours):  # what was sent was signed for that one request
+        return isinstance(theirs, str) and (theirs == ours or is_signed_for(theirs, ours))
     return _plain(theirs) == _plain(ours)
 
 
@@ -331,12 +333,12 @@ def _same_clip(body: Any, inputs: Mapping[str, Any] | None) -> bool:
     if inputs is None or not isinstance(body, Mapping):
         return False
     theirs = dict(_urls_in(inputs))
-    return any(theirs.get(path) == url for path, url in _urls_in(body))
+    return any(path in theirs and _same(url, theirs[path]) for path, url in _urls_in(body))
 
 
 def _urls_in(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """(path, URL) of every URL in a body, however deep."""
-    if isinstance(value, str) and value.startswith(("http://", "https://")):
+    if isinstance(value, str) and (value.startswith(("http://", "https://")) or is_stored(value)):
         yield path, value
     elif isinstance(value, Mapping):
         for name, inner in value.items():

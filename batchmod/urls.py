@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 CUT: Final = "?…"
 """What stands in an event where a URL's query was cut."""
@@ -89,6 +89,8 @@ def check_stored_url(url: str) -> str | None:
         return f"not the URL of an object: {without_query(url)}"
     if not bucket or not key.strip("/") or key.endswith("/"):
         return f"an object's URL has a bucket and a name, such as s3://bucket/folder/clip.mp4: {url!r}"
+    if "@" in bucket and (":" in bucket or not url.lower().startswith(("az:", "abfs"))):
+        return "a URL must not hold a user or password"
     if "?versionId=" in key:
         return f"an object is taken as it is now, not an older version of it: {url}"
     if any(not each.isprintable() for each in url):
@@ -103,6 +105,21 @@ def identity_of_stored(url: str) -> str:
     scheme, _, rest = url.partition("://")
     short = STORES[scheme.lower()] if scheme.lower() != "abfss" else "abfss"
     return f"{short}://{rest}"
+
+
+def is_signed_for(url: str, stored: str) -> bool:
+    """Whether a URL is one under which a store gives this very object, whoever signed it, and when."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    bucket, _, key = stored.partition("://")[2].partition("/")
+    bucket = bucket.partition("@")[0]
+    path = unquote(parts.path)
+    if parts.scheme not in _DEFAULT_PORTS or not key:
+        return False
+    return path == f"/{bucket}/{key}" or (path == f"/{key}" and host.startswith(f"{bucket.lower()}."))
 
 
 def identity_of_url(url: str) -> str:

@@ -2,15 +2,17 @@
 
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from batchmod import files, judgement
-from batchmod.errors import MediaError
+from batchmod.errors import MediaError, MissingExtra, StorageError
 from batchmod.model import ClipFacts, Conform, FrameFacts, Scores, VideoFacts
+from batchmod.urls import is_stored
 
 Value = TypeVar("Value")
 
@@ -271,11 +273,40 @@ def told(path: str) -> tuple[int, int] | None:
     return int(done), int(total)
 
 
+UNREAD: Final = "source_unreachable"
+"""Why a worker refuses a work whose objects it cannot read: whoever asked may fetch them and ask again."""
+
+
+@contextmanager
+def _at_hand(*locations: str | None) -> Iterator[tuple[str | None, ...]]:
+    """Files of this machine, objects fetched for as long as the block lasts. Raises MediaError for one it cannot."""
+    if not any(each is not None and is_stored(each) for each in locations):
+        yield locations
+        return
+    from batchmod.storage import Stores
+
+    stores = Stores()
+    with tempfile.TemporaryDirectory(prefix="batchmod-") as name:
+        found: list[str | None] = []
+        try:
+            for number, each in enumerate(locations):
+                place = Path(name) / str(number)
+                if each is not None and is_stored(each):
+                    stores.fetch(each, place)
+                found.append(str(place) if each is not None and is_stored(each) else each)
+        except (MissingExtra, StorageError) as error:
+            raise MediaError(str(error), slug=UNREAD) from error
+        finally:
+            stores.close()
+        yield tuple(found)
+
+
 def modify(
     source: str, target: str, mode: str, prompt: str | None, first_frame: str | None, keyframes: str | None
 ) -> Made | Refusal:
     """Modify a clip on the embedded engine, one core, into `target`: whole, or not at all.
 
+    Clip and picture are files that are seen here, or objects in buckets that this machine may read.
     Whoever is taken for lost may still be at work while another one does it again: each writes a file of its own.
     """
     from batchmod.engine import pipeline
@@ -285,11 +316,13 @@ def modify(
     beside = Path(f"{target}.{secrets.token_hex(4)}.new")
 
     def run() -> Made:
-        frame = Path(first_frame) if first_frame else None
         edits = keyframe_folder(Path(keyframes)) if keyframes else ()
-        done = pipeline.modify(
-            Path(source), beside, mode=mode, prompt=prompt, first_frame=frame, keyframes=edits, progress=tell
-        )
+        with _at_hand(source, first_frame) as (clip, picture):
+            assert clip is not None
+            frame = Path(picture) if picture else None
+            done = pipeline.modify(
+                Path(clip), beside, mode=mode, prompt=prompt, first_frame=frame, keyframes=edits, progress=tell
+            )
         sha256 = files.sha256_of(beside)
         beside.replace(target)
         return Made(frames=done.frames, look=done.look, warnings=done.warnings, sha256=sha256)
@@ -301,7 +334,11 @@ def modify(
 
 
 def modify_carried(
-    source: Carried, mode: str, prompt: str | None, first_frame: Carried | None, keyframes: Mapping[str, bytes] | None
+    source: Carried | str,
+    mode: str,
+    prompt: str | None,
+    first_frame: Carried | str | None,
+    keyframes: Mapping[str, bytes] | None,
 ) -> tuple[Made, bytes] | Refusal:
     """The same where no storage is shared: the files come along and the output goes back, `MOST_CARRIED` at most."""
     with tempfile.TemporaryDirectory(prefix="batchmod-") as name:
@@ -326,7 +363,9 @@ def too_large_to_carry(what: str, size: int) -> Refusal:
     return Refusal(slug="too_large_to_carry", message=message)
 
 
-def _put(folder: Path, carried: Carried) -> Path:
+def _put(folder: Path, carried: Carried | str) -> Path | str:
+    if isinstance(carried, str):
+        return carried
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / Path(carried.name).name
     place.write_bytes(carried.content)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from batchmod import files
 
 FILE_NAME: Final = "uploads.jsonl"
+_PATH: Final = b'{"path": "'
 _SPARE_LINES: Final = 1_000
 """So many lines that say nothing any more may stand in the book before it is written anew."""
 
@@ -78,12 +79,23 @@ class Book:
 
 def names(folder: Path) -> frozenset[str]:
     """The files of a folder that are up in the store it was last sent to; nothing where it has none."""
-    path = folder / FILE_NAME
-    return frozenset(_read(path, None)[1]) if path.exists() else frozenset()
+    found: dict[str, set[str]] = {}
+    current = ""
+    with contextlib.suppress(FileNotFoundError), (folder / FILE_NAME).open("rb") as file:
+        for line in file:
+            if line.startswith(_PATH) and line.endswith(b"}\n") and b"\\" not in line:  # the rest is not looked into
+                found.setdefault(current, set()).add(line[len(_PATH) : line.index(b'"', len(_PATH))].decode())
+                continue
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                said = json.loads(line)
+                current = str(said.get("store", current))
+                if "path" in said:
+                    found.setdefault(current, set()).add(str(said["path"]))
+    return frozenset(found.get(current, ()))
 
 
-def _read(path: Path, store: str | None) -> tuple[int, dict[str, Up], str | None]:
-    """How many lines there are, the files in this store (None: the one named last), and the store named last."""
+def _read(path: Path, store: str) -> tuple[int, dict[str, Up], str | None]:
+    """How many lines there are, the files in this store, and the store that is named last."""
     found: dict[str, dict[str, Up]] = {}
     lines, current = 0, None
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
@@ -96,7 +108,7 @@ def _read(path: Path, store: str | None) -> tuple[int, dict[str, Up], str | None
                 elif current is not None:
                     name = str(said.pop("path"))
                     found.setdefault(current, {})[name] = Up(**said)
-    return lines, found.get((store or current) or "", {}), current
+    return lines, found.get(store, {}), current
 
 
 def _said(up: Up) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from batchmod import clock, jobs, planning
+from batchmod import clock, jobs, planning, storage
 from batchmod.app import folder as folders
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
@@ -13,6 +13,7 @@ from batchmod.limits import Budget
 from batchmod.model import ProviderFacts
 from batchmod.planning import Action, Plan
 from batchmod.rows import saying
+from batchmod.urls import is_stored
 
 Confirm = Callable[[Plan, Loaded], bool]
 """Shows a paid plan and asks; raises SpendingNeedsAWord where nobody can be asked."""
@@ -58,12 +59,27 @@ def objections(plan: Plan, loaded: Loaded, options: Options) -> Iterator[UsageEr
                 _refuse_expiry(loaded, name)
         except UsageError as error:
             yield error
+    for url in _stores(plan):
+        try:
+            storage.require(url)
+        except UsageError as error:
+            yield error
     if any(item.renews for item in plan.paid_sends.samples()) and not _is_capped(loaded):
         text = "max_age would pay for outputs that are there, and nothing says for how many"
         yield SpendingNeedsAWord(f"{text}: set limits.max_cost_per_run_usd, or --max-cost-usd; nothing was sent")
     if _is_capped(loaded) and (names := planning.unpriced(plan, facts_of(loaded))):
         text = f"{' and '.join(names)} publishes no price, so that a cap cannot hold"
         yield UsageError(f"{text}: say what a request costs with --price-usd X; nothing was sent")
+
+
+def _stores(plan: Plan) -> Iterator[str]:
+    """An object of each kind of store that a run would read."""
+    found: dict[str, str] = {}
+    for item, _ in plan.counted():
+        if item.action is Action.SEND:
+            named = (each.location for each in (item.job.video, item.job.first_frame) if each is not None)
+            found |= {url.partition("://")[0]: url for url in named if is_stored(url)}
+    return iter(found.values())
 
 
 def needs_a_word(plan: Plan, loaded: Loaded, options: Options) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from batchmod.jobs import normalised_prompt
 from batchmod.model import HistoryRow, Job, Source
-from batchmod.urls import identity_of_url
+from batchmod.urls import identity_of_url, is_signed_for, is_stored
 
 Uploaded = Callable[[str], str | None]
 """SHA-256 of a local file → the URL it has at the provider, if that is known."""
@@ -88,6 +88,8 @@ def _same_file(source: Source, given: Any, uploaded: Uploaded) -> bool | None:
         return False
     if source.local:
         return True if source.sha256 and given == uploaded(source.sha256) else None
+    if is_stored(source.location):  # where it could not be signed, it was sent up as a file is
+        return True if is_signed_for(given, source.location) else None
     try:
         return identity_of_url(given) == identity_of_url(source.location)
     except ValueError:

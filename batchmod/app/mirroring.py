@@ -94,7 +94,7 @@ class Mirror:
             Up(
                 bytes=stat.st_size,
                 sha256=sha256,
-                etag=put.etag or None,
+                etag=put.etag.strip('"') or None,
                 mtime_ns=stat.st_mtime_ns,
                 at=clock.iso(clock.now()),
             ),

@@ -21,6 +21,7 @@ from batchmod.app.log import Log, followed
 from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
 from batchmod.app.scoring import Scoring
+from batchmod.app.staying import Nowhere
 from batchmod.app.verifying import Checker
 from batchmod.checkpoint import Checkpoint, seal
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
@@ -117,7 +118,7 @@ async def _run(loaded: Loaded, options: Options, around: _Around) -> Summary:
 
 
 async def _run_owned(
-    loaded: Loaded, options: Options, around: _Around, owner: owning.Ownership, store: storing.Nowhere
+    loaded: Loaded, options: Options, around: _Around, owner: owning.Ownership, store: Nowhere
 ) -> Summary:
     """The run in a folder that is ours, and so is its store."""
     began, run_id = clock.now(), around.run_id

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-from batchmod import clock, executors, files, judgement, work
+from batchmod import clock, executors, files, judgement, sources, work
 from batchmod.app import folder as folders
 from batchmod.app.options import Options
 from batchmod.app.services import engine_installed
@@ -17,7 +17,7 @@ from batchmod.checkpoint import Checkpoint, source_of
 from batchmod.errors import StoppedEarly
 from batchmod.model import Event, Scored, Scores, Source, Work
 from batchmod.runner.delivering import doubt
-from batchmod.urls import is_loopback_host, without_query
+from batchmod.urls import is_loopback_host, is_stored, without_query
 
 if TYPE_CHECKING:  # the HTTP client is loaded only where a source is fetched
     from batchmod.transport import Transport
@@ -201,6 +201,10 @@ class Scorer:
         self.keep()
 
 
+def _unfetched(url: str, problem: str) -> work.Refusal:
+    return work.Refusal(slug="source_unreachable", message=f"{without_query(url)} could not be fetched: {problem}")
+
+
 class _Remote:
     """Clips and pictures on the web, fetched with the same care as outputs, and forgotten soon."""
 
@@ -227,17 +231,16 @@ class _Remote:
                 found.unlink(missing_ok=True)
 
     async def _download(self, url: str, place: Path) -> "Path | work.Refusal":
+        if is_stored(url):
+            problem = await asyncio.to_thread(sources.fetch, url, place)
+            return place if problem is None else _unfetched(url, problem)
         if self._transport is None:
             from batchmod.transport import Transport
 
             self._transport = Transport()
         near = is_loopback_host(urlsplit(url).hostname or "")
         got = await self._transport.download(url, place, loopback_allowed=near)
-        if got.ok:
-            return place
-        return work.Refusal(
-            slug="source_unreachable", message=f"{without_query(url)} could not be fetched: {got.problem}"
-        )
+        return place if got.ok else _unfetched(url, got.problem)
 
     async def close(self) -> None:
         """Stop what is being fetched, and forget everything."""

@@ -24,8 +24,9 @@ from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
 from batchmod.app.mirroring import Mirror, Uploads
 from batchmod.app.options import Options
+from batchmod.app.staying import Nowhere
 from batchmod.checkpoint import Checkpoint, copy_record, drop_copy
-from batchmod.errors import RecordElsewhere, RecordRefused, StoppedEarly, StorageError, StoreRefused
+from batchmod.errors import MissingExtra, RecordElsewhere, RecordRefused, StoppedEarly, StorageError, StoreRefused
 from batchmod.lease import Holder
 from batchmod.planning import Action, Plan
 from batchmod.report import FILE_NAME as REPORT
@@ -36,10 +37,6 @@ LEFT_OVER: Final = "not_stored"
 """Why a run has not ended whose outputs are not all in their store."""
 EVERY_S: Final = 60.0
 """How often the record goes up while a run changes it; seldomer where that takes more than a tenth of the time."""
-_AWAY: Final = (
-    "earlier runs put this folder up into a store, and this one did not look there: what another machine has done "
-    "since is not known; a run with that output puts up what is new"
-)
 _SHARE: Final = 10.0
 _COPY: Final = ".checkpoint.copy"
 _RECORDS: Final = "record"
@@ -65,36 +62,6 @@ class Taken:
         if self.card.only_there:
             said += f"; {self.card.only_there:,} outputs were not put there and lie on that machine alone"
         return said
-
-
-class Nowhere:
-    """A run whose outputs stay on this machine: what is done for a store is nothing here."""
-
-    def check(self) -> None:
-        """Raise StoppedEarly where another run has taken the store over."""
-
-    async def settled(self, record: Checkpoint, log: Log, run_id: str) -> list[str]:  # noqa: ARG002 - as Session has it
-        """The record is owned; what is worth knowing before anything is sent."""
-        return [_AWAY] if carding.was_up(record) else []
-
-    async def look_for_unknown(self, record: Checkpoint, runner: Runner) -> tuple[str, ...]:  # noqa: ARG002
-        """Book what the record should know and does not; what cannot be known."""
-        return ()
-
-    def companions(self, record: Checkpoint, log: Log) -> Iterator[Companion]:  # noqa: ARG002
-        """Who sends outputs up beside the run."""
-        return iter(())
-
-    async def begun(self, record: Checkpoint, plan: Plan) -> None:
-        """The run begins to carry its plan out."""
-
-    async def rest(self) -> int:
-        """The record is about to be closed; how many files are not up so far."""
-        return 0
-
-    async def last(self, summary: Summary) -> Summary:
-        """The run has closed its record; the summary with what is not up."""
-        return summary
 
 
 class Session(Nowhere):
@@ -137,21 +104,12 @@ class Session(Nowhere):
             held = tenancy.held(self._stores, self.store, run_id=self._run_id)
             self._tenancy = self._stack.enter_context(held)
             taking.end(self.folder)
-            self._card = self._read_card()
+            self._card = _read_card(self._stores, self.store)
             self._settle()
             self._mirror = Mirror(self.folder, self.store, self._stores, check=self.check)
             self._look_again()
         except StorageError as error:
             raise _as_an_end(error, self.folder) from error
-
-    def _read_card(self) -> Card | None:
-        url = f"{self.store}/{carding.NAME}"
-        try:
-            return Card.of(self._stores.read(url), url=url)
-        except StorageError as error:
-            if error.slug != "object_missing":
-                raise
-            return None
 
     def _settle(self) -> None:
         card = self._card
@@ -320,7 +278,7 @@ class Session(Nowhere):
         assert self._tenancy is not None
         self._tenancy.look()
         self._tenancy.check()
-        if self._read_card() != self._card:
+        if _read_card(self._stores, self.store) != self._card:
             text = f"another run has put its record into {self.store} meanwhile; this one's stays in {self.folder}"
             raise StoppedEarly(text, slug="lease_lost")
 
@@ -443,3 +401,31 @@ def _as_an_end(error: StorageError, folder: Path) -> StoppedEarly | StoreRefused
     shown = files.shortest(folder)
     text = f"{error} Nothing was sent. Run again when it is back; `--output {shown}` goes on without it until then"
     return StoppedEarly(text, slug=error.slug)
+
+
+def _read_card(stores: Stores, store: str) -> Card | None:
+    """What the store says of itself. Raises StorageError, and RecordRefused for what is no card."""
+    url = f"{store}/{carding.NAME}"
+    try:
+        return Card.of(stores.read(url), url=url)
+    except StorageError as error:
+        if error.slug != "object_missing":
+            raise
+        return None
+
+
+def glimpse(loaded: Loaded, options: Options) -> str | None:
+    """What is worth knowing of the store before a run, looked up without writing; None where that is nothing."""
+    if loaded.store is None:
+        return None
+    stores = Stores()
+    try:
+        card = _read_card(stores, loaded.store)
+    except (StorageError, MissingExtra, RecordRefused) as error:
+        return f"a run could not use the store: {error} [{error.slug}]"
+    finally:
+        stores.close()
+    if card is None or pointer.record_file(loaded.folder, options.state).exists():
+        return None
+    does = "a run takes it down first and sends only what it lacks" if card.final else "a run refuses to go on with it"
+    return f"{loaded.store} holds a record of {card.at} by {card.machine}, and there is none here: {does}"

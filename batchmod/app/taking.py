@@ -89,7 +89,7 @@ def look(stores: Stores, store: str) -> dict[str, Up]:
     found: dict[str, Up] = {}
     for folder in mirroring.FOLDERS:
         for each in stores.list(f"{store}/{folder}"):
-            found[each.url.removeprefix(f"{store}/")] = Up(bytes=each.size, etag=each.etag or None)
+            found[each.url.removeprefix(f"{store}/")] = Up(bytes=each.size, etag=each.etag.strip('"') or None)
     return found
 
 

@@ -1,10 +1,24 @@
 """Tells what a file is from its first bytes, since FFmpeg opens what it recognises whatever the name says."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 HEAD_BYTES: Final = 4096
 """How much of a file `sniff` wants to see."""
+
+MEDIA_TYPES: Final = {
+    "mov": "video/mp4",
+    "matroska": "video/x-matroska",
+    "avi": "video/x-msvideo",
+    "mpegts": "video/mp2t",
+    "png_pipe": "image/png",
+    "jpeg_pipe": "image/jpeg",
+    "webp_pipe": "image/webp",
+    "bmp_pipe": "image/bmp",
+    "tiff_pipe": "image/tiff",
+}
+"""Demuxer → what a request calls such a file."""
 
 _TS_PACKET: Final = 188
 _M2TS_PACKET: Final = 192
@@ -121,3 +135,10 @@ def _xml_kind(start: bytes) -> Kind:
         if mark in (b"<svg", b"<mpd", b"<html") and mark in start:
             return kind
     return Kind(words="an XML document")
+
+
+def media_type(path: Path) -> str:
+    """What a request calls a file, by its first bytes."""
+    with path.open("rb") as file:
+        kind = sniff(file.read(HEAD_BYTES))
+    return MEDIA_TYPES.get(kind.video or kind.image or "", "application/octet-stream")

@@ -11,11 +11,14 @@ from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from batchmod import clock, limits
+from batchmod.errors import MissingExtra, StoppedEarly, StorageError
 from batchmod.model import (
+    Again,
     Blocked,
     Call,
     Done,
     Endpoints,
+    Failed,
     HistoryRow,
     ProviderFacts,
     Reply,
@@ -25,7 +28,9 @@ from batchmod.model import (
     Wait,
     Work,
 )
+from batchmod.providers import steps
 from batchmod.providers.base import Cancelled, Fetched, Progress, Secret, UploadShelf
+from batchmod.providers.objects import Bringing, Objects, stored_in, with_signed, without_signed
 from batchmod.reconcile import Walk
 from batchmod.transport import Transport
 from batchmod.urls import is_loopback_host, origin_of, without_query
@@ -118,6 +123,7 @@ class Hosted:
         self._scratch = scratch
         self._transport = Transport(user_agent=self.facts.user_agent)
         self._uploading: dict[str, asyncio.Lock] = {}
+        self._objects = Objects(scratch=scratch, near=self._near, takes_files=endpoints.upload is not None)
 
     @property
     def width(self) -> None:
@@ -127,7 +133,13 @@ class Hosted:
         """These services do not say how far they are."""
 
     def begin(self, work: Work) -> Step:
-        """The first step; files that are already up are not sent again."""
+        """The first step; files that are already up are not sent again, and objects in buckets are looked at."""
+        if stored := stored_in(work.inputs):
+            state = Bringing(work=work, inputs=work.inputs)
+            return Call(request=Request(method="BRING", url=stored[0]), state=state)
+        return self._begin(work)
+
+    def _begin(self, work: Work) -> Step:
         uploads = {}
         for source in (work.inputs.get("video"), work.inputs.get("first_frame")):
             sha256 = source["sha256"] if source and source["local"] else None
@@ -148,8 +160,11 @@ class Hosted:
     def forget_uploads(self, work: Work) -> None:
         """The provider did not find a file of this work where it was sent up."""
         for source in (work.inputs.get("video"), work.inputs.get("first_frame")):
-            if source and source["local"]:
-                self._shelf.forget(self._upload_origin, source["sha256"])
+            sha256 = source["sha256"] if source and source["local"] else None
+            if source and not source["local"]:
+                sha256 = self._objects.known_as(source["location"])
+            if sha256:
+                self._shelf.forget(self._upload_origin, sha256)
 
     def next(self, state: Any, reply: Reply | None) -> Step:
         """What follows from a reply."""
@@ -171,7 +186,7 @@ class Hosted:
 
     def saved(self, state: Any) -> dict[str, Any]:
         """What of a state the record keeps."""
-        return self._dialect.saved(state)
+        return {} if isinstance(state, Bringing) else self._dialect.saved(state)
 
     @property
     def _upload_origin(self) -> str:
@@ -179,6 +194,8 @@ class Hosted:
 
     async def send(self, call: Call) -> Reply:
         """Carry out a call; one file that several jobs need goes up once."""
+        if isinstance(call.state, Bringing):
+            return Reply(sent=Sent.ANSWERED, ended=await self._brought(call.state))
         sha256 = call.state.uploading
         if sha256 is None:
             return await self._send(call)
@@ -190,7 +207,27 @@ class Hosted:
                 if url is None:
                     return Reply(sent=Sent.ANSWERED, ended=step)
                 self._shelf.remember(self._upload_origin, sha256, url)
+            self._objects.used(steps.under_way(call.state)["location"])
             return Reply(sent=Sent.ANSWERED, status=200, uploaded_url=url)
+
+    async def _brought(self, state: Bringing) -> Step:
+        """The first step at the service, once every object of a work is there and can be had by it.
+
+        What is wrong with one is known here, before anything could be paid for.
+        """
+        try:
+            inputs = await self._objects.ready(state.inputs, is_up=lambda sha256: bool(self._recalled(sha256)))
+        except MissingExtra as missing:
+            return Blocked(state=state, slug=missing.slug, message=str(missing))
+        except StorageError as error:
+            if error.slug == "no_store_credentials":
+                return Blocked(state=state, slug=error.slug, message=str(error))
+            again = Again.UNREACHED if error.retry else Again.NEVER
+            return Failed(state=state, slug=error.slug, message=str(error), again=again)
+        except OSError as error:
+            stopped = StoppedEarly.of(error)
+            return Blocked(state=state, slug=stopped.slug, message=str(stopped))
+        return self._begin(replace(state.work, inputs=inputs))
 
     async def _upload(self, call: Call, sha256: str) -> Step:
         """All requests of one upload; the step that follows the last of them."""
@@ -206,7 +243,16 @@ class Hosted:
         return step
 
     async def _send(self, call: Call) -> Reply:
-        request = call.request
+        request, signed = call.request, {}
+        if (request.json or request.form) and (stored := stored_in(call.state.inputs)):
+            try:
+                found = await self._objects.sign(stored)
+            except StorageError as error:
+                return Reply(sent=Sent.NEVER_SENT, problem=str(error))
+            if found is None:
+                problem = f"{stored[0]} cannot be signed any more: have the credentials expired?"
+                return Reply(sent=Sent.NEVER_SENT, problem=problem)
+            request, signed = with_signed(request, found), found
         own = origin_of(request.url) in self._origins
         if not own and not self._near and not request.url.startswith("https://"):
             problem = f"the service asks for a file to be sent in the open: {without_query(request.url)}"
@@ -219,7 +265,7 @@ class Hosted:
         finally:
             if into is not None and (reply is None or reply.file is None):
                 into.unlink(missing_ok=True)  # what is cut is asked for again by its id
-        return self._without_key(reply)
+        return self._without_key(_without_signed(reply, signed))
 
     def _without_key(self, reply: Reply) -> Reply:
         """A service may repeat the key in its answer; it goes no further than here."""
@@ -320,6 +366,19 @@ class Hosted:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._transport.aclose()
+        await asyncio.to_thread(self._objects.close)
+
+
+def _without_signed(reply: Reply, signed: Mapping[str, str]) -> Reply:
+    """A service may repeat the URLs it was given; signed ones go no further than here."""
+    if not signed:
+        return reply
+    return replace(
+        reply,
+        body=without_signed(reply.body.decode("utf-8", "surrogateescape"), signed).encode("utf-8", "surrogateescape"),
+        headers={name: without_signed(value, signed) for name, value in reply.headers.items()},
+        problem=without_signed(reply.problem, signed),
+    )
 
 
 def _is_short(request: Request, rows: Sequence[HistoryRow]) -> bool:

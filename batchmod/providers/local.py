@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from batchmod import files
+from batchmod import clock, files
 from batchmod import work as workers
-from batchmod.errors import MediaError, StoppedEarly
+from batchmod.errors import MediaError, MissingExtra, StoppedEarly, StorageError
 from batchmod.model import Blocked, Call, Done, Failed, ProviderFacts, Reply, Request, Sent, Step, Work
 from batchmod.providers.base import Cancelled, Executor, Fetched, Progress
+from batchmod.providers.objects import stored_in
 from batchmod.reconcile import Walk
-from batchmod.urls import is_loopback_host, without_query
+from batchmod.storage import Stores
+from batchmod.urls import is_loopback_host, is_stored, without_query
 
 if TYPE_CHECKING:  # the HTTP client is loaded only where a source is a URL
     from batchmod.transport import Transport
@@ -24,6 +26,9 @@ Result = TypeVar("Result")
 _LOOK_EVERY_S: Final = 0.5
 _LOOKS_PER_S: Final = 64.0
 """Of all works together: each is a question to the storage."""
+
+_WAITS_S: Final = (1.0, 4.0, 15.0)
+"""Before a store that could not be reached is asked again."""
 
 _DEATHS: Final = 3
 """Workers that may die over one work until it is taken for the cause."""
@@ -65,6 +70,7 @@ class Local:
         self._progress: Progress = lambda *_: None
         self._scratch = scratch
         self._transport: Transport | None = None
+        self._stores = Stores()
         self._watched_now = 0
 
     @property
@@ -115,8 +121,24 @@ class Local:
         inputs = state.work.inputs
         state.part.unlink(missing_ok=True)
         try:
-            video = await self._at_hand(inputs["video"], state.part.with_suffix(".video"))
-            frame = await self._at_hand(inputs["first_frame"], state.part.with_suffix(".frame"))
+            answer = await self._answer(state, there=self._executor.is_elsewhere and bool(stored_in(inputs)))
+        except MediaError as error:
+            return _answered({"slug": error.slug, "message": str(error)})
+        except (StoppedEarly, MissingExtra) as error:
+            return _answered({"stop": error.slug, "message": str(error)})
+        except Exception as error:  # noqa: BLE001 - one broken clip must not end the others; the text is shown
+            return Reply(sent=Sent.UNKNOWN, problem=f"the engine failed: {type(error).__name__}: {error}")
+        if isinstance(answer, workers.Refusal):
+            return _answered({"slug": answer.slug, "message": answer.message})
+        return _answered({"sha256": answer.sha256, "warnings": answer.warnings})
+
+    async def _answer(self, state: State, *, there: bool) -> workers.Made | workers.Refusal:
+        """What a worker says; `there`: it fetches objects itself, and where it cannot, they are fetched here."""
+        inputs = state.work.inputs
+        fetched = [state.part.with_suffix(suffix) for suffix in (".video", ".frame")]
+        try:
+            video = await self._at_hand(inputs["video"], fetched[0], there=there)
+            frame = await self._at_hand(inputs["first_frame"], fetched[1], there=there)
             keyframes = inputs.get("keyframes")
             folder = keyframes["location"] if keyframes else None
             assert video is not None
@@ -125,15 +147,12 @@ class Local:
                 answer = await self._watched(self._made(state, *sources), state)
             else:
                 answer = await self._made_elsewhere(state, *sources)
-        except MediaError as error:
-            return _answered({"slug": error.slug, "message": str(error)})
-        except StoppedEarly as error:
-            return _answered({"stop": error.slug, "message": str(error)})
-        except Exception as error:  # noqa: BLE001 - one broken clip must not end the others; the text is shown
-            return Reply(sent=Sent.UNKNOWN, problem=f"the engine failed: {type(error).__name__}: {error}")
-        if isinstance(answer, workers.Refusal):
-            return _answered({"slug": answer.slug, "message": answer.message})
-        return _answered({"sha256": answer.sha256, "warnings": answer.warnings})
+        finally:
+            for path in fetched:
+                path.unlink(missing_ok=True)
+        if there and isinstance(answer, workers.Refusal) and answer.slug == workers.UNREAD:
+            return await self._answer(state, there=False)
+        return answer
 
     async def _made(
         self, state: State, video: str, frame: str | None, keyframes: str | None
@@ -141,7 +160,7 @@ class Local:
         """Made by a worker that sees our files, straight into its place."""
         inputs = state.work.inputs
         values = (video, str(state.part), inputs["mode"], inputs["prompt"], frame, keyframes)
-        reads = tuple(path for path in (video, frame, keyframes) if path)
+        reads = tuple(path for path in (video, frame, keyframes) if path and not is_stored(path))
         return await self._by_a_worker(workers.modify, *values, reads=reads)
 
     async def _made_elsewhere(
@@ -193,10 +212,12 @@ class Local:
             running.cancel()
         return await running
 
-    async def _at_hand(self, source: Mapping[str, Any] | None, place: Path) -> str | None:
-        """A source as a local path: itself, or fetched to `place` where it is a URL."""
+    async def _at_hand(self, source: Mapping[str, Any] | None, place: Path, *, there: bool) -> str | None:
+        """A source as a local path: itself, or fetched to `place` where it is a URL; `there`: objects stay theirs."""
         if source is None or source["local"]:
             return source["location"] if source else None
+        if is_stored(source["location"]):
+            return str(source["location"]) if there else await self._object(source["location"], place)
         if self._transport is None:
             from batchmod.transport import Transport
 
@@ -207,6 +228,19 @@ class Local:
         if not got.ok:
             message = f"{without_query(url)} could not be fetched: {got.problem}"
             raise MediaError(message, slug="source_unreachable")
+        return str(place)
+
+    async def _object(self, url: str, place: Path) -> str:
+        """An object as a file of this machine; tried again while its store cannot be reached."""
+        for wait_s in (*_WAITS_S, None):
+            try:
+                await asyncio.to_thread(self._stores.fetch, url, place)
+            except StorageError as error:
+                if not error.retry or wait_s is None:
+                    raise MediaError(str(error), slug="source_unreachable") from error
+                await clock.sleep(wait_s)
+            else:
+                break
         return str(place)
 
     async def collect(self, done: Done, part: Path) -> Fetched:
@@ -234,19 +268,25 @@ class Local:
         self._executor.close()
         if self._transport is not None:
             await self._transport.aclose()
+        await asyncio.to_thread(self._stores.close)
 
 
 def _carried(
     video: str, frame: str | None, keyframes: str | None
-) -> tuple[workers.Carried, workers.Carried | None, Mapping[str, bytes] | None] | workers.Refusal:
-    """The inputs as values, where they are not too large for that."""
+) -> tuple[workers.Carried | str, workers.Carried | str | None, Mapping[str, bytes] | None] | workers.Refusal:
+    """The inputs as values, where they are not too large for that; objects go by their URLs."""
     edits = sorted(path for path in Path(keyframes).iterdir() if path.is_file()) if keyframes else []
-    all_of_them = [Path(video), *([Path(frame)] if frame else []), *edits]
+    named = [each for each in (video, frame) if each is not None]
+    all_of_them = [*(Path(each) for each in named if not is_stored(each)), *edits]
     if (size := sum(path.stat().st_size for path in all_of_them)) > workers.MOST_CARRIED:
         return workers.too_large_to_carry("the clip with its pictures", size)
-    source, *pictures = (workers.Carried(name=path.name, content=path.read_bytes()) for path in all_of_them)
-    picture = pictures.pop(0) if frame else None
-    return source, picture, {each.name: each.content for each in pictures} if keyframes else None
+    source, *pictures = (each if is_stored(each) else _as_value(Path(each)) for each in named)
+    shots = {path.name: path.read_bytes() for path in edits}
+    return source, pictures[0] if pictures else None, shots if keyframes else None
+
+
+def _as_value(path: Path) -> workers.Carried:
+    return workers.Carried(name=path.name, content=path.read_bytes())
 
 
 def _answered(value: dict[str, Any]) -> Reply:

@@ -7,6 +7,8 @@ from itertools import groupby
 from typing import Final
 from urllib.parse import unquote
 
+from batchmod.urls import is_stored
+
 _LONGEST: Final = 100
 # file systems count bytes, 255 of them; the naming template, version and suffix need their share
 _LONGEST_BYTES: Final = 200
@@ -75,7 +77,10 @@ def clean(text: str) -> str:
 def stem(source: str) -> str:
     """The name of a clip without folders and suffix, from a path or a URL."""
     _, is_url, rest = source.partition("://")
-    path = unquote(re.split("[?#]", rest)[0].partition("/")[2]) if is_url else source
+    if is_stored(source):
+        path = rest.partition("/")[2]
+    else:
+        path = unquote(re.split("[?#]", rest)[0].partition("/")[2]) if is_url else source
     name = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
     return name.rpartition(".")[0] or name
 

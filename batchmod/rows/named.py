@@ -5,7 +5,7 @@ from typing import Any
 
 from batchmod.errors import Place
 from batchmod.model import NamedFile, Row
-from batchmod.urls import check_request_url
+from batchmod.urls import check_request_url, check_stored_url, is_stored
 
 
 def files_of(row: Row) -> Iterator[NamedFile]:
@@ -33,4 +33,6 @@ def source_fault(text: str) -> str | None:
         return None
     if scheme.casefold() in {"http", "https"}:
         return check_request_url(text)
+    if is_stored(text):
+        return check_stored_url(text)
     return "a URL must not hold a user or password" if "@" in rest.partition("/")[0] else None

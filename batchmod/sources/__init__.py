@@ -18,7 +18,7 @@ from batchmod.sources.documents import Document, answers, read_document
 from batchmod.sources.pairing import Paired, edited_frames, extracted_name, pair, unedited, without
 from batchmod.sources.remote import ask, fetch
 from batchmod.sources.seen import SIDE_BY_SIDE, Seen
-from batchmod.urls import identity_of_url
+from batchmod.urls import identity_of_url, is_stored
 from batchmod.work import Refusal
 
 __all__ = [
@@ -45,17 +45,6 @@ __all__ = [
 ]
 
 _REMOTE: Final = ("http://", "https://")
-_MEDIA_TYPES: Final = {
-    "mov": "video/mp4",
-    "matroska": "video/x-matroska",
-    "avi": "video/x-msvideo",
-    "mpegts": "video/mp2t",
-    "png_pipe": "image/png",
-    "jpeg_pipe": "image/jpeg",
-    "webp_pipe": "image/webp",
-    "bmp_pipe": "image/bmp",
-    "tiff_pipe": "image/tiff",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,8 +136,8 @@ def _folder(value: str, *, manifest: Path, identities: Identities, outside: bool
 
 
 def is_remote(value: str) -> bool:
-    """Whether a cell names a URL, which the provider fetches itself."""
-    return value.lower().startswith(_REMOTE)
+    """Whether a cell names a URL or an object in a bucket, and no file of this machine."""
+    return value.lower().startswith(_REMOTE) or is_stored(value)
 
 
 def _located(value: str, *, manifest: Path, outside: bool, folder: bool = False) -> Path | str | None:
@@ -156,11 +145,11 @@ def _located(value: str, *, manifest: Path, outside: bool, folder: bool = False)
     if is_remote(value):
         try:
             identity_of_url(value)
-        except ValueError:
-            return f"'{value}' is not a URL"
+        except ValueError as error:
+            return str(error) if is_stored(value) else f"'{value}' is not a URL"
         return None
     if "://" in value and not value.lower().startswith("file://"):
-        return f"'{value}' cannot be read: a clip is a path, a file:// or an http(s):// URL"
+        return f"'{value}' cannot be read: a clip is a path, a file://, http(s):// or s3:// URL (gs://, az://)"
     path = _path(value, manifest.resolve().parent)
     return _unusable(path, value, tree=tree_of(manifest), outside=outside, folder=folder) or path
 
@@ -184,11 +173,9 @@ def _unusable(path: Path, value: str, *, tree: Path, outside: bool, folder: bool
 
 
 def _media_type(path: Path) -> str:
-    from batchmod.media.kinds import HEAD_BYTES, sniff  # with them comes all of PyAV
+    from batchmod.media.kinds import media_type  # with it comes all of PyAV
 
-    with path.open("rb") as file:
-        kind = sniff(file.read(HEAD_BYTES))
-    return _MEDIA_TYPES.get(kind.video or kind.image or "", "application/octet-stream")
+    return media_type(path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
 """Objects in buckets: looked at, fetched, put whole or not at all, signed. The only room that imports fsspec."""
 
 from batchmod.storage.objects import Pieces, Stored
+from batchmod.storage.opening import require
 from batchmod.storage.stores import SIGNED_FOR_S, Stores
 
-__all__ = ["SIGNED_FOR_S", "Pieces", "Stored", "Stores"]
+__all__ = ["SIGNED_FOR_S", "Pieces", "Stored", "Stores", "require"]

@@ -1,5 +1,6 @@
 """The file system of each store: opened on use, with time-outs, and without a memory of its own."""
 
+from importlib.util import find_spec
 from typing import Any, Final
 
 from batchmod.errors import MissingExtra
@@ -17,17 +18,20 @@ def store_of(url: str) -> str:
     return STORES[url.partition("://")[0].lower()]
 
 
+def require(url: str) -> None:
+    """Raise MissingExtra where the library of an object's store is not installed; nothing is loaded."""
+    store = store_of(url)
+    library, extra = _LIBRARIES[store]
+    if find_spec(library) is None:
+        raise MissingExtra(f"{store}:// needs {library}, which is not installed: pip install 'batchmod[{extra}]'")
+
+
 def opened(store: str) -> Any:
     """A new file system for a store, as fsspec has it. Raises MissingExtra."""
-    library, extra = _LIBRARIES[store]
-    try:
-        import fsspec
+    require(f"{store}://")
+    import fsspec
 
-        kind = fsspec.get_filesystem_class(store)
-    except ImportError as missing:
-        raise MissingExtra(
-            f"{store}:// needs {library}, which is not installed: pip install 'batchmod[{extra}]'"
-        ) from missing
+    kind = fsspec.get_filesystem_class(store)
     # what somebody else has written since must be seen: no cache of listings, no instance of another's settings
     own = {"skip_instance_cache": True, "use_listings_cache": False}
     return kind(**own, **(_for_s3() if store == "s3" else {}))

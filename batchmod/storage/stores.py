@@ -52,6 +52,10 @@ class Stores:
                 return None
             raise
 
+    def seen(self, url: str) -> Stored:
+        """What the store says of an object. Raises `object_missing` where there is none."""
+        return self._there(url)
+
     def pieces(self, url: str, *, size: int = _PIECE) -> Pieces:
         """An object's first and last bytes. Raises StorageError, also where it becomes another one meanwhile."""
         stored = self._there(url)

@@ -20,7 +20,18 @@ from batchmod.app import storing, tenancy
 from batchmod.lease import Terms
 from tests.servers.bucket import SECRET, Asked, Bucket, bucket
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Ran, Shoot, bare_environment, call, files_holding, read_events, remote_rows, shoot
+from tests.support import (
+    PACE,
+    Ran,
+    Shoot,
+    bare_environment,
+    call,
+    files_holding,
+    read_events,
+    remote_rows,
+    shoot,
+    write_clip,
+)
 
 STORE = "s3://shots/autumn"
 UP = "autumn/"
@@ -598,3 +609,68 @@ def test_two_manifests_do_not_share_a_place(tmp_path: Path, server: SegmindStand
 
     assert done.code == 2
     assert "share one place" in done.err
+
+
+def test_check_and_plan_say_what_another_machine_has_left_and_write_nothing(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    run(machine(tmp_path / "one", server), store)
+    work = machine(tmp_path / "two", server)
+    store.asked.clear()
+    check = call("check", work.manifest, "--no-media", environ=work.environ | store.environ)
+    plan = call("plan", work.manifest, "--provider", "segmind", environ=work.environ | store.environ)
+
+    for done in (check, plan):
+        assert done.code == 0
+        assert "holds a record of" in done.err
+        assert "takes it down first" in done.err
+    assert {each.verb for each in store.asked} <= {"GET", "HEAD"}
+    assert not work.folder.exists()
+
+
+def test_check_says_that_a_run_could_not_use_the_store(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
+    work = machine(tmp_path, server, output="s3://nobody-has-this/autumn")
+    done = call("check", work.manifest, "--no-media", environ=work.environ | store.environ)
+
+    assert done.code == 0
+    assert "bucket_missing" in done.err
+
+
+def test_copies_that_are_up_are_not_made_again_on_another_machine(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    def rows(folder: Path) -> list[dict[str, Any]]:
+        write_clip(folder / "a.mp4")
+        return [{"id": "a", "video_url": "a.mp4", "prompt": "as wool"}]
+
+    one = machine(tmp_path / "one", server, rows=rows(tmp_path / "one"))
+    first = run(one, store, "--deliver", "h264")
+    assert f"{UP}delivered/a_v001.mp4" in store.names(), first.err
+    two = machine(tmp_path / "two", server, rows=rows(tmp_path / "two"))
+    store.asked.clear()
+    done = run(two, store, "--deliver", "h264")
+
+    assert (done.code, server.ledger.billed) == (0, 1), done.err
+    assert "no copy" not in done.err
+    assert not [each for each in store.asked if each.verb == "PUT" and each.key.endswith(".mp4")]
+    assert two.results()["a"]["delivered"] == "delivered/a_v001.mp4"
+
+
+def test_an_interrupted_run_still_puts_its_record_up(tmp_path: Path, store: Bucket) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=30.0) as server:
+        work = machine(tmp_path, server, "a")
+        with begun(work, store) as process:
+            until = time.monotonic() + 30
+            while server.ledger.submits_seen < 1 and time.monotonic() < until:
+                time.sleep(0.02)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=30)
+
+        assert process.returncode == 130, said
+        assert card(store)["final"] is True
+        assert card(store)["unfinished"][0]["status"] == "submitted"
+        work_elsewhere = machine(tmp_path / "two", server, "a")
+        server.advance(60)
+        done = run(work_elsewhere, store)
+        assert (done.code, server.ledger.billed, server.ledger.submits_seen) == (0, 1, 1), done.err

@@ -29,7 +29,7 @@ def test_a_line_that_was_cut_is_a_file_that_is_sent_again(tmp_path: Path, kept: 
     again = Book(tmp_path, STORE)
     again.note("videos/c.mp4", Up(bytes=9))
 
-    assert Book(tmp_path, STORE).names == {"videos/a.mp4", "videos/c.mp4"}
+    assert Book(tmp_path, STORE).names == bookkeeping.names(tmp_path) == {"videos/a.mp4", "videos/c.mp4"}
 
 
 def test_what_is_up_in_another_store_does_not_count(tmp_path: Path) -> None:
@@ -52,3 +52,10 @@ def test_a_book_does_not_grow_with_what_is_written_again_and_again(tmp_path: Pat
 
 def test_without_a_book_nothing_is_up(tmp_path: Path) -> None:
     assert bookkeeping.names(tmp_path) == frozenset()
+
+
+@pytest.mark.parametrize("name", ['videos/a "b".mp4', "videos/größe.mp4", "videos/a\\b.mp4", "videos/x: {y}.mp4"])
+def test_a_name_is_read_back_whatever_is_in_it(tmp_path: Path, name: str) -> None:
+    Book(tmp_path, STORE).note(name, Up(bytes=7))
+
+    assert bookkeeping.names(tmp_path) == Book(tmp_path, STORE).names == {name}
