@@ -10,7 +10,7 @@ on alone.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -22,6 +22,7 @@ NAME: Final = "batchmod.json"
 VERSION: Final = 1
 _FACT: Final = "store_marks"
 _UNKNOWN_SINCE: Final = "unknown_since"
+_LOOKED_FOR: Final = "unknown_looked_for"
 _MOST_MARKS: Final = 1_000
 _MOST_SHOWN: Final = 50
 _ONLY_A_COPY: Final = "~"
@@ -68,14 +69,18 @@ class Card:
                 raise RecordRefused(f"{url} was written by a newer batchmod; use that one. Nothing was sent.")
             known = {name: said[name] for name in cls.__slots__ if name in said}
             lists = {name: tuple(said.get(name, ())) for name in ("marks", "pages", "unfinished")}
-            if (outside := next((name for name in lists["pages"] if not _is_inside(name)), None)) is not None:
-                raise ValueError(f"{outside} is no name below it")
+            _refuse_outside(lists["pages"])
             return cls(**{**known, **lists})
         except (ValueError, TypeError, KeyError) as error:
             raise RecordRefused(
                 f"{url} should say whose outputs lie there, and cannot be read ({error!r}): nobody knows what was "
                 "paid. Nothing was sent. Put it back from an older version of the object, or choose another --output."
             ) from error
+
+
+def _refuse_outside(names: Iterable[str]) -> None:
+    if (outside := next((name for name in names if not _is_inside(name)), None)) is not None:
+        raise ValueError(f"{outside} is no name below it")
 
 
 def _is_inside(name: str) -> bool:
@@ -151,7 +156,8 @@ def mark(record: Checkpoint, mark_: str) -> tuple[str, ...]:
 def only_a_copy(record: Checkpoint, card: Card) -> None:
     """Let the record say that it does not know how the card's run ended: it is no later form of that run's own."""
     marks = (*card.marks[:-1], card.marks[-1].removesuffix(_ONLY_A_COPY) + _ONLY_A_COPY)
-    record.set_facts({_FACT: json.dumps({"marks": marks, "epoch": record.fact("epoch")}), _UNKNOWN_SINCE: card.at})
+    said = json.dumps({"marks": marks, "epoch": record.fact("epoch")})
+    record.set_facts({_FACT: said, _UNKNOWN_SINCE: card.at, _LOOKED_FOR: "[]"})
 
 
 def unknown_since(record: Checkpoint) -> str | None:
@@ -159,9 +165,15 @@ def unknown_since(record: Checkpoint) -> str | None:
     return record.fact(_UNKNOWN_SINCE) or None
 
 
-def all_is_known(record: Checkpoint) -> None:
-    """Let the record say that what may have been unknown to it was looked for."""
-    record.set_facts({_UNKNOWN_SINCE: ""})
+def looked_for(record: Checkpoint) -> Sequence[str]:
+    """For whose rows the histories were asked about what may have been unknown to the record since."""
+    found: list[str] = json.loads(record.fact(_LOOKED_FOR) or "[]")
+    return found
+
+
+def was_looked_for(record: Checkpoint, whose: str) -> None:
+    """Let the record say that the histories were asked for all of these rows; those of others may be unknown still."""
+    record.set_facts({_LOOKED_FOR: json.dumps([*looked_for(record), whose])})
 
 
 def _said(record: Checkpoint) -> Mapping[str, Any]:
