@@ -145,7 +145,7 @@ class Session(Nowhere):
         """Raise RecordRefused where outputs lie there of which nobody knows what was paid for them."""
         if self._here() is not None:
             return
-        for folder in mirroring.FOLDERS:
+        for folder in (*mirroring.FOLDERS, _RECORDS):
             if (found := next(iter(self._stores.list(f"{self.store}/{folder}")), None)) is not None:
                 raise RecordRefused(
                     f"{found.url} lies there, but no {carding.NAME} in {self.store} says whose it is, and there is no "
@@ -230,9 +230,10 @@ class Session(Nowhere):
         for item in plan.of(Action.COPY):
             of = () if item.work_id is None else record.deliveries_of(item.work_id)
             given = [each.path for each in of if each.delivered]
-            if not any((self.folder / path).exists() for path in given):
-                with suppress(StorageError):
-                    await self.mirror.fetch(next(path for path in given if path in self.mirror.book))
+            up = next((path for path in given if path in self.mirror.book), None)
+            if up is not None and not any((self.folder / path).exists() for path in given):
+                with suppress(StorageError, OSError):
+                    await self.mirror.fetch(up)
         self._keeping = asyncio.ensure_future(self._keep(record))
 
     async def _keep(self, record: Checkpoint) -> None:

@@ -20,6 +20,7 @@ from tests.support import PACE, Ran, Shoot, bare_environment, remote_rows, shoot
 
 STORE = "s3://shots/autumn"
 UP = "autumn/"
+PAGES = ("results.csv", "report.html", "run.json", "events.jsonl")
 
 
 @pytest.fixture
@@ -131,3 +132,49 @@ def test_a_copy_that_was_taken_for_some_rows_is_looked_through_again_for_the_oth
 
         assert (some.code, all_.code, server.ledger.submits_seen) == (0, 0, 2), all_.err
         assert work.statuses() == {"a": "succeeded", "b": "succeeded"}
+
+
+# --- another machine ---
+
+
+def test_a_record_that_is_kept_elsewhere_is_found_again_when_it_was_taken_down(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    lost = machine(tmp_path / "lost", server)
+    store.fault = lambda asked: 403 if asked.verb == "PUT" and asked.key.endswith(PAGES) else None
+    run(lost, store)
+    store.fault = lambda _: None
+    work = machine(tmp_path / "new", server)
+    state = tmp_path / "new" / "state"
+    done, again = run(work, store, "--state", str(state)), run(work, store)
+
+    assert (done.code, again.code, server.ledger.billed) == (0, 0, 2), done.err
+    assert len(list(state.rglob("checkpoint.sqlite3"))) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_record_of_which_no_card_tells_is_a_reason_to_refuse(tmp_path: Path, store: Bucket) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=2.0) as server:
+        killed_in_a_request(machine(tmp_path / "lost", server), store, server, sent=2)
+        store.client.delete_object(Bucket="shots", Key=f"{UP}batchmod.json")
+        done = run(machine(tmp_path / "new", server), store)
+
+        assert (done.code, server.ledger.submits_seen) == (2, 2), done.err
+        assert "record_refused" in done.err
+
+
+# --- what somebody else does in a bucket ---
+
+
+def test_two_ids_of_an_output_that_is_nowhere_any_more_are_fetched_and_copied(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    work = machine(tmp_path, server, rows=[*remote_rows("a"), {**remote_rows("a")[0], "id": "twin"}])
+    run(work, store)
+    for name in ("videos/a_v001.mp4", "videos/twin_v001.mp4"):
+        (work.folder / name).unlink()
+        store.client.delete_object(Bucket="shots", Key=UP + name)
+    done = run(work, store)
+
+    assert (done.code, server.ledger.billed) == (0, 1), done.err
+    assert f"{UP}videos/twin_v001.mp4" in store.names()
