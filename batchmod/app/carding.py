@@ -22,6 +22,7 @@ NAME: Final = "batchmod.json"
 VERSION: Final = 1
 _FACT: Final = "store_marks"
 _UNKNOWN_SINCE: Final = "unknown_since"
+_LOOKED_FOR: Final = "unknown_looked_for"
 _MOST_MARKS: Final = 1_000
 _MOST_SHOWN: Final = 50
 _ONLY_A_COPY: Final = "~"
@@ -152,7 +153,8 @@ def mark(record: Checkpoint, mark_: str) -> tuple[str, ...]:
 def only_a_copy(record: Checkpoint, card: Card) -> None:
     """Let the record say that it does not know how the card's run ended: it is no later form of that run's own."""
     marks = (*card.marks[:-1], card.marks[-1].removesuffix(_ONLY_A_COPY) + _ONLY_A_COPY)
-    record.set_facts({_FACT: json.dumps({"marks": marks, "epoch": record.fact("epoch")}), _UNKNOWN_SINCE: card.at})
+    said = json.dumps({"marks": marks, "epoch": record.fact("epoch")})
+    record.set_facts({_FACT: said, _UNKNOWN_SINCE: card.at, _LOOKED_FOR: "[]"})
 
 
 def unknown_since(record: Checkpoint) -> str | None:
@@ -160,9 +162,15 @@ def unknown_since(record: Checkpoint) -> str | None:
     return record.fact(_UNKNOWN_SINCE) or None
 
 
-def all_is_known(record: Checkpoint) -> None:
-    """Let the record say that what may have been unknown to it was looked for."""
-    record.set_facts({_UNKNOWN_SINCE: ""})
+def looked_for(record: Checkpoint) -> Sequence[str]:
+    """For whose rows the histories were asked about what may have been unknown to the record since."""
+    found: list[str] = json.loads(record.fact(_LOOKED_FOR) or "[]")
+    return found
+
+
+def was_looked_for(record: Checkpoint, whose: str) -> None:
+    """Let the record say that the histories were asked for all of these rows; those of others may be unknown still."""
+    record.set_facts({_LOOKED_FOR: json.dumps([*looked_for(record), whose])})
 
 
 def _said(record: Checkpoint) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ the card says that this is all.
 """
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -144,7 +145,7 @@ class Session(Nowhere):
         """Raise RecordRefused where outputs lie there of which nobody knows what was paid for them."""
         if self._here() is not None:
             return
-        for folder in mirroring.FOLDERS:
+        for folder in (*mirroring.FOLDERS, _RECORDS):
             if (found := next(iter(self._stores.list(f"{self.store}/{folder}")), None)) is not None:
                 raise RecordRefused(
                     f"{found.url} lies there, but no {carding.NAME} in {self.store} says whose it is, and there is no "
@@ -198,16 +199,17 @@ class Session(Nowhere):
         Raises StoppedEarly where rows are left that may have been paid for: whoever sends them could pay twice.
         """
         since = carding.unknown_since(record)
-        if since is None:
+        if since is None or (asked := _asked(self._loaded)) in carding.looked_for(record):
             return ()
         at = min(clock.now() - _HISTORY_S, datetime.fromisoformat(since).timestamp() - _HISTORY_S)
         choices, mute = await rescuing.book_unknown(self._loaded, self._options, runner, since=at)
-        if choices and not self._options.take_copy:
+        if choices and not (self._options.take_copy and self.taken is None):  # said once more, knowing of these
             ids = ", ".join(choice.job.id for choice in choices[:_SHOWN])
             text = f"{ids}: may have been paid for by the run that was lost, and nobody can say which request is whose"
             advice = "see `batchmod rescue MANIFEST`, which shows them and takes --pair; or say --take-copy once more"
             raise StoppedEarly(f"{text}. Nothing was sent: {advice}", slug="record_elsewhere")
-        carding.all_is_known(record)
+        if self._loaded.is_whole:
+            carding.was_looked_for(record, asked)
         return tuple(f"{name} has no history: what the lost run sent there after {since} is not known" for name in mute)
 
     # --- while it goes on ---
@@ -228,9 +230,10 @@ class Session(Nowhere):
         for item in plan.of(Action.COPY):
             of = () if item.work_id is None else record.deliveries_of(item.work_id)
             given = [each.path for each in of if each.delivered]
-            if not any((self.folder / path).exists() for path in given):
-                with suppress(StorageError):
-                    await self.mirror.fetch(next(path for path in given if path in self.mirror.book))
+            up = next((path for path in given if path in self.mirror.book), None)
+            if up is not None and not any((self.folder / path).exists() for path in given):
+                with suppress(StorageError, OSError):
+                    await self.mirror.fetch(up)
         self._keeping = asyncio.ensure_future(self._keep(record))
 
     async def _keep(self, record: Checkpoint) -> None:
@@ -361,6 +364,12 @@ class Session(Nowhere):
             self._mirror.close()
         self._stack.close()
         self._stores.close()
+
+
+def _asked(loaded: Loaded) -> str:
+    """Whose requests a look into the histories is for: a manifest's, at the places that its rows go to."""
+    places = sorted({(job.provider, job.origin) for job in loaded.jobs if job.origin})
+    return json.dumps([folders.where(loaded), *places])
 
 
 async def _is_set(event: asyncio.Event, within_s: float) -> bool:

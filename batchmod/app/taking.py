@@ -48,9 +48,14 @@ def end(folder: Path) -> None:
         shutil.rmtree(begun, ignore_errors=True)
         return
     record = Path(json.loads((begun / _READY).read_bytes())["record"])
-    if not (begun / _RECORD).exists():  # it was the last one: only the empty folder is left
-        shutil.rmtree(begun)
-        return
+    if (begun / _RECORD).exists():  # it is the last one
+        _give_names(folder, begun, record)
+    with Checkpoint.look_at(record) as taken:
+        pointer.bind(folder, taken)  # a record that is not in its folder is found by nothing else
+    shutil.rmtree(begun)
+
+
+def _give_names(folder: Path, begun: Path, record: Path) -> None:
     for path in sorted(begun.rglob("*")):
         name = path.relative_to(begun)
         if path.is_file() and str(name) not in (_READY, _RECORD):
@@ -61,7 +66,6 @@ def end(folder: Path) -> None:
     shutil.move(begun / _RECORD, record)
     files.sync_folder(record.parent)
     files.sync_folder(folder)
-    shutil.rmtree(begun)
 
 
 def _fetch_record(stores: Stores, store: str, card: Card, target: Path) -> None:

@@ -1,0 +1,180 @@
+"""Outputs in a store, gone through as somebody would who wants to pay twice for them, or to lose one."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchmod.app import tenancy
+from batchmod.lease import Terms
+from tests.servers.bucket import Asked, Bucket, bucket
+from tests.servers.segmind import SegmindStandIn
+from tests.support import PACE, Ran, Shoot, bare_environment, remote_rows, shoot
+
+STORE = "s3://shots/autumn"
+UP = "autumn/"
+PAGES = ("results.csv", "report.html", "run.json", "events.jsonl")
+
+
+@pytest.fixture
+def store() -> Iterator[Bucket]:
+    with bucket() as made:
+        yield made
+
+
+@pytest.fixture
+def server() -> Iterator[SegmindStandIn]:
+    with SegmindStandIn(queued_s=0, processing_s=0) as made:
+        yield made
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that nobody renews is stale at once."""
+    monkeypatch.setattr(tenancy, "TERMS", Terms(beat_s=20.0, stale_s=-5.0))
+
+
+def machine(folder: Path, server: SegmindStandIn, *ids: str, output: str = STORE, **more: Any) -> Shoot:
+    rows = more.pop("rows", None) or remote_rows(*(ids or ("a", "b")))
+    return shoot(folder, server, rows, output=output, **more)
+
+
+def run(work: Shoot, store: Bucket, *more: str) -> Ran:
+    return work.run(*more, environ=work.environ | store.environ)
+
+
+def card(store: Bucket) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(store.read(f"{UP}batchmod.json"))
+    return found
+
+
+def begun(work: Shoot, store: Bucket, *more: str) -> "subprocess.Popen[str]":
+    argv = ["run", str(work.manifest), "--provider", "segmind", "--yes", "--no-scores", "--history-grace", "0.3"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "batchmod", *argv, *PACE, *more],
+        env=bare_environment() | work.environ | store.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def killed_at(work: Shoot, store: Bucket, moment: Callable[[Asked], bool], *more: str) -> None:
+    """Run until the store is asked for something, and kill the process while it waits for the answer."""
+    came, go_on = threading.Event(), threading.Event()
+
+    def hold(asked: Asked) -> int | None:
+        if not came.is_set() and moment(asked):
+            came.set()
+            go_on.wait(30)
+            return 500
+        return None
+
+    store.fault = hold
+    with begun(work, store, *more) as process:
+        assert came.wait(30), process.communicate(timeout=10)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    go_on.set()
+    store.fault = lambda _: None
+
+
+def killed_in_a_request(work: Shoot, store: Bucket, server: SegmindStandIn, *more: str, sent: int = 1) -> None:
+    """Kill a run that has sent something and has no output yet."""
+    with begun(work, store, *more) as process:
+        until = time.monotonic() + 30
+        while server.ledger.submits_seen < sent and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+
+# --- a copy that was taken ---
+
+
+def two_of_a_kind() -> list[dict[str, Any]]:
+    """Two rows that ask for the same thing twice: nobody can tell whose a request is."""
+    return [{**remote_rows("a")[0], "id": row_id, "variant": variant} for variant, row_id in ((1, "one"), (2, "two"))]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_fits_two_rows_stops_the_run_that_takes_a_copy(tmp_path: Path, store: Bucket) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=2.0) as server:
+        killed_in_a_request(
+            machine(tmp_path / "lost", server, rows=two_of_a_kind()), store, server, "--max-in-flight", "1"
+        )
+        work = machine(tmp_path / "new", server, rows=two_of_a_kind())
+        taken, again = run(work, store, "--take-copy"), run(work, store)
+
+        assert (taken.code, again.code, server.ledger.submits_seen) == (3, 3, 1), taken.err
+        assert "rescue" in taken.err
+        assert run(work, store, "--take-copy").code == 0
+        assert server.ledger.submits_seen == 3, "said once more, by somebody who knows of it"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_copy_that_was_taken_for_some_rows_is_looked_through_again_for_the_others(
+    tmp_path: Path, store: Bucket
+) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=2.0) as server:
+        killed_in_a_request(machine(tmp_path / "lost", server), store, server, sent=2)
+        work = machine(tmp_path / "new", server)
+        some, all_ = run(work, store, "--take-copy", "--only", "a"), run(work, store)
+
+        assert (some.code, all_.code, server.ledger.submits_seen) == (0, 0, 2), all_.err
+        assert work.statuses() == {"a": "succeeded", "b": "succeeded"}
+
+
+# --- another machine ---
+
+
+def test_a_record_that_is_kept_elsewhere_is_found_again_when_it_was_taken_down(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    lost = machine(tmp_path / "lost", server)
+    store.fault = lambda asked: 403 if asked.verb == "PUT" and asked.key.endswith(PAGES) else None
+    run(lost, store)
+    store.fault = lambda _: None
+    work = machine(tmp_path / "new", server)
+    state = tmp_path / "new" / "state"
+    done, again = run(work, store, "--state", str(state)), run(work, store)
+
+    assert (done.code, again.code, server.ledger.billed) == (0, 0, 2), done.err
+    assert len(list(state.rglob("checkpoint.sqlite3"))) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_record_of_which_no_card_tells_is_a_reason_to_refuse(tmp_path: Path, store: Bucket) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=2.0) as server:
+        killed_in_a_request(machine(tmp_path / "lost", server), store, server, sent=2)
+        store.client.delete_object(Bucket="shots", Key=f"{UP}batchmod.json")
+        done = run(machine(tmp_path / "new", server), store)
+
+        assert (done.code, server.ledger.submits_seen) == (2, 2), done.err
+        assert "record_refused" in done.err
+
+
+# --- what somebody else does in a bucket ---
+
+
+def test_two_ids_of_an_output_that_is_nowhere_any_more_are_fetched_and_copied(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    work = machine(tmp_path, server, rows=[*remote_rows("a"), {**remote_rows("a")[0], "id": "twin"}])
+    run(work, store)
+    for name in ("videos/a_v001.mp4", "videos/twin_v001.mp4"):
+        (work.folder / name).unlink()
+        store.client.delete_object(Bucket="shots", Key=UP + name)
+    done = run(work, store)
+
+    assert (done.code, server.ledger.billed) == (0, 1), done.err
+    assert f"{UP}videos/twin_v001.mp4" in store.names()
