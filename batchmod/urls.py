@@ -27,6 +27,7 @@ STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", 
 _PLAIN: Final = re.compile(
     r"https?://[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
     r"(?::(?!80/|443/)[1-9][0-9]{0,3}|:[1-5][0-9]{4})?/[A-Za-z0-9_/.~%+=,@-]*"
+    r"|(?:s3|gs|az)://[a-z0-9][a-z0-9.-]*/(?:[A-Za-z0-9_.~%+=,@-]*/)*[A-Za-z0-9_.~%+=,@-]+"
 )
 _UNFIT: Final = re.compile(r"[\x00-\x20\\\x7f]")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -140,7 +141,7 @@ def identity_of_url(url: str) -> str:
 
 
 def are_plain(urls: Iterable[str]) -> bool:
-    """Whether all of these may be asked (`check_request_url`) and are their own identity, as one sees at a glance."""
+    """Whether all of these may be asked (`check_request_url`, `check_stored_url`) and are their own identity, as one sees at a glance."""
     return all(map(_PLAIN.fullmatch, urls))
 
 

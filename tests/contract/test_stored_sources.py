@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +22,7 @@ from tests.contract.test_every_provider import CLIP, rows, running
 from tests.servers.buckets import Buckets, buckets
 from tests.servers.clips import Clip, encoded, unique
 from tests.servers.standin import StandIn
-from tests.support import Shoot, call, files_holding, shoot, video_facts, write_manifest
+from tests.support import Shoot, bare_environment, call, files_holding, shoot, video_facts, write_manifest
 
 SIGNED = "X-Amz-Signature"
 
@@ -304,3 +308,21 @@ def test_frames_and_delivered_copies_take_their_clip_from_the_bucket(shop: Bucke
     assert copies.code == 0, copies.err
     (copy,) = (work.folder / "delivered").rglob("*.mp4")
     assert video_facts(copy).audio
+
+
+def test_ctrl_c_does_not_wait_for_a_store_that_says_nothing(shop: Buckets, tmp_path: Path) -> None:
+    shop.delays["GET /shop/day 1/a.mp4"] = 25.0
+    asked = threading.Event()
+    shop.before["GET /shop/day 1/a.mp4"] = asked.set
+    manifest = write_manifest(
+        tmp_path / "shots.yaml", [{"id": "a", "video_url": "s3://shop/day 1/a.mp4", "prompt": "a pencil drawing"}]
+    )
+    environ = bare_environment() | {"BATCHMOD_HOME": str(tmp_path / "home"), **shop.environ}
+    words = (sys.executable, "-m", "batchmod", "run", str(manifest), "--provider", "local", "--no-scores")
+    with subprocess.Popen(words, env=environ, stderr=subprocess.PIPE, text=True) as run:
+        assert asked.wait(30)
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=6)
+
+    assert run.returncode == 130, err
+    assert "Traceback" not in err
