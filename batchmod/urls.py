@@ -141,7 +141,7 @@ def identity_of_url(url: str) -> str:
 
 
 def are_plain(urls: Iterable[str]) -> bool:
-    """Whether all of these may be asked (`check_request_url`, `check_stored_url`) and are their own identity, as one sees at a glance."""
+    """Whether all of these are good and their own identity, as one sees at a glance."""
     return all(map(_PLAIN.fullmatch, urls))
 
 

@@ -326,3 +326,19 @@ def test_ctrl_c_does_not_wait_for_a_store_that_says_nothing(shop: Buckets, tmp_p
 
     assert run.returncode == 130, err
     assert "Traceback" not in err
+
+
+def test_what_a_lost_folder_paid_for_is_found_by_its_object_and_no_signature_is_kept(
+    shop: Buckets, tmp_path: Path
+) -> None:
+    with running("segmind") as server:
+        first = _work(tmp_path / "lost", server)
+        assert first.run(environ=_environ(first, shop)).code == 0
+        work = _work(tmp_path / "found", server)
+        words = ("rescue", work.manifest, "--provider", "segmind", "--polls-per-minute", "60000")
+        done = call(*words, environ=_environ(work, shop))
+
+        assert done.code == 0, done.err
+        assert work.statuses() == {"a": "succeeded"}
+        assert files_holding(SIGNED, tmp_path) == []
+        assert (work.run(environ=_environ(work, shop)).code, server.ledger.submits_seen) == (0, 1)
