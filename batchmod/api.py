@@ -83,6 +83,7 @@ class RunWishes(PlanWishes, total=False):
     scores: bool
     wait_scores: bool
     score_remote: bool
+    take_copy: bool
     if_locked: Literal["refuse", "wait", "skip"]
     executor: Literal["process", "ray"]
     ray_address: str | None

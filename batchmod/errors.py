@@ -7,7 +7,9 @@
     │   ├── MissingKey              2  missing_key
     │   ├── MissingExtra            2  missing_extra  an optional part is not installed
     │   ├── RecordRefused           2  record_refused foreign, newer, lost or broken record
-    │   │   └── RecordOnNetwork     2  record_on_network
+    │   │   ├── RecordOnNetwork     2  record_on_network
+    │   │   └── RecordElsewhere     2  record_elsewhere  the store's record is another's, or only a copy
+    │   ├── StoreRefused            2  (its own)      a store that cannot be used as things are
     │   ├── OtherManifest           2  other_manifest the folder belongs to another manifest
     │   ├── PortInUse               2  port_in_use    `serve` cannot listen where another program does
     │   └── NoCluster               2  no_cluster     `--executor ray` finds none to join
@@ -140,6 +142,20 @@ class RecordOnNetwork(RecordRefused):
     """A checkpoint on a network file system, where SQLite breaks."""
 
     slug = "record_on_network"
+
+
+class RecordElsewhere(RecordRefused):
+    """The record in the store that outputs go to is another's, or one that may not know everything."""
+
+    slug = "record_elsewhere"
+
+
+class StoreRefused(UsageError):
+    """A store that outputs go to and that cannot be used as things are; nothing was sent."""
+
+    def __init__(self, message: str, *, slug: str) -> None:
+        super().__init__(message)
+        self.slug = slug
 
 
 class OtherManifest(UsageError):

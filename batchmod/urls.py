@@ -257,5 +257,30 @@ def _unreadable(url: str) -> str | None:
     return None
 
 
+def is_put_up(output: str) -> bool:
+    """Whether an `output` is the address of a store, or of a web server that takes files, and no folder here."""
+    return is_stored(output) or output.lower().startswith(("http://", "https://"))
+
+
+def output_fault(said: str) -> str | None:
+    """What speaks against putting outputs there, or None: a path is one, and so is a prefix in a store."""
+    scheme, mark, rest = said.partition("://")
+    if not mark:
+        return None
+    if not is_put_up(said):
+        shown = without_query(said)
+        return f"{shown} is neither a folder nor a store: {scheme}:// takes no outputs; s3, gs, az and https do"
+    if not is_stored(said) and (fault := check_base_url(said)) is not None:
+        return fault
+    if _UNFIT.search(said) or "?" in said or "#" in said:
+        return f"{said.partition('?')[0]!r} has characters that a prefix for outputs may not have"
+    bucket, *path = rest.rstrip("/").split("/")
+    if not bucket:
+        return f"{said!r} names no bucket; write {scheme}://bucket/prefix"
+    if "" in path or "." in path or ".." in path:
+        return f"{said!r} has an empty part, or . or .. in it"
+    return None
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host

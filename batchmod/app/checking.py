@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchmod.app import examining, preparing
+from batchmod.app import examining, preparing, storing
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.preparing import Mended
@@ -37,10 +37,11 @@ def check(loaded: Loaded, options: Options, *, fix: Callable[[Path], None] | Non
         mendable = preparing.mendable(loaded, options, record)
         loaded = preparing.without_idle(loaded, options, record)
     seen = examining.examined(loaded, options, mendable) if options.media else examining.Examined(warnings=())
+    store = storing.glimpse(loaded, options)
     return Checked(
         loaded=loaded,
         warnings=(*loaded.warnings, *seen.warnings),
-        notes=seen.notes,
+        notes=(*seen.notes, *([] if store is None else [store])),
         mended=tuple(mended),
         mendable=mendable,
     )

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from batchmod import files
+from batchmod.app import bookkeeping
 
 FOLDER: Final = "delivered"
 LEDGER: Final = "delivered.json"
@@ -53,6 +54,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._copies = _read(folder / FOLDER / LEDGER)
+        self._up = bookkeeping.names(folder)
 
     def place(self, output: str, *, suffix: str, of: str, source: str, recipe: str) -> Place:
         """Where the copy of an output lies, or is to lie. No file is touched that a person has made or changed."""
@@ -71,8 +73,8 @@ class Ledger:
     def _found(self, name: str) -> str | None:
         """The hash of the file of that name; None where there is none."""
         path, copy = self._folder / name, self._copies.get(name)
-        if not os.path.lexists(path):
-            return None
+        if not os.path.lexists(path):  # it may be up in a store, and need not be here
+            return copy.sha256 if copy is not None and name in self._up else None
         if copy is None or not path.is_file():
             return "not ours"
         stat = path.stat()
@@ -103,8 +105,8 @@ class Ledger:
 
 def shown(folder: Path) -> dict[str, str]:
     """Output → its copy, the one that was made last of those that are there; paths relative to the folder."""
-    copies = _read(folder / FOLDER / LEDGER)
-    return {copy.output: name for name, copy in copies.items() if (folder / name).is_file()}
+    copies, up = _read(folder / FOLDER / LEDGER), bookkeeping.names(folder)
+    return {copy.output: name for name, copy in copies.items() if name in up or (folder / name).is_file()}
 
 
 def contents(folder: Path) -> dict[str, str]:

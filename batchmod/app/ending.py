@@ -45,6 +45,8 @@ class Summary:
     unscored: int = 0
     """How many of the outputs made have no scores yet: `batchmod report` makes them."""
     run_id: str = ""
+    store: str | None = None
+    """The store that outputs were put into."""
     skipped: bool = False
     """Whether nothing was begun because another run held the folder."""
 
@@ -109,7 +111,7 @@ def ended(
     if not declined:
         log.tell("run_ended", run_id=run_id, **end_facts(summary))
         record.end_run(run_id, at=clock.now(), exit_code=code, stop_reason=stop)
-    _write_run_json(summary, began=began)
+    write_run_json(summary, began=began)
     return summary
 
 
@@ -130,10 +132,12 @@ def end_facts(summary: Summary) -> dict[str, Any]:
 
 
 def _unfinished_slug(runner: Runner) -> str | None:
-    """Why a run that stopped by itself has not ended: paid outputs wait to be fetched, or were left on purpose."""
+    """Why a run that stopped by itself has not ended: outputs wait to be fetched or put up, or were left on purpose."""
     if runner.desk.unfetched:
         return "download_failed"
-    return "not_waited_for" if runner.desk.left else None
+    if runner.desk.left:
+        return "not_waited_for"
+    return "not_stored" if runner.desk.not_up else None
 
 
 def exit_code(counts: Mapping[str, int], *, stop: str | None, warned: bool = False) -> int:
@@ -147,7 +151,8 @@ def exit_code(counts: Mapping[str, int], *, stop: str | None, warned: bool = Fal
     return 0
 
 
-def _write_run_json(summary: Summary, *, began: float) -> None:
+def write_run_json(summary: Summary, *, began: float) -> None:
+    """Write run.json: how the last run ended."""
     about = {
         "schema_version": EVENTS_VERSION,
         "run_id": summary.run_id,

@@ -45,7 +45,7 @@ def examined(loaded: Loaded, options: Options, mendable: frozenset[int]) -> Exam
     found = [
         *_of_clips(pairs, loaded, mendable),
         *_of_frames(pairs, loaded),
-        *_edited_in_place(pairs, loaded, pairing.folder_of(loaded.path, options.output)),
+        *_edited_in_place(pairs, loaded, pairing.folder_of(loaded.path, options.folder)),
         *_of_the_web(pairs, loaded, asked),
     ]
     order = {row.number: at for at, row in enumerate(loaded.manifest.rows)}

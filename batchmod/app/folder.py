@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchmod import files, report, results
-from batchmod.app import delivered, paging, past, pointer, rotating, sheets, trail
+from batchmod.app import bookkeeping, delivered, paging, past, pointer, rotating, sheets, trail
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.checkpoint import FILE_NAME, Checkpoint, StoredRow
 from batchmod.errors import ManifestError, OtherManifest, Problem, RecordRefused
@@ -143,7 +143,7 @@ def _refuse_same_ids(record: Checkpoint, loaded: Loaded, *, own: set[str]) -> No
 def known(record: Checkpoint, folder: Path, facts: Mapping[str, ProviderFacts]) -> Known:
     """The record as planning needs it; `facts` of the providers that are planned for."""
     floors = {name: of.price.per_call_usd or 0.0 for name, of in facts.items() if of.price is not None}
-    works, there = past.Latest(record), files.listing(folder, "videos")
+    works, there = past.Latest(record), files.listing(folder, "videos") | bookkeeping.names(folder)
     return Known(
         works=works,
         wishes={work.job_key: work for work in record.wishes() if works[work.job_key].work_id != work.work_id},

@@ -36,7 +36,7 @@ class Extracted:
 
 def extract(loaded: Loaded, options: Options) -> list[Extracted]:
     """Write the first frame of every chosen row, several clips at a time; nothing that is there is overwritten."""
-    folder = pairing.folder_of(loaded.path, options.output)
+    folder = pairing.folder_of(loaded.path, options.folder)
     of_clip: dict[str, tuple[Source, list[Row]]] = {}
     for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True):
         if row.number in loaded.chosen:

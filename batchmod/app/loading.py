@@ -22,6 +22,7 @@ from batchmod.model import ClipFacts, Conform, Job, Limits, Manifest, Row, Video
 from batchmod.planning import Flaw
 from batchmod.rows import ids
 from batchmod.schema import Schemas, did_you_mean
+from batchmod.urls import is_put_up, output_fault
 
 _INNER = frozenset({"number", "own", "explicit", "place", "places"})
 
@@ -47,6 +48,7 @@ class Loaded:
     path: Path
     manifest: Manifest
     folder: Path
+    """Where outputs go on this machine; with a store, where they are until they are up, and the record always."""
     limits: Limits
     jobs: Sequence[Job]
     """A long sheet's are made anew whenever they are asked for."""
@@ -73,6 +75,8 @@ class Loaded:
     """The number of a row whose clip or picture on the web is another one now → which, and since when."""
     allowed: Allowed = field(default_factory=Allowed)
     """What of the manifest's wishes for programs and messages is heard."""
+    store: str | None = None
+    """The store that the folder is put up into: `s3://bucket/prefix`."""
     homeless: bool = False
     """Whether neither the manifest's own folder nor anybody says where outputs go."""
 
@@ -150,6 +154,7 @@ def _load(document: sources.Document, options: Options, services: Services) -> L
         path=path,
         manifest=parsed,
         folder=output_folder(path, parsed, options),
+        store=store_of(parsed, options),
         limits=limits_of(parsed.limits, options),
         jobs=made,
         chosen=chosen,
@@ -164,7 +169,7 @@ def _load(document: sources.Document, options: Options, services: Services) -> L
         lines={file: text.splitlines() for file, text in reading.texts.items()},
         sheets=reading.sheets,
         allowed=heard,
-        homeless=not document.is_file and options.output is None and parsed.output is None,
+        homeless=not document.is_file and options.folder is None and _folder_of(parsed) is None,
     )
 
 
@@ -299,15 +304,33 @@ def where_and_how(
 
 def output_folder(path: Path, parsed: Manifest, options: Options) -> Path:
     """Where outputs go: never the current folder by default, since cron's is another one."""
-    base = path.resolve().parent
-    if options.output is not None:
-        folder = Path(options.output).absolute()
-    elif parsed.output is not None:
-        folder = base / parsed.output
+    base, said = path.resolve().parent, _folder_of(parsed)
+    if options.folder is not None:
+        folder = Path(options.folder).absolute()
+    elif said is not None:
+        folder = base / said
     else:
         folder = (base.parent if base.name == "manifests" else base) / "outputs" / parsed.name
     folder = Path(files.normal(folder))
     return folder / "rehearsal" if options.rehearse else folder
+
+
+def _folder_of(parsed: Manifest) -> str | None:
+    return None if parsed.output is None or is_put_up(parsed.output) else parsed.output
+
+
+def store_of(parsed: Manifest, options: Options) -> str | None:
+    """The store that outputs go to, without a `/` at its end; None where they stay on this machine.
+
+    Raises UsageError for an `--output` that takes none.
+    """
+    said = parsed.output if options.output is None else options.output
+    if options.output is not None and (fault := output_fault(options.output)) is not None:
+        raise UsageError(f"--output: {fault}")
+    if said is None or not is_put_up(said):
+        return None
+    store = said.rstrip("/")
+    return f"{store}/rehearsal" if options.rehearse else store
 
 
 def provider_of(row: Row, parsed: Manifest, options: Options) -> str:

@@ -20,6 +20,7 @@ _OF_THE_RUN: Final = (
     "run_ended",
     "hook_succeeded",
     "hook_failed",
+    "not_stored",
     "notify_failed",
 )
 """Events with which no row has changed."""

@@ -18,7 +18,10 @@ FIELDS: Final = ("run_id", "event", "id", "job_key", "provider", "request_id", "
 
 _LEVELS: Final = {
     **dict.fromkeys(("polled", "progress", "scoring"), logging.DEBUG),
-    **dict.fromkeys(("uncertain", "stopping", "left", "taken_over", "hook_failed", "notify_failed"), logging.WARNING),
+    **dict.fromkeys(
+        ("uncertain", "stopping", "left", "taken_over", "hook_failed", "not_stored", "notify_failed"),
+        logging.WARNING,
+    ),
     **dict.fromkeys(("failed", "error"), logging.ERROR),
 }
 _WORDS: Final = {
@@ -41,6 +44,7 @@ _WORDS: Final = {
     "scoring": "{done} of {of} outputs looked at",
     "hook_succeeded": "on_succeeded: done for {output}",
     "hook_failed": "on_succeeded: failed for {output}: {message}; what it said is in {log}",
+    "not_stored": "{output} is not in the store [{code}]: {message}",
     "notify_failed": "{message}",
     "stopping": "stopping [{code}]: {message}",
     "error": "{message} [{code}]",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from batchmod.rows import Ways
+from batchmod.urls import is_put_up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,6 +15,9 @@ class Options:
 
     provider: str | None = None
     output: str | None = None
+    """Where outputs go: a folder, or the address of a store."""
+    take_copy: bool = False
+    """Whether a copy of a record that may not know everything is gone on with."""
     state: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     extra_columns: tuple[str, ...] = ()
@@ -69,3 +73,8 @@ class Options:
     """Whether sources on the web are fetched for it."""
     yes: bool = False
     if_locked: Literal["refuse", "wait", "skip"] = "refuse"
+
+    @property
+    def folder(self) -> str | None:
+        """The folder on this machine that `output` names, if it names one."""
+        return None if self.output is None or is_put_up(self.output) else self.output

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchmod import changes, executors, forecast
 from batchmod.app import folder as folders
-from batchmod.app import preparing, rechecking
+from batchmod.app import preparing, rechecking, storing
 from batchmod.app.deciding import budgets, facts_of, make_plan, needs_a_word, objections
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.app.options import Options
@@ -44,6 +44,8 @@ class Outlook:
     """Why a run would be refused as things are, such as a key that is not set."""
     needs_a_word: bool
     """Whether a run asks before it spends: it has no `yes` and no cap."""
+    elsewhere: str | None = None
+    """What the store that outputs go to may hold of earlier runs, where this machine has no record of any."""
 
     @property
     def items(self) -> Sequence[Item]:
@@ -109,6 +111,7 @@ def _outlook(record: Checkpoint | None, loaded: Loaded, options: Options) -> Out
         public_files=public_files(plan, facts),
         objections=tuple(objections(plan, loaded, options)),
         needs_a_word=needs_a_word(plan, loaded, options),
+        elsewhere=storing.glimpse(loaded, options) if record is None else None,
     )
 
 

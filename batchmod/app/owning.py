@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from batchmod import files, lease, mounts
 from batchmod.app import pointer
@@ -35,6 +36,23 @@ def owned(folder: Path, *, terms: lease.Terms | None = None) -> Iterator[Ownersh
         if pointed is not None and pointed.record.exists():
             stack.enter_context(files.locked(pointed.record.parent))
         yield mine
+
+
+class Checked(Protocol):
+    """What else may be taken away from a run, such as its store."""
+
+    def check(self) -> None:
+        """Raise StoppedEarly where it was."""
+
+
+def both(owner: Ownership, other: Checked) -> Ownership:
+    """The right to write into a folder while another right lasts too."""
+
+    def check() -> None:
+        owner.check()
+        other.check()
+
+    return replace(owner, check=check)
 
 
 def _for_ever() -> None:

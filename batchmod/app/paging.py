@@ -1,11 +1,13 @@
 """report.html from the record: the rows as results.csv has them, and behind them what the record knows besides."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from batchmod import clock, report, results
+from batchmod.app import bookkeeping
 from batchmod.checkpoint import Checkpoint
 from batchmod.model import Delivery, Scored, Status, Work
 
@@ -30,7 +32,7 @@ def write(
         sources=sources,
         first_frames=first_frames,
         orphans=orphans,
-        background=background(record, noted),
+        background=replace(background(record, noted), up=bookkeeping.names(folder)),
     )
 
 

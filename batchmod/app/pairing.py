@@ -33,7 +33,7 @@ def folder_of(manifest: Path, output: str | None) -> Path:
 
 def paired(parsed: Manifest, path: Path, options: Options) -> Paired:
     """Rows with their edited frames where that is asked for; where it is not, a word about those that lie there."""
-    folders = list(dict.fromkeys((folder_of(path, None), folder_of(path, options.output))))
+    folders = list(dict.fromkeys((folder_of(path, None), folder_of(path, options.folder))))
     if not (parsed.pair_frames or options.pair_frames):
         found = sources.Paired(rows=parsed.rows, taken={})
         return Paired(manifest=parsed, frames=found, warnings=tuple(_left_lying(parsed, folders)))

@@ -119,10 +119,28 @@ def _places(loaded: Loaded) -> tuple[tuple[str, str], ...]:
     if not found:
         raise UsageError("the embedded engine has no history of paid requests; name the provider: --provider NAME")
     for name, _ in sorted(found):
-        if not loaded.services.facts(name).history or loaded.services.endpoints(name).history is None:
+        if not _has_history(loaded, name):
             raise UsageError(f"{name} has no history that could be asked: what was paid for there cannot be found")
         loaded.services.require(name)
     return tuple(sorted(found))
+
+
+async def book_unknown(
+    loaded: Loaded, options: Options, runner: Runner, *, since: float
+) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
+    """Book what the providers' histories show of requests that the record should know and does not; nothing is fetched.
+
+    What fits and is not beyond doubt, and the providers whose history nobody can ask. Raises StoppedEarly for a history
+    that cannot be read now.
+    """
+    hosted = {(job.provider, job.origin) for job in loaded.jobs if job.number in loaded.chosen and job.origin}
+    asked = {each for each in hosted if _has_history(loaded, each[0])}
+    choices = await _Rescuer(loaded, options, runner).book(sorted(asked), since=since)
+    return choices, tuple(sorted({name for name, _ in hosted - asked}))
+
+
+def _has_history(loaded: Loaded, name: str) -> bool:
+    return loaded.services.facts(name).history and loaded.services.endpoints(name).history is not None
 
 
 class _Rescuer:
@@ -140,6 +158,21 @@ class _Rescuer:
         await self.runner.resolve()  # what we sent ourselves comes first
         plan = make_plan(self._record, self._loaded, self._options)
         folders.store_rows(self._record, self._loaded, plan)
+        fields, booked, choices = await self._booked(plan, places, by_hand, since=since)
+        before = self._record.totals().spent_usd
+        await self.runner.run(_collecting(plan, self._record, booked))
+        folders.write_results(self._record, self._loaded.folder)
+        return self._said(fields, booked, choices, before)
+
+    async def book(self, places: Sequence[tuple[str, str]], *, since: float) -> tuple[Choice, ...]:
+        """Book what is beyond doubt; what fits and is not."""
+        plan = make_plan(self._record, self._loaded, self._options)
+        _, _, choices = await self._booked(plan, places, {}, since=since)
+        return tuple(choices)
+
+    async def _booked(
+        self, plan: Plan, places: Sequence[tuple[str, str]], by_hand: Mapping[str, str], *, since: float
+    ) -> tuple[list[_Field], list[Pair], list[Choice]]:
         fields = [await self._survey(plan, name, origin, since=since) for name, origin in places]
         try:
             chosen = self._chosen(plan, fields, by_hand)
@@ -154,10 +187,7 @@ class _Rescuer:
         finally:
             for field in fields:
                 await field.provider.close()
-        before = self._record.totals().spent_usd
-        await self.runner.run(_collecting(plan, self._record, booked))
-        folders.write_results(self._record, self._loaded.folder)
-        return self._said(fields, booked, choices, before)
+        return fields, booked, choices
 
     async def _survey(self, plan: Plan, name: str, origin: str, *, since: float) -> _Field:
         """The rows that lack an output, and the history's requests that nobody here holds."""

@@ -122,7 +122,7 @@ def _homes(document: sources.Document, of: Returned, options: Options, environ: 
         elif rotating.is_there(own) or (own / "videos").exists():
             # whoever opens the folder says that its record is lost
             yield _Home(folder=own, manifest=next(iter(of.manifests), ""), name="")
-    named = () if options.output is None else (Path(options.output).absolute(),)
+    named = () if options.folder is None else (Path(options.folder).absolute(),)
     for folder in (*named, *whereabouts.places(environ)):
         with suppress(BatchmodError, OSError):
             yield from _at(folder, of, pointer.record_file(folder))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from batchmod import clock, files
 from batchmod.app import folder as folders
-from batchmod.app import hands, owning, pointer, preparing, rechecking, whereabouts
+from batchmod.app import hands, owning, pointer, preparing, rechecking, storing, whereabouts
 from batchmod.app.beside import Beside, Companion
 from batchmod.app.copies import Copies
 from batchmod.app.deciding import Confirm, make_plan, may_go
@@ -21,6 +21,7 @@ from batchmod.app.log import Log, followed
 from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
 from batchmod.app.scoring import Scoring
+from batchmod.app.staying import Nowhere
 from batchmod.app.verifying import Checker
 from batchmod.checkpoint import Checkpoint, seal
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
@@ -97,9 +98,10 @@ async def _run(loaded: Loaded, options: Options, around: _Around) -> Summary:
         opened_at = clock.now()
         try:
             with owning.owned(loaded.folder) as owner:
-                summary = await _run_owned(loaded, options, around, owner)
-                seal(pointer.record_file(loaded.folder, options.state), opened_at=opened_at)
-                return summary
+                async with storing.opened(loaded, options, run_id=around.run_id) as store:
+                    summary = await _run_owned(loaded, options, around, owning.both(owner, store), store)
+                    seal(pointer.record_file(loaded.folder, options.state), opened_at=opened_at)
+                    return await store.last(summary)
         except FolderInUse:
             if options.if_locked == "skip":
                 message = "another run holds the folder; skipped"
@@ -115,8 +117,10 @@ async def _run(loaded: Loaded, options: Options, around: _Around) -> Summary:
             raise
 
 
-async def _run_owned(loaded: Loaded, options: Options, around: _Around, owner: owning.Ownership) -> Summary:
-    """The run in a folder that is ours."""
+async def _run_owned(
+    loaded: Loaded, options: Options, around: _Around, owner: owning.Ownership, store: Nowhere
+) -> Summary:
+    """The run in a folder that is ours, and so is its store."""
     began, run_id = clock.now(), around.run_id
     scratch = loaded.folder / ".work"
     with (
@@ -124,13 +128,20 @@ async def _run_owned(loaded: Loaded, options: Options, around: _Around, owner: o
         Log(loaded.folder, followed(around.observe, around.teller.heard)) as log,
     ):
         seen = await _settled(record, loaded, options, owner, log, run_id=run_id)
+        said = await store.settled(record, log, run_id)
         loaded = seen.loaded
         scratch.mkdir(exist_ok=True)
         engine = hands.engine(loaded.services, options, rows=len(loaded.chosen))
         claims = claims_of(record, loaded)
         checker = Checker(options.verify, outputs=len(loaded.chosen), engine=engine)
         scoring = Scoring(record, loaded.folder, options, functools.partial(_tell_scoring, log, run_id))
-        beside = Beside([*_companions(record, loaded, options, log, run_id=run_id, began=began), scoring])
+        beside = Beside(
+            [
+                *_companions(record, loaded, options, log, run_id=run_id, began=began),
+                scoring,
+                *store.companions(record, log),
+            ]
+        )
         runner = runner_of(
             record,
             loaded,
@@ -142,9 +153,10 @@ async def _run_owned(loaded: Loaded, options: Options, around: _Around, owner: o
             checker=checker,
         )
         around.control.attach(beside.until(runner.drain))
-        runner.desk.warnings += seen.warnings
+        runner.desk.warnings += [*seen.warnings, *said]
         try:
             await runner.resolve()
+            runner.desk.warnings += await store.look_for_unknown(record, runner)
             plan = make_plan(record, loaded, options)
             _say_changed(plan, loaded, log, run_id=run_id)
             declined = not runner.desk.draining and not may_go(plan, loaded, options, around.confirm)
@@ -154,6 +166,7 @@ async def _run_owned(loaded: Loaded, options: Options, around: _Around, owner: o
                     runner.desk.warnings += await hands.begin(engine, loaded, scratch)
                 _say_begun(record, loaded, plan, log, run_id=run_id, began=began)
                 beside.begin()
+                await store.begun(record, plan)
                 await runner.run(plan)
                 await beside.finish()
         finally:
@@ -168,9 +181,19 @@ async def _run_owned(loaded: Loaded, options: Options, around: _Around, owner: o
                 files.clear(scratch, keep=".part")
         if indexed:
             record.indexed(indexed)
+            runner.desk.not_up = await store.rest()
         runner.desk.warnings += beside.warnings
         new_rows = new_rows or scoring.kept > 0
-        summary = ended(record, loaded, runner, log, run_id=run_id, began=began, new_rows=new_rows, declined=declined)
+        summary = ended(
+            record,
+            loaded,
+            runner,
+            log,
+            run_id=run_id,
+            began=began,
+            new_rows=new_rows,
+            declined=declined,
+        )
         around.teller.look(record)
         return replace(summary, unscored=scoring.left())
 

@@ -5,6 +5,7 @@ of `together` that it is called in. The order of calls around a paid request is 
 POST, `accept` before anything else.
 """
 
+from batchmod.checkpoint.copying import copy_record, drop_copy
 from batchmod.checkpoint.glance import Flight, Glance, Seen
 from batchmod.checkpoint.history import LastRun
 from batchmod.checkpoint.migrating import VERSION
@@ -26,6 +27,8 @@ __all__ = [
     "Seen",
     "StoredRow",
     "Totals",
+    "copy_record",
+    "drop_copy",
     "load_ballast",
     "seal",
     "source_of",

@@ -65,6 +65,10 @@ class Attempts(Opened):
         found = (self._db.execute(query, (provider, origin, each)).fetchone() for each in request_ids)
         return tuple(attempt_of(row) for row in found if row is not None)
 
+    def last_attempt_id(self) -> int:
+        """The number of the last attempt; 0 where nothing was ever sent."""
+        return int(self._db.execute("SELECT coalesce(max(attempt_id), 0) FROM attempt").fetchone()[0])
+
     def knows_attempt(self, attempt_id: int, job_key: str) -> bool:
         """Whether this attempt was written down here."""
         query = "SELECT 1 FROM attempt JOIN work USING (work_id) WHERE attempt_id = ? AND job_key = ?"

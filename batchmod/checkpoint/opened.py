@@ -178,6 +178,11 @@ class Opened:
         if self._db.in_transaction:  # a full disk ends a transaction by itself, or does not
             self._db.execute("ROLLBACK")
 
+    @property
+    def changes(self) -> int:
+        """How many rows were written since it was opened: the same number is the same record."""
+        return self._db.total_changes
+
     def fact(self, name: str) -> str | None:
         """A fact of the folder, such as `folder_id` or `manifest_name`."""
         row = self._db.execute("SELECT value FROM folder WHERE name = ?", (name,)).fetchone()

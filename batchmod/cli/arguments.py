@@ -104,6 +104,8 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--metrics", metavar="FILE.prom", help="keep figures there, for node_exporter's textfile collector"
     )
+    text = "go on with a copy of the record from the store, though requests may have been sent after it was made"
+    run.add_argument("--take-copy", action="store_true", help=text)
     run.add_argument("--dry-run", action="store_true", help="the same as `batchmod plan`")
     run.add_argument("--yes", action="store_true", help="spend without asking")
     run.add_argument("--until", type=_moment, metavar="TIME", help="send nothing new after 06:00, or after 2h30m")
@@ -206,7 +208,7 @@ def _selection(command: argparse.ArgumentParser) -> None:
 def _wishes(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to take")
     group.add_argument("--provider", metavar="NAME", help="this provider for every row")
-    group.add_argument("--output", metavar="DIR", help="where outputs go")
+    group.add_argument("--output", metavar="DIR", help="where outputs go: a folder, or s3://, gs://, az://, https://")
     _headers(group)
     group.add_argument(
         "--pair-frames", action="store_true", help="rows without a first frame take frames/ID.edited.png where it is"

@@ -56,6 +56,7 @@ def options_of(args: argparse.Namespace) -> Options:
         retry_failed=getattr(args, "retry_failed", False),
         reuse=not getattr(args, "no_reuse", False),
         pay_again=tuple(getattr(args, "pay_again", ())),
+        take_copy=getattr(args, "take_copy", False),
         until=getattr(args, "until", None),
         no_wait=getattr(args, "no_wait", False),
         accept_expiry=getattr(args, "accept_expiry", False),
@@ -131,6 +132,9 @@ def load_all(
     folders = [item.folder for item in loaded]
     if len(set(folders)) < len(folders):
         raise UsageError("two of these manifests would share one output folder; run them one by one with --output")
+    stores = [item.store for item in loaded if item.store is not None]
+    if len(set(stores)) < len(stores):
+        raise UsageError("two of these manifests would share one place in a store; give each an output of its own")
     return loaded
 
 

@@ -39,6 +39,8 @@ def plan(args: argparse.Namespace, environ: Environ) -> int:
         return 0
     for item, outlook in zip(loaded, outlooks, strict=True):
         say_warnings(item)
+        if outlook.elsewhere is not None:
+            print(f"{item.manifest.file}: {outlook.elsewhere}", file=sys.stderr)
         for line in _lines(item, outlook, balances):
             print(line)
         for objection in outlook.objections:

@@ -13,7 +13,16 @@ from batchmod.model import Event
 
 _EVERY_S: Final = 15.0
 _ENDS: Final = {"succeeded": "done", "copied": "done", "failed": "failed", "uncertain": "uncertain"}
-_TROUBLE: Final = ("failed", "uncertain", "stopping", "left", "taken_over", "hook_failed", "source_changed")
+_TROUBLE: Final = (
+    "failed",
+    "uncertain",
+    "stopping",
+    "left",
+    "taken_over",
+    "hook_failed",
+    "not_stored",
+    "source_changed",
+)
 
 
 class Watcher(Protocol):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from batchmod import app, clock, files
 from batchmod.app.ending import SIGNALLED
 from batchmod.app.options import Options
+from batchmod.app.storing import LEFT_OVER
 from batchmod.cli import logs, progress
 from batchmod.cli.loading import Environ, load_all, options_of
 from batchmod.cli.look import say_warnings
@@ -50,7 +51,8 @@ def _run_one(loaded: app.Loaded, args: argparse.Namespace, eyes: Eyes) -> int:
     if not args.quiet:
         say_warnings(loaded)
     if providers_of(loaded.jobs) == {"local"} and not args.quiet and not args.json:
-        print(f"{name}: {counted(len(loaded.chosen), 'row')} on the embedded engine, into {loaded.folder}")
+        rows = counted(len(loaded.chosen), "row")
+        print(f"{name}: {rows} on the embedded engine, into {loaded.folder}{_and_into(loaded)}")
     watcher = eyes.watching(_watcher(loaded, args))
     with _seldom_collecting():
         summary = asyncio.run(_watched(loaded, options_of(args), watcher, run_id=run_id))
@@ -58,6 +60,10 @@ def _run_one(loaded: app.Loaded, args: argparse.Namespace, eyes: Eyes) -> int:
     if not args.json:
         _say_summary(name, summary, quiet=args.quiet)
     return summary.exit_code
+
+
+def _and_into(loaded: app.Loaded) -> str:
+    return "" if loaded.store is None else f", and from there into {loaded.store}"
 
 
 @contextmanager
@@ -168,6 +174,8 @@ def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:
     money = f", {usd(summary.spent_usd)}" if summary.spent_usd else ""
     took = f"{duration(summary.seconds)}{money}, {counts(summary.counts)}"
     print(f"{name}: {made} ({took}); look at {shown}/report.html, {_tables(summary)}")
+    if summary.store is not None and summary.stop_reason != LEFT_OVER:
+        print(f"{name}: all of it is in {summary.store} too")
     if summary.unscored:
         print(f"{name}: scores: batchmod report {shown} ({counted(summary.unscored, 'output')} without them)")
     if summary.exit_code in (StoppedEarly.exit_code, *SIGNALLED.values()):

@@ -15,6 +15,7 @@ from batchmod.rows import Checker, Default, ids, source_fault
 from batchmod.rows.columns import Fields, Wishes, wished_twice
 from batchmod.rows.templates import naming_faults
 from batchmod.schema import Schemas, problems, shown, types_of
+from batchmod.urls import output_fault
 
 HINT: Final = "list the clips under `clips:`, each with its `video_url:`"
 _OF_THE_WHOLE: Final = (
@@ -59,6 +60,8 @@ def batch_of(tree: Tree, root: Mapped, *, document: Document, asked: Asked) -> B
     if isinstance(said.get("output"), str):
         said["output"], faults = substituted(said["output"], asked.variables)
         found += [_at(tree, ("output",), message, hint) for message, hint in faults]
+        if not faults and (fault := output_fault(said["output"])) is not None:
+            found.append(_at(tree, ("output",), fault))
     faults_of_notices = standing.notice_faults(said.get("notify"), asked.variables)
     found += [_at(tree, ("notify", *path), message, hint) for path, message, hint in faults_of_notices]
     for path, message, hint in standing.age_faults(said.get("max_age")):

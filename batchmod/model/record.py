@@ -112,7 +112,8 @@ class Event:
 
     `kind` is one of: run_started, planned, source_changed, taken_over, intended, submitted, refused, retrying,
     uncertain, resolved, polled, progress, left, output_known, succeeded, failed, copied, conformed, scoring,
-    stopping, hook_succeeded, hook_failed, notify_failed, error, run_ended. Their facts stand in the schema `event`.
+    stopping, hook_succeeded, hook_failed, not_stored, notify_failed, error, run_ended. Their facts stand in the
+    schema `event`.
     """
 
     kind: str

@@ -38,6 +38,8 @@ class Background:
     """Whether a part of that was not confirmed by its provider."""
     folder_id: str = ""
     """By which the page's marks are told from those of other folders."""
+    up: frozenset[str] = frozenset()
+    """Files below the folder that may be gone from it, since they lie where the page is put up."""
 
 
 NOTHING: Final = Background()
@@ -64,7 +66,7 @@ def write(
     noted = lines if isinstance(lines, Gathering) else Gathering(most=most)
     if not isinstance(lines, Gathering):
         deque(noted.watch(lines), maxlen=0)
-    thumbs = files.listing(folder, THUMBS)
+    thumbs = files.listing(folder, THUMBS) | background.up
     places = Places(folder=folder, sources=sources, first_frames=first_frames, thumbs=thumbs)
     text = page.render(
         page.About(

@@ -125,6 +125,8 @@ class Desk:
         """Requests that were sent and left, as --no-wait asks."""
         self.unfetched = 0
         """Paid outputs that could not be fetched now."""
+        self.not_up = 0
+        """Files that could not be put into the store that outputs go to."""
         self.unwritten: list[Receipt] = []
         """Receipts that a full disk did not take even without the ballast."""
         self.draining = False

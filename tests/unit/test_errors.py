@@ -13,6 +13,7 @@ from batchmod.errors import (
     Problem,
     StoppedEarly,
     StorageError,
+    StoreRefused,
     UsageError,
 )
 
@@ -20,6 +21,7 @@ GIVEN_WHEN_RAISED = {
     StoppedEarly: {"slug": "no_credits"},
     MediaError: {"slug": "broken_video"},
     StorageError: {"slug": "store_refused"},
+    StoreRefused: {"slug": "bucket_missing"},
 }
 
 
