@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from batchmod import clock, files, results
-from batchmod.app import carding, mirroring, pointer, rescuing, sheets, taking, tenancy
+from batchmod.app import carding, mirroring, pointer, recounting, rescuing, sheets, taking, tenancy
 from batchmod.app import folder as folders
 from batchmod.app.beside import Companion
 from batchmod.app.carding import Card, Standing
@@ -38,6 +38,10 @@ LEFT_OVER: Final = "not_stored"
 """Why a run has not ended whose outputs are not all in their store."""
 EVERY_S: Final = 60.0
 """How often the record goes up while a run changes it; seldomer where that takes more than a tenth of the time."""
+_EMPTIED: Final = (
+    "{} says nothing any more of what was put there: has somebody emptied it? All of it is put there anew; what "
+    "another machine has done since is not known"
+)
 _SHARE: Final = 10.0
 _COPY: Final = ".checkpoint.copy"
 _RECORDS: Final = "record"
@@ -78,6 +82,7 @@ class Session(Nowhere):
         self._mirror: Mirror | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
+        self._is_emptied = False
         self.is_on = False
         """Whether the store says that this run is on."""
         self._me = str(Holder.me())
@@ -163,19 +168,11 @@ class Session(Nowhere):
         self.taken = Taken(card=self._card, only_a_copy=only_a_copy)
 
     def _look_again(self) -> None:
-        """Where the book vouches for outputs that are not here, see that they are up: one question for a thousand."""
-        book, here = self.mirror.book, files.listing(self.folder, mirroring.VIDEOS)
-        if all(name in here for name in book.names if name.startswith(f"{mirroring.VIDEOS}/")):
-            return
-        up = taking.look(self._stores, self.store)
-        known = {name: each for name in book.names if (each := book.get(name)) is not None}
-        pages = {name: each for name, each in known.items() if mirroring.is_page(name)}
-        unchanged = {
-            name: known[name]
-            for name, each in up.items()
-            if name in known and (known[name].bytes, known[name].etag) == (each.bytes, each.etag)
-        }
-        book.keep_only({**pages, **up, **unchanged})
+        """Let the book say what is up; whoever has just taken a record down has looked already."""
+        has_card = self._card is not None
+        self._is_emptied = not has_card and bool(self.mirror.book.names)
+        if self.taken is None:
+            recounting.recount(self.mirror, has_card=has_card)
 
     async def settled(self, record: Checkpoint, log: Log, run_id: str) -> list[str]:
         """The record is owned: from now on the store says that a run is on. Raises StoppedEarly where it cannot."""
@@ -191,7 +188,7 @@ class Session(Nowhere):
         self.is_on = True
         if self.taken is not None:
             log.tell("taken_over", run_id=run_id, message=self.taken.words(self.store))
-        return []
+        return [_EMPTIED.format(self.store)] if self._is_emptied else []
 
     async def look_for_unknown(self, record: Checkpoint, runner: Runner) -> tuple[str, ...]:
         """Where the record is a copy, book what the histories show of requests it does not know; what cannot be known.

@@ -1,6 +1,7 @@
 """Outputs in a store, gone through as somebody would who wants to pay twice for them, or to lose one."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,3 +179,97 @@ def test_two_ids_of_an_output_that_is_nowhere_any_more_are_fetched_and_copied(
 
     assert (done.code, server.ledger.billed) == (0, 1), done.err
     assert f"{UP}videos/twin_v001.mp4" in store.names()
+
+
+def test_a_bucket_that_somebody_has_emptied_is_filled_again(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    work = machine(tmp_path, server)
+    run(work, store)
+    before = store.names()
+    for key in before:
+        store.client.delete_object(Bucket="shots", Key=key)
+    done = run(work, store)
+
+    assert (done.code, server.ledger.billed) == (0, 2), done.err
+    assert {key for key in before if "record/" not in key} <= set(store.names())
+    assert "has somebody emptied it?" in done.err
+
+
+def test_an_output_that_somebody_has_overwritten_is_fetched_again_where_it_is_not_here(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    work, other = machine(tmp_path / "one", server), machine(tmp_path / "other", server)
+    run(work, store)
+    content = store.read(f"{UP}videos/a_v001.mp4")
+    for machine_, nonsense in ((work, b"x" * len(content)), (other, b"nonsense")):
+        store.client.put_object(Bucket="shots", Key=f"{UP}videos/a_v001.mp4", Body=nonsense)
+        (machine_.folder / "videos" / "a_v001.mp4").unlink(missing_ok=True)
+        done = run(machine_, store)
+
+        assert (done.code, server.ledger.billed) == (0, 2), done.err
+        assert store.read(f"{UP}videos/a_v001.mp4") == content
+
+
+def test_an_object_that_was_copied_onto_itself_is_still_what_was_put_there(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    work = machine(tmp_path, server)
+    run(work, store)
+    book = work.folder / "uploads.jsonl"
+    book.write_text(book.read_text().replace('"etag": "', '"etag": "other'))
+    shutil.rmtree(work.folder / "videos")
+    done = run(work, store)
+
+    assert done.code == 0, done.err
+    assert not work.outputs(), "nothing was fetched from the provider"
+
+
+def test_outputs_that_were_moved_into_another_bucket_are_found_there(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    work = machine(tmp_path, server)
+    run(work, store)
+    for key in store.names():
+        store.client.put_object(Bucket="shots", Key=key.replace("autumn", "winter"), Body=store.read(key))
+    shutil.rmtree(work.folder / "videos")
+    done = run(work, store, "--output", "s3://shots/winter")
+
+    assert (done.code, server.ledger.billed) == (0, 2), done.err
+    assert not work.outputs(), "nothing was fetched from the provider"
+
+
+def test_a_page_that_somebody_has_removed_keeps_nobody_from_going_on(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    run(machine(tmp_path / "lost", server), store)
+    store.client.delete_object(Bucket="shots", Key=f"{UP}results.csv")
+    work = machine(tmp_path / "new", server)
+    done = run(work, store)
+
+    assert (done.code, server.ledger.billed) == (0, 2), done.err
+    assert work.statuses() == {"a": "succeeded", "b": "succeeded"}
+
+
+def test_a_card_cannot_put_a_lock_or_a_pointer_into_a_folder(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    run(machine(tmp_path / "lost", server), store)
+    said = card(store) | {"pages": ["results.csv", "state.json"]}
+    store.client.put_object(Bucket="shots", Key=f"{UP}batchmod.json", Body=json.dumps(said).encode())
+    pointer = json.dumps({"record": str(tmp_path / "other" / "checkpoint.sqlite3"), "folder_id": "x"})
+    store.client.put_object(Bucket="shots", Key=f"{UP}state.json", Body=pointer.encode())
+    work = machine(tmp_path / "new", server)
+    done = run(work, store)
+
+    assert (done.code, server.ledger.billed) == (0, 2), done.err
+    assert not (work.folder / "state.json").exists()
+
+
+def test_a_link_that_leads_nowhere_stops_no_run(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
+    work = machine(tmp_path, server)
+    run(work, store)
+    (work.folder / "videos" / "x.mp4").symlink_to("nowhere")
+    done = run(work, store)
+
+    assert done.code == 0, done.err
