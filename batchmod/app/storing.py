@@ -267,18 +267,28 @@ class Session(Nowhere):
             if name != before:
                 self._stores.put(copy, f"{self.store}/{name}")
             self._put_card(card)
-            if before not in (None, name):
-                with suppress(StorageError):  # it is in nobody's way
-                    self._stores.remove(f"{self.store}/{before}")
+            with suppress(StorageError):  # it is in nobody's way
+                self._drop_copies(but=name, before=before, final=final)
         finally:
             drop_copy(copy)
+
+    def _drop_copies(self, *, but: str, before: str | None, final: bool) -> None:
+        """Remove the copy before this one; at the end all others, such as a kill has left behind."""
+        older = [f"{self.store}/{before}"] if before is not None else []
+        if final:
+            older = [each.url for each in self._stores.list(f"{self.store}/{_RECORDS}")]
+        for url in older:
+            if url != f"{self.store}/{but}":
+                self._stores.remove(url)
 
     def _refuse_strangers(self) -> None:
         """Raise StoppedEarly where another run has written the card since: its record is not to be lost for ours."""
         assert self._tenancy is not None
         self._tenancy.look()
         self._tenancy.check()
-        if _read_card(self._stores, self.store) != self._card:
+        found = _read_card(self._stores, self.store)
+        # one of this very run may have come there though its answer was lost; where none is, nobody's is lost
+        if found is not None and found != self._card and found.run_id != self._run_id:
             text = f"another run has put its record into {self.store} meanwhile; this one's stays in {self.folder}"
             raise StoppedEarly(text, slug="lease_lost")
 

@@ -111,7 +111,7 @@ def _refuse_living(stores: Stores, store: str, lease: Stored, me: Holder) -> Non
         if error.slug != "object_missing":
             raise
         return  # given back and cleared away a moment ago
-    if not about:
+    if not about or not isinstance(about, dict):
         return
     texts = {name: str(about.get(name) or "") for name in ("host", "boot", "started")}
     pid = about.get("pid")

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from batchmod.app import tenancy
+from batchmod.app import storing, tenancy
 from batchmod.lease import Terms
 from tests.servers.bucket import Asked, Bucket, bucket
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Ran, Shoot, bare_environment, remote_rows, shoot
+from tests.support import PACE, Ran, Shoot, bare_environment, call, read_events, remote_rows, shoot, write_clip
 
 STORE = "s3://shots/autumn"
 UP = "autumn/"
@@ -273,3 +273,73 @@ def test_a_link_that_leads_nowhere_stops_no_run(tmp_path: Path, store: Bucket, s
     done = run(work, store)
 
     assert done.code == 0, done.err
+
+
+def test_folders_that_were_made_on_a_stores_web_page_are_no_outputs(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    for key in (UP, f"{UP}videos/", f"{UP}lease/"):
+        store.client.put_object(Bucket="shots", Key=key, Body=b"")
+    done = run(machine(tmp_path, server), store)
+
+    assert (done.code, server.ledger.billed) == (0, 2), done.err
+
+
+def test_a_lease_that_says_nothing_holds_nobody_up(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
+    store.client.put_object(Bucket="shots", Key=f"{UP}lease/000003.json", Body=b"[1]")
+    done = run(machine(tmp_path, server), store)
+
+    assert (done.code, server.ledger.billed) == (0, 2), done.err
+
+
+# --- the record on its way ---
+
+
+def test_a_card_whose_answer_was_lost_is_this_runs_own(
+    tmp_path: Path, store: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "EVERY_S", 0.2)
+    puts: list[str] = []
+    lost: list[Asked] = []
+
+    def fault(asked: Asked) -> int | None:
+        if asked.key != f"{UP}batchmod.json":
+            return None
+        puts.extend([asked.key] if asked.verb == "PUT" else [])
+        if asked.verb != "HEAD" or len(puts) != 2 or lost:
+            return None
+        lost.append(asked)
+        return 403
+
+    with SegmindStandIn(queued_s=0, processing_s=1.0) as server:
+        work = machine(tmp_path, server, "a", "b", "c")
+        store.fault = fault
+        done = run(work, store, "--max-in-flight", "1")
+
+    assert len(puts) > 2, "the card after the one whose answer was lost"
+    assert done.code == 0, done.err
+    assert card(store)["final"] is True
+
+
+def test_what_a_kill_has_left_of_the_record_is_cleared_away(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    work = machine(tmp_path, server)
+    killed_at(work, store, lambda asked: asked.verb == "PUT" and "batchmod.json" in asked.key)
+    killed_at(work, store, lambda asked: asked.verb == "PUT" and "batchmod.json" in asked.key)
+    done = run(work, store)
+
+    assert done.code == 0, done.err
+    assert [key for key in store.names() if "record/" in key] == [UP + card(store)["record"]]
+
+
+def test_a_run_on_this_machine_says_in_its_record_that_outputs_are_not_up(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    write_clip(tmp_path / "clip.mp4")
+    work = machine(tmp_path, server, rows=[{"id": "a", "video_url": "clip.mp4", "prompt": "as pencil"}])
+    store.fault = lambda asked: 403 if asked.verb != "GET" and "videos/" in asked.key else None
+    done = call("run", work.manifest, environ=work.environ | store.environ)
+    ended = read_events(work.folder)[-1]
+
+    assert (done.code, ended["event"], ended["stop_reason"]) == (3, "run_ended", "not_stored"), done.err
