@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from batchmod import clock, files, results
-from batchmod.app import carding, mirroring, pointer, recounting, rescuing, sheets, taking, tenancy
+from batchmod.app import carding, mirroring, pointer, rebuilding, recounting, rescuing, sheets, taking, tenancy
 from batchmod.app import folder as folders
 from batchmod.app.beside import Companion
 from batchmod.app.carding import Card, Standing
@@ -163,6 +163,7 @@ class Session(Nowhere):
         record = pointer.record_file(self.folder, self._options.state)
         taking.take(self._stores, self.store, self._card, self.folder, record)
         if only_a_copy:
+            rebuilding.rebuilt(self.folder, self._loaded.services)  # the event log that came with it may know more
             with folders.open_record(self.folder, create=False, state=self._options.state) as taken:
                 carding.only_a_copy(taken, self._card)
         self.taken = Taken(card=self._card, only_a_copy=only_a_copy)

@@ -343,3 +343,29 @@ def test_a_run_on_this_machine_says_in_its_record_that_outputs_are_not_up(
     ended = read_events(work.folder)[-1]
 
     assert (done.code, ended["event"], ended["stop_reason"]) == (3, "run_ended", "not_stored"), done.err
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_event_log_that_is_newer_than_the_copy_of_the_record_tells_what_the_copy_lacks(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    lost = machine(tmp_path / "lost", server)
+    run(lost, store)
+    lost.rows(remote_rows("a", "b", "c"), output=STORE)
+    killed_at(lost, store, lambda asked: asked.verb == "PUT" and "record/" in asked.key)
+    work = machine(tmp_path / "new", server, "a", "b", "c")
+    done, again = run(work, store, "--take-copy"), run(work, store)
+
+    assert (done.code, again.code, server.ledger.submits_seen) == (0, 0, 3), done.err + again.err
+    assert work.statuses() == dict.fromkeys("abc", "succeeded")
+
+
+def test_a_program_goes_on_after_a_run_that_could_not_give_its_lease_back(tmp_path: Path, store: Bucket) -> None:
+    with SegmindStandIn(queued_s=0, processing_s=0.3) as server:
+        work = machine(tmp_path, server)
+        store.fault = lambda _: 403 if server.ledger.submits_seen else None
+        away = run(work, store)
+        store.fault = lambda _: None
+        done = run(work, store)
+
+        assert (away.code, done.code, server.ledger.billed) == (3, 0, 2), done.err
