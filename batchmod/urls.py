@@ -27,6 +27,7 @@ STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", 
 _PLAIN: Final = re.compile(
     r"https?://[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
     r"(?::(?!80/|443/)[1-9][0-9]{0,3}|:[1-5][0-9]{4})?/[A-Za-z0-9_/.~%+=,@-]*"
+    r"|(?:s3|gs|az)://[a-z0-9][a-z0-9.-]*/(?:[A-Za-z0-9_.~%+=,@-]*/)*[A-Za-z0-9_.~%+=,@-]+"
 )
 _UNFIT: Final = re.compile(r"[\x00-\x20\\\x7f]")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -140,7 +141,7 @@ def identity_of_url(url: str) -> str:
 
 
 def are_plain(urls: Iterable[str]) -> bool:
-    """Whether all of these may be asked (`check_request_url`) and are their own identity, as one sees at a glance."""
+    """Whether all of these are good and their own identity, as one sees at a glance."""
     return all(map(_PLAIN.fullmatch, urls))
 
 
@@ -257,14 +258,21 @@ def _unreadable(url: str) -> str | None:
     return None
 
 
+def is_put_up(output: str) -> bool:
+    """Whether an `output` is the address of a store, or of a web server that takes files, and no folder here."""
+    return is_stored(output) or output.lower().startswith(("http://", "https://"))
+
+
 def output_fault(said: str) -> str | None:
     """What speaks against putting outputs there, or None: a path is one, and so is a prefix in a store."""
     scheme, mark, rest = said.partition("://")
     if not mark:
         return None
-    if not is_stored(said):
+    if not is_put_up(said):
         shown = without_query(said)
-        return f"{shown} is neither a folder nor a store: {scheme}:// takes no outputs; s3://, gs:// and az:// do"
+        return f"{shown} is neither a folder nor a store: {scheme}:// takes no outputs; s3, gs, az and https do"
+    if not is_stored(said) and (fault := check_base_url(said)) is not None:
+        return fault
     if _UNFIT.search(said) or "?" in said or "#" in said:
         return f"{said.partition('?')[0]!r} has characters that a prefix for outputs may not have"
     bucket, *path = rest.rstrip("/").split("/")

@@ -22,7 +22,7 @@ from batchmod.model import ClipFacts, Conform, Job, Limits, Manifest, Row, Video
 from batchmod.planning import Flaw
 from batchmod.rows import ids
 from batchmod.schema import Schemas, did_you_mean
-from batchmod.urls import is_stored, output_fault
+from batchmod.urls import is_put_up, output_fault
 
 _INNER = frozenset({"number", "own", "explicit", "place", "places"})
 
@@ -316,7 +316,7 @@ def output_folder(path: Path, parsed: Manifest, options: Options) -> Path:
 
 
 def _folder_of(parsed: Manifest) -> str | None:
-    return None if parsed.output is None or is_stored(parsed.output) else parsed.output
+    return None if parsed.output is None or is_put_up(parsed.output) else parsed.output
 
 
 def store_of(parsed: Manifest, options: Options) -> str | None:
@@ -327,7 +327,7 @@ def store_of(parsed: Manifest, options: Options) -> str | None:
     said = parsed.output if options.output is None else options.output
     if options.output is not None and (fault := output_fault(options.output)) is not None:
         raise UsageError(f"--output: {fault}")
-    if said is None or not is_stored(said):
+    if said is None or not is_put_up(said):
         return None
     store = said.rstrip("/")
     return f"{store}/rehearsal" if options.rehearse else store

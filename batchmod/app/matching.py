@@ -71,6 +71,20 @@ def differences(job: Job, row: HistoryRow, uploaded: Uploaded) -> tuple[str, ...
     return tuple(name for name, same in told.items() if not same)
 
 
+def body_of(job: Job, row: HistoryRow) -> dict[str, Any]:
+    """What a request was sent with, for the record: a job's objects by their own URLs, and no signature."""
+    objects = [each.location for each in (job.video, job.first_frame) if each is not None and is_stored(each.location)]
+    return {name: _unsigned(value, objects) for name, value in (row.inputs or {}).items()}
+
+
+def _unsigned(value: Any, objects: Sequence[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _unsigned(inner, objects) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_unsigned(inner, objects) for inner in value]
+    return next((url for url in objects if isinstance(value, str) and is_signed_for(value, url)), value)
+
+
 def _prompt(inputs: Mapping[str, Any]) -> str | None:
     prompt = inputs.get("prompt")
     return normalised_prompt(prompt) if isinstance(prompt, str) else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from batchmod.rows import Ways
-from batchmod.urls import is_stored
+from batchmod.urls import is_put_up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,4 +77,4 @@ class Options:
     @property
     def folder(self) -> str | None:
         """The folder on this machine that `output` names, if it names one."""
-        return None if self.output is None or is_stored(self.output) else self.output
+        return None if self.output is None or is_put_up(self.output) else self.output

@@ -296,7 +296,7 @@ class _Rescuer:
             work_id = self._record.book(
                 job,
                 run_id=self._desk.settings.run_id,
-                body=row.inputs or {},
+                body=matching.body_of(job, row),
                 request_id=row.request_id,
                 at=row.at or clock.now(),
                 reserved_usd=self._estimate(job),

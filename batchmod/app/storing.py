@@ -32,7 +32,8 @@ from batchmod.lease import Holder
 from batchmod.planning import Action, Plan
 from batchmod.report import FILE_NAME as REPORT
 from batchmod.runner import Runner
-from batchmod.storage import Stores
+from batchmod.storage import Stores, WebDav
+from batchmod.urls import is_stored
 
 LEFT_OVER: Final = "not_stored"
 """Why a run has not ended whose outputs are not all in their store."""
@@ -45,6 +46,8 @@ _EMPTIED: Final = (
 _SHARE: Final = 10.0
 _COPY: Final = ".checkpoint.copy"
 _RECORDS: Final = "record"
+_USER: Final = "BATCHMOD_STORE_USER"
+_PASSWORD: Final = "BATCHMOD_STORE_PASSWORD"  # noqa: S105 - the variable's name
 _SHOWN: Final = 5
 _HISTORY_S: Final = 7 * 86400.0
 """How far before a copy its histories are read: a list stamps requests by a clock of its own."""
@@ -75,7 +78,7 @@ class Session(Nowhere):
     def __init__(self, loaded: Loaded, options: Options, *, run_id: str, store: str) -> None:
         self.folder, self.store = loaded.folder, store
         self._loaded, self._options, self._run_id = loaded, options, run_id
-        self._stores = Stores()
+        self._stores = _stores_of(store, loaded)
         self._stack = ExitStack()
         self._tenancy: tenancy.Tenancy | None = None
         self._card: Card | None = None
@@ -420,6 +423,14 @@ def _as_an_end(error: StorageError, folder: Path) -> StoppedEarly | StoreRefused
     return StoppedEarly(text, slug=error.slug)
 
 
+def _stores_of(store: str, loaded: Loaded) -> Stores:
+    """What speaks to the store; a web server's user and password come from the environment."""
+    if is_stored(store):
+        return Stores()
+    environ = loaded.services.environ
+    return WebDav(user=environ.get(_USER) or "", password=environ.get(_PASSWORD) or "")
+
+
 def _read_card(stores: Stores, store: str) -> Card | None:
     """What the store says of itself. Raises StorageError, and RecordRefused for what is no card."""
     url = f"{store}/{carding.NAME}"
@@ -435,7 +446,7 @@ def glimpse(loaded: Loaded, options: Options) -> str | None:
     """What is worth knowing of the store before a run, looked up without writing; None where that is nothing."""
     if loaded.store is None:
         return None
-    stores = Stores()
+    stores = _stores_of(loaded.store, loaded)
     try:
         card = _read_card(stores, loaded.store)
     except (StorageError, MissingExtra, RecordRefused) as error:

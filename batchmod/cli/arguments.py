@@ -208,7 +208,7 @@ def _selection(command: argparse.ArgumentParser) -> None:
 def _wishes(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to take")
     group.add_argument("--provider", metavar="NAME", help="this provider for every row")
-    group.add_argument("--output", metavar="DIR", help="where outputs go: a folder, or s3://, gs://, az://")
+    group.add_argument("--output", metavar="DIR", help="where outputs go: a folder, or s3://, gs://, az://, https://")
     _headers(group)
     group.add_argument(
         "--pair-frames", action="store_true", help="rows without a first frame take frames/ID.edited.png where it is"

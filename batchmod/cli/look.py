@@ -20,7 +20,7 @@ from batchmod.cli.wording import counted, counts
 from batchmod.errors import ManifestError, Problem, UsageError
 from batchmod.manifest import distinct, in_order
 from batchmod.rows import those
-from batchmod.urls import is_stored
+from batchmod.urls import is_put_up
 
 
 def say_warnings(loaded: app.Loaded) -> None:
@@ -147,7 +147,7 @@ def _flaws_as_problems(item: app.Checked) -> list[Problem]:
 def folder_of(args: argparse.Namespace, environ: Environ, *, at: str | None = None) -> Path:
     """PATH (or `at`) as an output folder: itself, or the one its manifest writes to."""
     said = args.path if at is None else at
-    if is_stored(said):
+    if is_put_up(said):
         text = "give the manifest whose output it is, or its folder on this machine"
         raise UsageError(f"{said} is a store, and its record is read here: {text}")
     path = Path(said)

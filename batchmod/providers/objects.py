@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from batchmod import files
+from batchmod import clock, files
 from batchmod.errors import StorageError
 from batchmod.media.kinds import media_type
 from batchmod.model import Request, Work
@@ -15,6 +15,7 @@ from batchmod.storage import SIGNED_FOR_S, Stored, Stores
 from batchmod.urls import is_stored
 
 _ROLES: Final = ("video", "first_frame")
+_WAITS_S: Final = (1.0, 4.0)
 _MARK: Final = "stored-"
 
 
@@ -78,10 +79,20 @@ class Objects:
         if place.parent == self.scratch and place.name.startswith(_MARK):
             place.unlink(missing_ok=True)
 
+    async def _seen(self, url: str) -> Stored:
+        for wait_s in _WAITS_S:
+            try:
+                return await asyncio.to_thread(self._stores.seen, url)
+            except StorageError as error:
+                if not error.retry:
+                    raise
+            await clock.sleep(wait_s)
+        return await asyncio.to_thread(self._stores.seen, url)
+
     async def _ready(self, source: Mapping[str, Any], is_up: Callable[[str], bool]) -> Mapping[str, Any]:
         url = source["location"]
         async with self._busy.setdefault(url, asyncio.Lock()):
-            seen = await asyncio.to_thread(self._stores.seen, url)
+            seen = await self._seen(url)
             if await asyncio.to_thread(self._signed, url) is not None:
                 return source
             if not self.takes_files:
@@ -101,7 +112,7 @@ class Objects:
         return stored, {**source, **about, "media_type": media_type(place)}
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Let go of the connections; what is under way is given up."""
         self._stores.close()
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 import uuid
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -41,6 +42,7 @@ class Stores:
     def __init__(self) -> None:
         self._systems: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._asking: set[Future[Any]] = set()
 
     def info(self, url: str) -> Stored | None:
         """What the store says of an object; None where there is none of this name."""
@@ -160,11 +162,17 @@ class Stores:
         return signed if signed is not None and (near or is_public(signed)) else None
 
     def close(self) -> None:
-        """Let go of the connections; what is asked for later opens new ones."""
+        """Let go of the connections; what is asked for later opens new ones. Whoever waits gets a StorageError."""
+        self.stop()
         with self._lock:
             systems, self._systems = list(self._systems.values()), {}
         for system in systems:
             _closed(system)
+
+    def stop(self) -> None:
+        """Whoever waits for a store gets a StorageError at once."""
+        for future in tuple(self._asking):
+            future.cancel()
 
     def _at(self, url: str) -> tuple[Any, str]:
         """The store's file system, and the object's path as it wants it."""
@@ -200,6 +208,7 @@ class Stores:
         from fsspec.asyn import get_loop
 
         future = asyncio.run_coroutine_threadsafe(asking, get_loop())
+        self._asking.add(future)
         try:
             return future.result(limit_s)
         except Late as late:
@@ -207,6 +216,7 @@ class Stores:
         except Exception as error:
             raise trouble_of(error, url, store=store_of(url)) from error
         finally:
+            self._asking.discard(future)
             future.cancel()
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from batchmod.providers.base import Executor
 from batchmod.providers.local import Local
 from tests import given
 from tests.clusters import Cluster, caught_working, writers
+from tests.servers.buckets import Buckets, buckets
 from tests.servers.clips import Clip
 from tests.support import (
     bare_environment,
@@ -69,16 +71,16 @@ def test_on_a_cluster_of_two_workers(
 ) -> None:
     """One cluster for all of it: to begin one takes longer than what is to be seen on it."""
     monkeypatch.setenv("SEGMIND_API_KEY", "sk-driver")
-    cluster = Cluster.begin(
-        {"SEGMIND_API_KEY": "sk-node", "NODE": "a"}, {"SEGMIND_API_KEY": "sk-node", "NODE": "b"}, gpus=(0, 1)
-    )
-    try:
+    with ExitStack() as stack:
+        shop = stack.enter_context(buckets())
+        shop.make("shop")
+        node = {"SEGMIND_API_KEY": "sk-node", **shop.environ}
+        cluster = Cluster.begin({**node, "NODE": "a"}, {**node, "NODE": "b"}, gpus=(0, 1))
+        stack.callback(cluster.end)
         with executor(cluster) as ray:
-            asyncio.run(the_executor_keeps_its_word(ray, subtests, tmp_path))
+            asyncio.run(the_executor_keeps_its_word(ray, subtests, tmp_path, shop))
         with subtests.test("what is killed is run again, and no output differs from one made by processes"):
             a_node_is_killed_in_the_middle(cluster, tmp_path)
-    finally:
-        cluster.end()
     with subtests.test("nothing is left"):
         assert not cluster.processes()
         assert not cluster.folder.exists()
@@ -97,7 +99,7 @@ class executor:  # noqa: N801 - reads as what it opens
         self._ray.close()
 
 
-async def the_executor_keeps_its_word(ray: Ray, subtests: pytest.Subtests, folder: Path) -> None:
+async def the_executor_keeps_its_word(ray: Ray, subtests: pytest.Subtests, folder: Path, shop: Buckets) -> None:
     await ray.begin(folder)
     with subtests.test("it is as wide as the cluster allows"):
         assert ray.cpus == 2
@@ -135,6 +137,11 @@ async def the_executor_keeps_its_word(ray: Ray, subtests: pytest.Subtests, folde
         pool.close()
         assert there == here_too
         assert there.startswith(b"\0\0\0")
+    with subtests.test("a worker fetches an object itself, with its machine's own credentials"):
+        shop.put("shop", "clip.mp4", (folder / "here" / "clip.mp4").read_bytes())
+        (folder / "stored").mkdir()
+        assert await made_of(ray, folder / "stored", "s3://shop/clip.mp4") == there
+        assert shop.requests("GET", "/shop/clip.mp4")
 
 
 def is_deaf() -> bool:
@@ -150,9 +157,12 @@ node_with_gpu.needs = work.Needs(cpus=0, gpus=1)  # type: ignore[attr-defined]
 
 async def made(executor: Executor, folder: Path) -> bytes:
     """What the engine makes of a clip through this executor."""
-    clip = write_clip(folder / "clip.mp4", SHORT)
+    return await made_of(executor, folder, str(write_clip(folder / "clip.mp4", SHORT)))
+
+
+async def made_of(executor: Executor, folder: Path, clip: str) -> bytes:
     inputs = {
-        "video": {"location": str(clip), "local": True, "identity": "x"},
+        "video": {"location": clip, "local": "://" not in clip, "identity": "x"},
         "first_frame": None, "mode": "adhere_1", "prompt": LOOK,
     }  # fmt: skip
     local = Local(executor=executor, scratch=folder)

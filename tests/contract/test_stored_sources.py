@@ -1,20 +1,28 @@
 """Clips in buckets: the service gets a signed URL or the file itself, nothing is paid for what is not there."""
 
+import asyncio
 import json
+import signal
+import subprocess
+import sys
+import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from batchmod import providers
+from batchmod.model import Call, Done, Status, Step
+from batchmod.providers.local import Local
 from batchmod.storage import Stores
+from tests import given
 from tests.contract.test_every_provider import CLIP, rows, running
 from tests.servers.buckets import Buckets, buckets
 from tests.servers.clips import Clip, encoded, unique
 from tests.servers.standin import StandIn
-from tests.support import Shoot, call, files_holding, shoot, video_facts, write_manifest
+from tests.support import Shoot, bare_environment, call, files_holding, shoot, video_facts, write_manifest
 
 SIGNED = "X-Amz-Signature"
 
@@ -241,6 +249,51 @@ def test_the_engine_fetches_the_object_and_keeps_nothing_of_it(shop: Buckets, tm
     assert not list((folder / ".work").glob("*"))
 
 
+class Elsewhere:
+    """Workers on another machine: they see no file of ours, and have an environment of their own."""
+
+    width, is_elsewhere, shares_files = 1, True, False
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ, self.asked = environ, 0
+
+    async def begin(self, folder: Path) -> None: ...
+
+    async def submit(self, function: Callable[..., Any], *values: object, reads: Sequence[str] = ()) -> Any:
+        assert not reads
+        self.asked += 1
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environ.items():
+                patch.setenv(name, value)
+            return function(*values)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("theirs", "asked"), [("AKIDOFTHETESTS", 1), ("AKIDOFNOBODY", 2)])
+def test_a_machine_elsewhere_fetches_the_object_itself_or_gets_it_from_here(
+    shop: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str, asked: int
+) -> None:
+    for name, value in shop.environ.items():
+        monkeypatch.setenv(name, value)
+    shop.put("shop", "small.mp4", encoded(Clip(width=64, height=48, frames=4)))
+    workers = Elsewhere({"AWS_ACCESS_KEY_ID": theirs})
+    local = Local(executor=workers, scratch=tmp_path)
+    video = {"location": "s3://shop/small.mp4", "local": False, "identity": "url:s3://shop/small.mp4"}
+    inputs = {"video": video, "first_frame": None, "mode": "adhere_1", "prompt": "a pencil drawing"}
+    call_ = local.begin(given.work(given.job(facts=given.LOCAL), Status.PLANNED, inputs=inputs))
+    assert isinstance(call_, Call)
+
+    async def made() -> Step:
+        step = local.next(call_.state, await local.send(call_))
+        await local.close()
+        return step
+
+    assert isinstance(asyncio.run(made()), Done)
+    assert workers.asked == asked
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_frames_and_delivered_copies_take_their_clip_from_the_bucket(shop: Buckets, tmp_path: Path) -> None:
     shop.put("shop", "loud.mp4", encoded(Clip(width=64, height=48, frames=60, fps=30, audio=True)))
     with running("segmind") as server:
@@ -255,3 +308,37 @@ def test_frames_and_delivered_copies_take_their_clip_from_the_bucket(shop: Bucke
     assert copies.code == 0, copies.err
     (copy,) = (work.folder / "delivered").rglob("*.mp4")
     assert video_facts(copy).audio
+
+
+def test_ctrl_c_does_not_wait_for_a_store_that_says_nothing(shop: Buckets, tmp_path: Path) -> None:
+    shop.delays["GET /shop/day 1/a.mp4"] = 25.0
+    asked = threading.Event()
+    shop.before["GET /shop/day 1/a.mp4"] = asked.set
+    manifest = write_manifest(
+        tmp_path / "shots.yaml", [{"id": "a", "video_url": "s3://shop/day 1/a.mp4", "prompt": "a pencil drawing"}]
+    )
+    environ = bare_environment() | {"BATCHMOD_HOME": str(tmp_path / "home"), **shop.environ}
+    words = (sys.executable, "-m", "batchmod", "run", str(manifest), "--provider", "local", "--no-scores")
+    with subprocess.Popen(words, env=environ, stderr=subprocess.PIPE, text=True) as run:
+        assert asked.wait(30)
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=6)
+
+    assert run.returncode == 130, err
+    assert "Traceback" not in err
+
+
+def test_what_a_lost_folder_paid_for_is_found_by_its_object_and_no_signature_is_kept(
+    shop: Buckets, tmp_path: Path
+) -> None:
+    with running("segmind") as server:
+        first = _work(tmp_path / "lost", server)
+        assert first.run(environ=_environ(first, shop)).code == 0
+        work = _work(tmp_path / "found", server)
+        words = ("rescue", work.manifest, "--provider", "segmind", "--polls-per-minute", "60000")
+        done = call(*words, environ=_environ(work, shop))
+
+        assert done.code == 0, done.err
+        assert work.statuses() == {"a": "succeeded"}
+        assert files_holding(SIGNED, tmp_path) == []
+        assert (work.run(environ=_environ(work, shop)).code, server.ledger.submits_seen) == (0, 1)

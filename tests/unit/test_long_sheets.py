@@ -21,6 +21,7 @@ from batchmod.manifest import Reading, expanding, read
 from batchmod.model import Status, Work
 from batchmod.planning import Action, Known, Plan
 from batchmod.rows import Plain, Stretch, ids, kept, parts_of, records
+from batchmod.rows.named import source_fault
 from batchmod.rows.records import NotCsv, Record, Span, Text
 from tests import given as made
 from tests.unit.published import schemas
@@ -128,7 +129,7 @@ def test_the_first_record_and_those_under_it_are_the_whole(text: str) -> None:
 @given(st.lists(st.from_regex(urls._PLAIN, fullmatch=True), min_size=1, max_size=3))
 def test_a_url_that_is_plain_at_a_glance_may_be_asked_and_is_its_own_identity(found: list[str]) -> None:
     assert urls.are_plain(found)
-    assert [urls.check_request_url(url) for url in found] == [None] * len(found)
+    assert [source_fault(url) for url in found] == [None] * len(found)
     assert [urls.identity_of_url(url) for url in found] == found
 
 
@@ -138,6 +139,15 @@ def test_a_url_that_is_plain_at_a_glance_may_be_asked_and_is_its_own_identity(fo
         *("https://a.example.com:443/x", "http://a.example.com:80/x", "https://A.example.com/x", "https://a.b/x?y=1"),
         *("https://u@a.example.com/x", "https://a.example.com", "ftp://a.example.com/x", "https://a.example.com/${X}"),
         *("https://a.example.com/*.mp4", "https://a.example.com:99999/x", "clips/a.mp4", "https://a.example.com/x y"),
+        *(
+            "s3://shop/a b.mp4",
+            "gcs://shop/a",
+            "S3://shop/a",
+            "s3://shop/a?x=1",
+            "s3://shop/a/",
+            "s3://k@shop/a",
+            "s3://shop",
+        ),
     ],
 )
 def test_a_url_that_needs_a_second_look_gets_one(url: str) -> None:

@@ -7,8 +7,10 @@ from batchmod.urls import (
     check_base_url,
     check_hop,
     check_request_url,
+    cut,
     identity_of_url,
     is_loopback_host,
+    is_signed_for,
     origin_of,
     without_query,
 )
@@ -215,3 +217,41 @@ def test_a_url_without_a_scheme_is_shown_and_refused_like_any_other(url: str) ->
     assert "secret" not in without_query(url)
     assert without_query(url).endswith("/a.mp4")
     assert check_request_url(url) is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("https://shop.s3.eu-central-1.amazonaws.com/day%201/a.mp4?X-Amz-Signature=1", "s3://shop/day 1/a.mp4"),
+        ("http://127.0.0.1:9000/shop/a%2Bb.mp4?X-Amz-Signature=1", "s3://shop/a+b.mp4"),
+        ("https://storage.googleapis.com/shop/a.mp4?X-Goog-Signature=1", "gs://shop/a.mp4"),
+        ("https://studio.blob.core.windows.net/shop/a.mp4?sig=1", "az://shop/a.mp4"),
+        ("https://studio.blob.core.windows.net/shop/a.mp4?sig=1", "abfss://shop@studio.dfs.core.windows.net/a.mp4"),
+    ],
+)
+def test_a_signed_url_is_known_as_its_object(url: str, stored: str) -> None:
+    assert is_signed_for(url, stored)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example.com/day/a.mp4",
+        "https://shop.example.com/b.mp4?x=/a.mp4",
+        "https://other.example.com/a.mp4",
+        "https://workshop.example.com/a.mp4",
+        "s3://shop/a.mp4",
+        "https://[x/a.mp4",
+    ],
+)
+def test_another_url_is_not_taken_for_an_object(url: str) -> None:
+    assert not is_signed_for(url, "s3://shop/a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("url", "identity"),
+    [("S3://Shop/A?b#c", "s3://Shop/A?b#c"), ("gcs://shop/a", "gs://shop/a"), ("abfs://shop/a", "az://shop/a")],
+)
+def test_an_object_is_known_by_its_bucket_and_name_letter_by_letter(url: str, identity: str) -> None:
+    assert identity_of_url(url) == identity
+    assert without_query(url) == cut(url) == url
