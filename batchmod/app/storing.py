@@ -8,7 +8,7 @@ the card says that this is all.
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -204,14 +204,30 @@ class Session(Nowhere):
             return ()
         at = min(clock.now() - _HISTORY_S, datetime.fromisoformat(since).timestamp() - _HISTORY_S)
         choices, mute = await rescuing.book_unknown(self._loaded, self._options, runner, since=at)
-        if choices and not (self._options.take_copy and self.taken is None):  # said once more, knowing of these
+        is_said_once_more = self._options.take_copy and self.taken is None
+        if choices and not is_said_once_more:
             ids = ", ".join(choice.job.id for choice in choices[:_SHOWN])
             text = f"{ids}: may have been paid for by the run that was lost, and nobody can say which request is whose"
             advice = "see `batchmod rescue MANIFEST`, which shows them and takes --pair; or say --take-copy once more"
             raise StoppedEarly(f"{text}. Nothing was sent: {advice}", slug="record_elsewhere")
+        if mute and not is_said_once_more:
+            self._refuse_strangers_outputs(record, mute)
         if self._loaded.is_whole:
             carding.was_looked_for(record, asked)
         return tuple(f"{name} has no history: what the lost run sent there after {since} is not known" for name in mute)
+
+    def _refuse_strangers_outputs(self, record: Checkpoint, mute: Sequence[str]) -> None:
+        """Raise StoppedEarly where outputs lie there that the record does not know, and no history can tell whose."""
+        known = {each.path for some in record.deliveries().values() for each in some}
+        outputs = (name for name in self.mirror.book.names if name.startswith(f"{mirroring.VIDEOS}/"))
+        if strange := sorted(name for name in outputs if name not in known):
+            raise StoppedEarly(
+                f"{len(strange):,} outputs in {self.store} are not known to the copy of the record, such as "
+                f"{', '.join(strange[:_SHOWN])}: the lost run has paid for them, and {' and '.join(mute)} has no "
+                "history to take them from. Nothing was sent: fetch them from there, let their rows say `hold: true`, "
+                "and remove them there; or say --take-copy once more, which pays for them again and writes over them",
+                slug="record_elsewhere",
+            )
 
     # --- while it goes on ---
 

@@ -16,6 +16,7 @@ import pytest
 from batchmod.app import storing, tenancy
 from batchmod.lease import Terms
 from tests.servers.bucket import Asked, Bucket, bucket
+from tests.servers.fal import FalStandIn
 from tests.servers.segmind import SegmindStandIn
 from tests.support import PACE, Ran, Shoot, bare_environment, call, read_events, remote_rows, shoot, write_clip
 
@@ -57,7 +58,7 @@ def card(store: Bucket) -> dict[str, Any]:
 
 
 def begun(work: Shoot, store: Bucket, *more: str) -> "subprocess.Popen[str]":
-    argv = ["run", str(work.manifest), "--provider", "segmind", "--yes", "--no-scores", "--history-grace", "0.3"]
+    argv = ["run", str(work.manifest), "--provider", work.provider, "--yes", "--no-scores", "--history-grace", "0.3"]
     return subprocess.Popen(
         [sys.executable, "-m", "batchmod", *argv, *PACE, *more],
         env=bare_environment() | work.environ | store.environ,
@@ -133,6 +134,21 @@ def test_a_copy_that_was_taken_for_some_rows_is_looked_through_again_for_the_oth
 
         assert (some.code, all_.code, server.ledger.submits_seen) == (0, 0, 2), all_.err
         assert work.statuses() == {"a": "succeeded", "b": "succeeded"}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_outputs_that_the_copy_does_not_know_are_not_paid_for_again_unasked_where_no_history_tells_of_them(
+    tmp_path: Path, store: Bucket
+) -> None:
+    with FalStandIn() as server:
+        lost = shoot(tmp_path / "lost", server, remote_rows("a", "b"), at="fal", provider="fal", output=STORE)
+        killed_at(lost, store, lambda asked: asked.verb == "PUT" and "record/" in asked.key and bool(store.names()[3:]))
+        assert f"{UP}videos/a_v001.mp4" in store.names()
+        work = shoot(tmp_path / "new", server, remote_rows("a", "b"), at="fal", provider="fal", output=STORE)
+        taken, again = run(work, store, "--take-copy"), run(work, store)
+
+        assert (taken.code, again.code, server.ledger.billed) == (3, 3, 2), taken.err
+        assert "videos/a_v001.mp4" in taken.err
 
 
 # --- another machine ---
