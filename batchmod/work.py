@@ -339,8 +339,12 @@ def modify_carried(
     prompt: str | None,
     first_frame: Carried | str | None,
     keyframes: Mapping[str, bytes] | None,
-) -> tuple[Made, bytes] | Refusal:
-    """The same where no storage is shared: the files come along and the output goes back, `MOST_CARRIED` at most."""
+    through: str | None = None,
+) -> tuple[Made, bytes | str] | Refusal:
+    """The same where no storage is shared: the files come along and the output goes back, `MOST_CARRIED` at most.
+
+    A larger output is put into a store as the object `through`, and its URL goes back.
+    """
     with tempfile.TemporaryDirectory(prefix="batchmod-") as name:
         folder = Path(name)
         frame = _put(folder / "frame", first_frame) if first_frame else None
@@ -351,15 +355,31 @@ def modify_carried(
         made = modify(str(_put(folder, source)), str(target), mode, prompt, str(frame) if frame else None, edits)
         if isinstance(made, Refusal):
             return made
-        if (size := target.stat().st_size) > MOST_CARRIED:
-            return too_large_to_carry("the output", size)
-        return made, target.read_bytes()
+        if (size := target.stat().st_size) <= MOST_CARRIED:
+            return made, target.read_bytes()
+        problem = "" if through is None else _left_at(target, through)
+        return too_large_to_carry("the output", size, problem) if through is None or problem else (made, through)
 
 
-def too_large_to_carry(what: str, size: int) -> Refusal:
+def _left_at(target: Path, url: str) -> str:
+    """Put an output into a store; what went wrong, empty where nothing did."""
+    from batchmod.storage import Stores
+
+    stores = Stores()
+    try:
+        stores.put(target, url)
+    except (MissingExtra, StorageError) as error:
+        return str(error)
+    finally:
+        stores.close()
+    return ""
+
+
+def too_large_to_carry(what: str, size: int, problem: str = "") -> Refusal:
     """The refusal of what is too large to go through a cluster's memory."""
     most = MOST_CARRIED // 2**20
     message = f"{what} has {size / 2**20:,.0f} MB: more than {most} MB need a folder that the workers share with us"
+    message += f", or a store that they can write to ({problem})" if problem else ""
     return Refusal(slug="too_large_to_carry", message=message)
 
 

@@ -22,6 +22,7 @@ from batchmod.providers.base import Executor, Provider
 from batchmod.rows import those
 from batchmod.runner import Runner, Settings, Tools
 from batchmod.runner.money import Purse
+from batchmod.urls import is_stored
 
 
 def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
@@ -94,10 +95,11 @@ def _purse(record: Checkpoint, loaded: Loaded) -> Purse:
 
 
 def opener(
-    services: Services, record: Checkpoint, scratch: Path, *, engine: Executor
+    services: Services, record: Checkpoint, scratch: Path, *, engine: Executor, store: str | None = None
 ) -> Callable[[str, str], Provider | None]:
-    """(name, origin) → the provider there, with what it needs of this folder."""
-    return functools.partial(services.open, record=record, scratch=scratch, engine=engine)
+    """(name, origin) → the provider there, with what it needs of this folder; `store`: where outputs are put up."""
+    through = f"{store}/{scratch.name}" if store is not None and is_stored(store) else None
+    return functools.partial(services.open, record=record, scratch=scratch, engine=engine, through=through)
 
 
 def verifier(depth: Literal["decode", "container"]) -> Callable[[Path], Awaitable[VideoFacts | work.Refusal]]:

@@ -147,7 +147,7 @@ async def _run_owned(
             loaded,
             settings_of(record, loaded, options, run_id),
             owner=owner,
-            provider=opener(loaded.services, record, scratch, engine=engine),
+            provider=opener(loaded.services, record, scratch, engine=engine, store=loaded.store),
             observe=beside.watching(log.write),
             claims=claims,
             checker=checker,

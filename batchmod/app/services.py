@@ -68,11 +68,23 @@ class Services:
                 f"or name a hosted provider: --provider {' or '.join(providers.HOSTED)}"
             )
 
-    def open(self, name: str, origin: str, *, record: Checkpoint, scratch: Path, engine: Executor) -> Provider | None:
-        """A provider at the origin its works were sent to; None where its key is not set."""
+    def open(
+        self,
+        name: str,
+        origin: str,
+        *,
+        record: Checkpoint,
+        scratch: Path,
+        engine: Executor,
+        through: str | None = None,
+    ) -> Provider | None:
+        """A provider at the origin its works were sent to; None where its key is not set.
+
+        `through`: where in a store the engine's workers leave outputs that are too large to carry.
+        """
         facts = self.facts(name)
         if not facts.hosted:
-            return providers.open_local(executor=engine, scratch=scratch)
+            return providers.open_local(executor=engine, scratch=scratch, through=through)
         key, endpoints = self.key(name), self._endpoints_at(name, origin)
         if key is None or endpoints is None:
             return None

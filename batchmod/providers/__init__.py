@@ -59,11 +59,11 @@ def open_hosted(
     return Hosted(dialect, endpoints=endpoints, key=key, salt=salt, shelf=shelf, scratch=scratch)
 
 
-def open_local(*, executor: Executor, scratch: Path) -> Provider:
-    """The embedded engine."""
+def open_local(*, executor: Executor, scratch: Path, through: str | None = None) -> Provider:
+    """The embedded engine; `through`: where in a store workers leave large outputs."""
     from batchmod.providers.local import Local
 
-    return Local(executor=executor, scratch=scratch)
+    return Local(executor=executor, scratch=scratch, through=through)
 
 
 def endpoints(of: ProviderFacts, environ: Mapping[str, str], check: Callable[[str], str | None]) -> Endpoints | str:

@@ -203,7 +203,7 @@ def news_of(line: Line, *, since: float | None) -> str | None:
 
 def without_queries(text: str) -> str:
     """The text with every URL in it cut before its query, where signatures and keys stand."""
-    return _URL.sub(lambda found: without_query(found[0]), text)
+    return _URL.sub(lambda found: without_query(found[0]).partition("?")[0], text)
 
 
 def reference(folder: Path, path: Path) -> str:

@@ -126,8 +126,11 @@ class WebDav(Stores):
 
     def remove(self, url: str) -> None:
         """Remove a file; nothing where there is none."""
-        with suppress(_Missing):
+        try:
             self._asked("DELETE", url)
+        except StorageError as error:
+            if error.slug != "object_missing":
+                raise
 
     def presign(self, url: str, expires_s: float = 0.0) -> str | None:  # noqa: ARG002 - as `Stores` has it
         """None: such a server signs nothing."""
@@ -199,10 +202,6 @@ class WebDav(Stores):
         return await self._transport.send(request, secret_headers=self._secret, into=into)
 
 
-class _Missing(StorageError):
-    """There is no such file or folder."""
-
-
 def _trouble(method: str, url: str, reply: Reply) -> StorageError:
     if reply.sent is not Sent.ANSWERED:
         text = f"{url}: the store cannot be reached ({reply.problem})"
@@ -211,7 +210,7 @@ def _trouble(method: str, url: str, reply: Reply) -> StorageError:
         advice = "look at BATCHMOD_STORE_USER and BATCHMOD_STORE_PASSWORD, and at what that user may do there"
         return StorageError(f"{url}: the store refuses {method} ({reply.status}): {advice}", slug="store_refused")
     if reply.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE, _NO_FOLDER):
-        return _Missing(f"{url} is not there: check the address, letter by letter", slug="object_missing")
+        return StorageError(f"{url} is not there: check the address, letter by letter", slug="object_missing")
     if reply.status == HTTPStatus.PRECONDITION_FAILED:
         return StorageError(f"{url} is there already", slug="object_there")
     if method in ("PROPFIND", "MKCOL", "MOVE") and reply.status in (HTTPStatus.METHOD_NOT_ALLOWED, 501):

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from batchmod import providers
-from batchmod.model import Call, Done, Status, Step
+from batchmod import files, providers, work
+from batchmod.model import Call, Done, Failed, Status, Step
 from batchmod.providers.local import Local
 from batchmod.storage import Stores
 from tests import given
@@ -270,6 +270,16 @@ class Elsewhere:
     def close(self) -> None: ...
 
 
+async def _made(local: Local, url: str) -> Step:
+    video = {"location": url, "local": False, "identity": f"url:{url}"}
+    inputs = {"video": video, "first_frame": None, "mode": "adhere_1", "prompt": "a pencil drawing"}
+    made = local.begin(given.work(given.job(facts=given.LOCAL), Status.PLANNED, inputs=inputs))
+    assert isinstance(made, Call)
+    step = local.next(made.state, await local.send(made))
+    await local.close()
+    return step
+
+
 @pytest.mark.parametrize(("theirs", "asked"), [("AKIDOFTHETESTS", 1), ("AKIDOFNOBODY", 2)])
 def test_a_machine_elsewhere_fetches_the_object_itself_or_gets_it_from_here(
     shop: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str, asked: int
@@ -279,19 +289,33 @@ def test_a_machine_elsewhere_fetches_the_object_itself_or_gets_it_from_here(
     shop.put("shop", "small.mp4", encoded(Clip(width=64, height=48, frames=4)))
     workers = Elsewhere({"AWS_ACCESS_KEY_ID": theirs})
     local = Local(executor=workers, scratch=tmp_path)
-    video = {"location": "s3://shop/small.mp4", "local": False, "identity": "url:s3://shop/small.mp4"}
-    inputs = {"video": video, "first_frame": None, "mode": "adhere_1", "prompt": "a pencil drawing"}
-    call_ = local.begin(given.work(given.job(facts=given.LOCAL), Status.PLANNED, inputs=inputs))
-    assert isinstance(call_, Call)
 
-    async def made() -> Step:
-        step = local.next(call_.state, await local.send(call_))
-        await local.close()
-        return step
-
-    assert isinstance(asyncio.run(made()), Done)
+    assert isinstance(asyncio.run(_made(local, "s3://shop/small.mp4")), Done)
     assert workers.asked == asked
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("through", "done"), [("s3://shop/out/.work", Done), ("s3://nobodys/.work", Failed), (None, Failed)]
+)
+def test_an_output_that_is_too_large_to_carry_comes_home_through_the_store(
+    shop: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, through: str | None, done: type[Step]
+) -> None:
+    for name, value in shop.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(work, "MOST_CARRIED", 100)
+    shop.put("shop", "small.mp4", encoded(Clip(width=64, height=48, frames=4)))
+    local = Local(executor=Elsewhere({}), scratch=tmp_path, through=through)
+    step = asyncio.run(_made(local, "s3://shop/small.mp4"))
+
+    assert isinstance(step, done), step
+    assert shop.keys("shop") == ["day 1/a.mp4", "small.mp4"]
+    if isinstance(step, Done):
+        assert video_facts(Path(step.location)).frames == 4
+        assert files.sha256_of(Path(step.location)) == step.state.sha256
+    else:
+        assert isinstance(step, Failed)
+        assert step.slug == "too_large_to_carry"
 
 
 def test_frames_and_delivered_copies_take_their_clip_from_the_bucket(shop: Buckets, tmp_path: Path) -> None:
