@@ -153,7 +153,8 @@ def _finished(folder: Path, shown_as: str) -> Iterator[tuple[str, os.stat_result
                 if not entry.is_symlink():
                     yield from _finished(folder / entry.name, name)
             elif not entry.name.startswith("."):
-                yield name, entry.stat()
+                with suppress(OSError):  # gone since, or a link that leads nowhere
+                    yield name, entry.stat()
 
 
 class Uploads:
@@ -250,3 +251,8 @@ async def send_all(mirror: Mirror, paths: Mapping[str, Path]) -> None:
 def is_page(name: str) -> bool:
     """Whether a file that is up is a table, a page, or a part of the log, and no output."""
     return name == LEDGER or name.partition("/")[0] not in FOLDERS
+
+
+def is_ours(page: str) -> bool:
+    """Whether a page is one that runs write, and nothing that could stand in the way of one, such as a lock."""
+    return page in (*PAGES, LEDGER, rotating.FILE_NAME) or rotating.is_part(page)

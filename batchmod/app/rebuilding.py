@@ -34,27 +34,32 @@ def rebuild(folder: Path, services: Services) -> Rebuilt | None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not there")
     with owning.owned(folder):
-        if _is_sound(folder):
-            return None
-        path = _place(folder)
-        heard = evidence.Evidence(now=clock.now())
-        old = [each for each in (*anew.kept_before(path), path) if each.exists()]
-        salvaged = [anew.salvage(each) for each in old]
-        for rows in salvaged:
-            heard.hear_record(rows)
-        events = list(trail.read(folder))
-        heard.hear_events(events)
-        table = folder / results.FILE_NAME
-        heard.hear_results(results.read(table) if table.exists() else ())
-        _name_folder(heard, folder, services)
-        heard.hear_claims(index.claims_of(index_file(services.environ), heard.facts["folder_id"]))
-        heard.facts.setdefault("epoch", str(int(clock.now())))  # one that no earlier run can have begun under
-        heard.facts[trail.ANEW_AT] = str(trail.end(folder))
-        there = {name: files.sha256_of(folder / name) for name in sorted(files.listing(folder, "videos"))}
-        made = settling.settle(heard, there, hosted=providers.HOSTED, origin=services.origin)
-        stamp = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        kept = anew.put(path, made, stamp=stamp)
-        return _said(path, kept, made, _notes(folder, events=bool(events), salvaged=any(salvaged)))
+        return rebuilt(folder, services)
+
+
+def rebuilt(folder: Path, services: Services) -> Rebuilt | None:
+    """The same in a folder that is ours already."""
+    if _is_sound(folder):
+        return None
+    path = _place(folder)
+    heard = evidence.Evidence(now=clock.now())
+    old = [each for each in (*anew.kept_before(path), path) if each.exists()]
+    salvaged = [anew.salvage(each) for each in old]
+    for rows in salvaged:
+        heard.hear_record(rows)
+    events = list(trail.read(folder))
+    heard.hear_events(events)
+    table = folder / results.FILE_NAME
+    heard.hear_results(results.read(table) if table.exists() else ())
+    _name_folder(heard, folder, services)
+    heard.hear_claims(index.claims_of(index_file(services.environ), heard.facts["folder_id"]))
+    heard.facts.setdefault("epoch", str(int(clock.now())))  # one that no earlier run can have begun under
+    heard.facts[trail.ANEW_AT] = str(trail.end(folder))
+    there = {name: files.sha256_of(folder / name) for name in sorted(files.listing(folder, "videos"))}
+    made = settling.settle(heard, there, hosted=providers.HOSTED, origin=services.origin)
+    stamp = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    kept = anew.put(path, made, stamp=stamp)
+    return _said(path, kept, made, _notes(folder, events=bool(events), salvaged=any(salvaged)))
 
 
 def _is_sound(folder: Path) -> bool:

@@ -181,7 +181,7 @@ async def _run_owned(
                 files.clear(scratch, keep=".part")
         if indexed:
             record.indexed(indexed)
-            runner.desk.not_up = await store.rest()
+        runner.desk.not_up = await store.rest()
         runner.desk.warnings += beside.warnings
         new_rows = new_rows or scoring.kept > 0
         summary = ended(

@@ -8,7 +8,7 @@ the card says that this is all.
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from batchmod import clock, files, results
-from batchmod.app import carding, mirroring, pointer, rescuing, sheets, taking, tenancy
+from batchmod.app import carding, mirroring, pointer, rebuilding, recounting, rescuing, sheets, taking, tenancy
 from batchmod.app import folder as folders
 from batchmod.app.beside import Companion
 from batchmod.app.carding import Card, Standing
@@ -39,6 +39,10 @@ LEFT_OVER: Final = "not_stored"
 """Why a run has not ended whose outputs are not all in their store."""
 EVERY_S: Final = 60.0
 """How often the record goes up while a run changes it; seldomer where that takes more than a tenth of the time."""
+_EMPTIED: Final = (
+    "{} says nothing any more of what was put there: has somebody emptied it? All of it is put there anew; what "
+    "another machine has done since is not known"
+)
 _SHARE: Final = 10.0
 _COPY: Final = ".checkpoint.copy"
 _RECORDS: Final = "record"
@@ -81,6 +85,7 @@ class Session(Nowhere):
         self._mirror: Mirror | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
+        self._is_emptied = False
         self.is_on = False
         """Whether the store says that this run is on."""
         self._me = str(Holder.me())
@@ -161,24 +166,17 @@ class Session(Nowhere):
         record = pointer.record_file(self.folder, self._options.state)
         taking.take(self._stores, self.store, self._card, self.folder, record)
         if only_a_copy:
+            rebuilding.rebuilt(self.folder, self._loaded.services)  # the event log that came with it may know more
             with folders.open_record(self.folder, create=False, state=self._options.state) as taken:
                 carding.only_a_copy(taken, self._card)
         self.taken = Taken(card=self._card, only_a_copy=only_a_copy)
 
     def _look_again(self) -> None:
-        """Where the book vouches for outputs that are not here, see that they are up: one question for a thousand."""
-        book, here = self.mirror.book, files.listing(self.folder, mirroring.VIDEOS)
-        if all(name in here for name in book.names if name.startswith(f"{mirroring.VIDEOS}/")):
-            return
-        up = taking.look(self._stores, self.store)
-        known = {name: each for name in book.names if (each := book.get(name)) is not None}
-        pages = {name: each for name, each in known.items() if mirroring.is_page(name)}
-        unchanged = {
-            name: known[name]
-            for name, each in up.items()
-            if name in known and (known[name].bytes, known[name].etag) == (each.bytes, each.etag)
-        }
-        book.keep_only({**pages, **up, **unchanged})
+        """Let the book say what is up; whoever has just taken a record down has looked already."""
+        has_card = self._card is not None
+        self._is_emptied = not has_card and bool(self.mirror.book.names)
+        if self.taken is None:
+            recounting.recount(self.mirror, has_card=has_card)
 
     async def settled(self, record: Checkpoint, log: Log, run_id: str) -> list[str]:
         """The record is owned: from now on the store says that a run is on. Raises StoppedEarly where it cannot."""
@@ -194,7 +192,7 @@ class Session(Nowhere):
         self.is_on = True
         if self.taken is not None:
             log.tell("taken_over", run_id=run_id, message=self.taken.words(self.store))
-        return []
+        return [_EMPTIED.format(self.store)] if self._is_emptied else []
 
     async def look_for_unknown(self, record: Checkpoint, runner: Runner) -> tuple[str, ...]:
         """Where the record is a copy, book what the histories show of requests it does not know; what cannot be known.
@@ -206,14 +204,30 @@ class Session(Nowhere):
             return ()
         at = min(clock.now() - _HISTORY_S, datetime.fromisoformat(since).timestamp() - _HISTORY_S)
         choices, mute = await rescuing.book_unknown(self._loaded, self._options, runner, since=at)
-        if choices and not (self._options.take_copy and self.taken is None):  # said once more, knowing of these
+        is_said_once_more = self._options.take_copy and self.taken is None
+        if choices and not is_said_once_more:
             ids = ", ".join(choice.job.id for choice in choices[:_SHOWN])
             text = f"{ids}: may have been paid for by the run that was lost, and nobody can say which request is whose"
             advice = "see `batchmod rescue MANIFEST`, which shows them and takes --pair; or say --take-copy once more"
             raise StoppedEarly(f"{text}. Nothing was sent: {advice}", slug="record_elsewhere")
+        if mute and not is_said_once_more:
+            self._refuse_strangers_outputs(record, mute)
         if self._loaded.is_whole:
             carding.was_looked_for(record, asked)
         return tuple(f"{name} has no history: what the lost run sent there after {since} is not known" for name in mute)
+
+    def _refuse_strangers_outputs(self, record: Checkpoint, mute: Sequence[str]) -> None:
+        """Raise StoppedEarly where outputs lie there that the record does not know, and no history can tell whose."""
+        known = {each.path for some in record.deliveries().values() for each in some}
+        outputs = (name for name in self.mirror.book.names if name.startswith(f"{mirroring.VIDEOS}/"))
+        if strange := sorted(name for name in outputs if name not in known):
+            raise StoppedEarly(
+                f"{len(strange):,} outputs in {self.store} are not known to the copy of the record, such as "
+                f"{', '.join(strange[:_SHOWN])}: the lost run has paid for them, and {' and '.join(mute)} has no "
+                "history to take them from. Nothing was sent: fetch them from there, let their rows say `hold: true`, "
+                "and remove them there; or say --take-copy once more, which pays for them again and writes over them",
+                slug="record_elsewhere",
+            )
 
     # --- while it goes on ---
 
@@ -273,18 +287,28 @@ class Session(Nowhere):
             if name != before:
                 self._stores.put(copy, f"{self.store}/{name}")
             self._put_card(card)
-            if before not in (None, name):
-                with suppress(StorageError):  # it is in nobody's way
-                    self._stores.remove(f"{self.store}/{before}")
+            with suppress(StorageError):  # it is in nobody's way
+                self._drop_copies(but=name, before=before, final=final)
         finally:
             drop_copy(copy)
+
+    def _drop_copies(self, *, but: str, before: str | None, final: bool) -> None:
+        """Remove the copy before this one; at the end all others, such as a kill has left behind."""
+        older = [f"{self.store}/{before}"] if before is not None else []
+        if final:
+            older = [each.url for each in self._stores.list(f"{self.store}/{_RECORDS}")]
+        for url in older:
+            if url != f"{self.store}/{but}":
+                self._stores.remove(url)
 
     def _refuse_strangers(self) -> None:
         """Raise StoppedEarly where another run has written the card since: its record is not to be lost for ours."""
         assert self._tenancy is not None
         self._tenancy.look()
         self._tenancy.check()
-        if _read_card(self._stores, self.store) != self._card:
+        found = _read_card(self._stores, self.store)
+        # one of this very run may have come there though its answer was lost; where none is, nobody's is lost
+        if found is not None and found != self._card and found.run_id != self._run_id:
             text = f"another run has put its record into {self.store} meanwhile; this one's stays in {self.folder}"
             raise StoppedEarly(text, slug="lease_lost")
 

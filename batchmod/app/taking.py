@@ -15,7 +15,7 @@ from batchmod.app import carding, mirroring, pointer
 from batchmod.app.bookkeeping import Book, Up
 from batchmod.app.carding import Card
 from batchmod.checkpoint import Checkpoint
-from batchmod.errors import RecordRefused
+from batchmod.errors import RecordRefused, StorageError
 from batchmod.storage import Stores
 
 FOLDER: Final = ".taking"
@@ -32,9 +32,12 @@ def take(stores: Stores, store: str, card: Card, folder: Path, record: Path) -> 
     shutil.rmtree(begun, ignore_errors=True)
     begun.mkdir(parents=True)
     _fetch_record(stores, store, card, begun / _RECORD)
-    for name in card.pages:
-        (begun / name).parent.mkdir(parents=True, exist_ok=True)
-        stores.fetch(f"{store}/{name}", begun / name)
+    for name in filter(mirroring.is_ours, card.pages):
+        try:
+            stores.fetch(f"{store}/{name}", begun / name)
+        except StorageError as error:
+            if error.slug != "object_missing":  # somebody has removed it; it is the record that counts
+                raise
     _keep_book(stores, store, begun)
     ready = json.dumps({"record": str(record)}).encode()
     files.write_whole(begun / _READY, lambda file: file.write(ready))
@@ -98,7 +101,21 @@ def look(stores: Stores, store: str) -> dict[str, Up]:
 
 
 def _keep_book(stores: Stores, store: str, folder: Path) -> None:
-    Book(folder, store).keep_only(look(stores, store))
+    """Let the book know what is up, but for outputs of another size than the record's: these are somebody else's."""
+    sizes = _sizes(folder / _RECORD)
+    up = look(stores, store)
+    Book(folder, store).keep_only(
+        {name: each for name, each in up.items() if sizes.get(name, each.bytes) == each.bytes}
+    )
+
+
+def _sizes(record: Path) -> dict[str, int]:
+    with Checkpoint.look_at(record, whole=False) as known:
+        sizes = {work.work_id: work.facts.bytes for work in known.works() if work.facts is not None}
+        given = [each for some in known.deliveries().values() for each in some if each.delivered]
+        found = {each.path: sizes[each.work_id] for each in given if each.work_id in sizes}
+    drop_sides(record)
+    return found
 
 
 def _put_aside(record: Path) -> None:

@@ -20,6 +20,8 @@ from batchmod.lease import Holder, Terms
 from batchmod.storage import Stored, Stores
 
 FOLDER: Final = "lease"
+_OURS: Final[set[str]] = set()
+"""The tokens of the leases that this process holds; another one of it could not be given back."""
 TERMS: Final = Terms(beat_s=20.0, stale_s=120.0)
 
 
@@ -30,6 +32,11 @@ class Tenancy:
         self._stores, self._store, self._about = stores, store, about
         self.number = number
         self._lost = self._left = False
+
+    @property
+    def token(self) -> str:
+        """What tells this lease from every other."""
+        return str(self._about["token"])
 
     def check(self) -> None:
         """Raise StoppedEarly where another run has taken the store over."""
@@ -70,11 +77,13 @@ def held(stores: Stores, store: str, *, run_id: str, me: Holder | None = None) -
     ended = threading.Event()
     keeper = threading.Thread(target=_keep, args=(tenancy, ended), name="store lease", daemon=True)
     keeper.start()
+    _OURS.add(tenancy.token)
     try:
         yield tenancy
     finally:
         ended.set()
         keeper.join()
+        _OURS.discard(tenancy.token)
         tenancy.give_back()  # how far a run came that was broken off is what the card says
 
 
@@ -111,16 +120,16 @@ def _refuse_living(stores: Stores, store: str, lease: Stored, me: Holder) -> Non
         if error.slug != "object_missing":
             raise
         return  # given back and cleared away a moment ago
-    if not about:
+    if not about or not isinstance(about, dict):
         return
     texts = {name: str(about.get(name) or "") for name in ("host", "boot", "started")}
     pid = about.get("pid")
     holder = Holder(pid=pid if isinstance(pid, int) else 0, **texts)
-    if holder.is_gone(me):
+    if holder.is_gone(me) or (holder == me and about.get("token") not in _OURS):
         return
     silent_s = _now(stores, store) - (lease.modified or 0.0)
-    # a paused process of this machine still is the owner; this very one may have failed to give it back
-    is_here = bool(holder.boot) and (holder.host, holder.boot) == (me.host, me.boot) and holder != me
+    # a paused process of this machine still is the owner
+    is_here = bool(holder.boot) and (holder.host, holder.boot) == (me.host, me.boot)
     if is_here or silent_s <= TERMS.stale_s:
         raise FolderInUse(f"{store} is in use by another run ({holder}, last heard of {max(0.0, silent_s):.0f} s ago).")
 

@@ -124,7 +124,7 @@ class Stores:
         found = self._said(system._find(path.rstrip("/"), detail=True), prefix, limit_s=_LISTING_S)  # noqa: SLF001
         for name in sorted(found):
             stored = stored_of(f"{scheme}://{name}", found[name])
-            if stored is not None:
+            if stored is not None and not name.endswith("/"):  # a store's web page makes such objects for folders
                 yield stored
 
     def remove(self, url: str) -> None:
