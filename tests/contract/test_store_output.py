@@ -115,7 +115,7 @@ def test_the_report_is_a_page_there(tmp_path: Path, store: Bucket, server: Segmi
 def test_what_is_up_and_unchanged_is_not_asked_for_again(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
     work = machine(tmp_path, server, *(f"r{number}" for number in range(12)))
     run(work, store)
-    store.asked.clear()
+    store.forget()
     again = run(work, store)
 
     assert (again.code, server.ledger.billed) == (0, 12)
@@ -295,7 +295,7 @@ def test_a_lost_disk_costs_nothing(tmp_path: Path, store: Bucket, server: Segmin
     run(lost, store)
     shutil.rmtree(tmp_path / "lost")
     work = machine(tmp_path / "new", server, "a", "b", "c")
-    store.asked.clear()
+    store.forget()
     done = run(work, store)
 
     assert (done.code, server.ledger.billed) == (0, 3), done.err
@@ -616,7 +616,7 @@ def test_check_and_plan_say_what_another_machine_has_left_and_write_nothing(
 ) -> None:
     run(machine(tmp_path / "one", server), store)
     work = machine(tmp_path / "two", server)
-    store.asked.clear()
+    store.forget()
     check = call("check", work.manifest, "--no-media", environ=work.environ | store.environ)
     plan = call("plan", work.manifest, "--provider", "segmind", environ=work.environ | store.environ)
 
@@ -647,7 +647,7 @@ def test_copies_that_are_up_are_not_made_again_on_another_machine(
     first = run(one, store, "--deliver", "h264")
     assert f"{UP}delivered/a_v001.mp4" in store.names(), first.err
     two = machine(tmp_path / "two", server, rows=rows(tmp_path / "two"))
-    store.asked.clear()
+    store.forget()
     done = run(two, store, "--deliver", "h264")
 
     assert (done.code, server.ledger.billed) == (0, 1), done.err

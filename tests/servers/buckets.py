@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 KEY: Final = "AKIDOFTHETESTS"
 SECRET: Final = "secret-of-the-tests"
 REGION: Final = "eu-central-1"
+_CODES: Final = {403: "AccessDenied", 404: "NoSuchKey"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +39,36 @@ class Buckets:
     """`METHOD /bucket/key` (a regular expression) → seconds before the answer."""
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     """`METHOD /bucket/key` (a regular expression) → what happens when such a request comes in."""
+    fault: Callable[[Asked], int | None] = lambda _: None
+    """The status to answer a request with instead of the store's own answer; None for that."""
+    _port: int = 0
+    _server: Any = None
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Answer, on the same port as before."""
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+        from werkzeug.serving import make_server
+
+        class Quiet(MotoRequestHandler):
+            def log(self, *_: object) -> None:
+                pass
+
+        door = _Door(self, DomainDispatcherApplication(create_backend_app))
+        self._server = make_server("127.0.0.1", self._port, door, threaded=True, request_handler=Quiet)
+        self._server.daemon_threads = True
+        self._port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer nobody: connections are refused. What is kept stays."""
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+        self._server = None
 
     @property
     def environ(self) -> dict[str, str]:
@@ -87,27 +118,13 @@ def backend() -> Any:
 @contextmanager
 def buckets() -> Iterator[Buckets]:
     """A server with no bucket in it; one at a time in a process."""
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-    from werkzeug.serving import make_server
-
-    class Quiet(MotoRequestHandler):
-        def log(self, *_: object) -> None:
-            pass
-
     backend().reset()
     made = Buckets()
-    door = _Door(made, DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, door, threaded=True, request_handler=Quiet)
-    server.daemon_threads = True  # type: ignore[attr-defined]
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
+    made.start()
     try:
         yield made
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        made.stop()
         backend().reset()
 
 
@@ -130,8 +147,11 @@ class _Door:
             if re.fullmatch(pattern, line):
                 act()
         time.sleep(next((wait for pattern, wait in self._book.delays.items() if re.fullmatch(pattern, line)), 0.0))
-        wrong = _unsigned(environ, fields) or next(
-            (no for pattern, no in self._book.refused.items() if re.fullmatch(pattern, line)), None
+        status = self._book.fault(asked)
+        wrong = (
+            _unsigned(environ, fields)
+            or next((no for pattern, no in self._book.refused.items() if re.fullmatch(pattern, line)), None)
+            or (None if status is None else (status, _CODES.get(status, "InternalError")))
         )
         if wrong is None:
             return self._behind(environ, start)
