@@ -385,3 +385,15 @@ def test_a_program_goes_on_after_a_run_that_could_not_give_its_lease_back(tmp_pa
         done = run(work, store)
 
         assert (away.code, done.code, server.ledger.billed) == (3, 0, 2), done.err
+
+
+def test_a_copy_of_an_output_that_is_only_in_the_store_says_where_it_is(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    run(machine(tmp_path / "lost", server, "a"), store)
+    work = machine(tmp_path / "new", server, "a")
+    run(work, store)
+    done = call("deliver", work.manifest, environ=work.environ | store.environ)
+
+    assert done.code == 1
+    assert "lies in the store alone" in done.err
