@@ -244,7 +244,11 @@ class Copier:
         assert self._pool is not None
         output = self.folder / wanted.output
         if not output.is_file():
-            return Refusal(slug="copy_output_gone", message=f"{output} is gone; `batchmod run` fetches it again")
+            is_up = self._ledger is not None and self._ledger.is_up(wanted.output)
+            way = (
+                "lies in the store alone: fetch it from there" if is_up else "is gone; `batchmod run` fetches it again"
+            )
+            return Refusal(slug="copy_output_gone", message=f"{output} {way}")
         source = await self._source(wanted)
         if isinstance(source, Refusal):
             return source

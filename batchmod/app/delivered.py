@@ -70,6 +70,10 @@ class Ledger:
                 return Place(name=name, state="changed", notes=copy.notes)
         raise FileExistsError(f"{self._folder / FOLDER}: every name for a copy of {output} is taken")
 
+    def is_up(self, name: str) -> bool:
+        """Whether the store has this file of the folder."""
+        return name in self._up
+
     def _found(self, name: str) -> str | None:
         """The hash of the file of that name; None where there is none."""
         path, copy = self._folder / name, self._copies.get(name)

@@ -46,7 +46,7 @@ class Summary:
     """How many of the outputs made have no scores yet: `batchmod report` makes them."""
     run_id: str = ""
     store: str | None = None
-    """The store that outputs were put into."""
+    """The store in which all of it is; None where something is not, or there is none."""
     skipped: bool = False
     """Whether nothing was begun because another run held the folder."""
 

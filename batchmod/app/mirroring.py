@@ -100,6 +100,11 @@ class Mirror:
             ),
         )
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the store could not be reached when it was asked last."""
+        return self._down is not None
+
     async def fetch(self, name: str) -> None:
         """Bring a file down from the store. Raises StorageError."""
         target = self.folder / name

@@ -296,7 +296,7 @@ class Session(Nowhere):
         """Remove the copy before this one; at the end all others, such as a kill has left behind."""
         older = [f"{self.store}/{before}"] if before is not None else []
         if final:
-            older = [each.url for each in self._stores.list(f"{self.store}/{_RECORDS}")]
+            older = [each.url for each in self._stores.list(f"{self.store}/{_RECORDS}", few=True)]
         for url in older:
             if url != f"{self.store}/{but}":
                 self._stores.remove(url)
@@ -342,23 +342,24 @@ class Session(Nowhere):
 
     async def last(self, summary: Summary) -> Summary:
         """What is written last goes up, and the record, which nobody writes any more; the summary with what is not."""
-        if summary.stop_reason not in SIGNALLED:
+        if summary.stop_reason not in SIGNALLED and not self.mirror.is_away:
             await mirroring.send_all(self.mirror, {name: self.folder / name for name in self.mirror.not_up()})
         await mirroring.send_all(self.mirror, self._pages(summary))
-        problem = await self.seal()
+        problem = await self.seal()  # tried in any case: a single page may be all that cannot be put up
         said = [*self.mirror.words(), *([] if problem is None else [problem])]
-        summary = replace(summary, store=self.store)
+        if not said and (left := sum(1 for _ in self.mirror.not_up())):  # it was told to stop while they went up
+            said = [f"{left:,} files are not in {self.store} yet: run again to send them"]
         if not said:
-            return summary
+            return replace(summary, store=self.store)
         code = summary.exit_code if summary.exit_code in SIGNALLED.values() else StoppedEarly.exit_code
-        left = replace(
+        ended = replace(
             summary,
             exit_code=code,
             stop_reason=summary.stop_reason or LEFT_OVER,
             warnings=(*summary.warnings, *said),
         )
-        write_run_json(left, began=clock.now() - left.seconds)
-        return left
+        write_run_json(ended, began=clock.now() - ended.seconds)
+        return ended
 
     def _pages(self, summary: Summary) -> dict[str, Path]:
         """What is written last: name → file, which has another name here where a spreadsheet held the first."""

@@ -31,7 +31,7 @@ class Tenancy:
     def __init__(self, stores: Stores, store: str, *, number: int, about: dict[str, Any]) -> None:
         self._stores, self._store, self._about = stores, store, about
         self.number = number
-        self._lost = self._left = False
+        self._lost = self._left = self._is_away = False
 
     @property
     def token(self) -> str:
@@ -54,16 +54,17 @@ class Tenancy:
 
     def beat(self) -> None:
         """Renew it, unless it is another's by now. Raises StorageError."""
+        self._is_away = True
         self.look()
-        if self._lost or self._left:
-            return
-        about = {**self._about, "at": clock.iso(clock.now())}
-        _write(self._stores, _url(self._store, self.number), about)
+        if not self._lost and not self._left:
+            about = {**self._about, "at": clock.iso(clock.now())}
+            _write(self._stores, _url(self._store, self.number), about)
+        self._is_away = False
 
     def give_back(self) -> None:
         """Free the store, unless it is another's by now; where it cannot be told, the lease dies of its silence."""
         with suppress(StorageError):
-            if not self._left and not self._lost and _last(self._stores, self._store) == self.number:
+            if not (self._left or self._lost or self._is_away) and _last(self._stores, self._store) == self.number:
                 _write(self._stores, _url(self._store, self.number), {})
 
 
@@ -159,7 +160,9 @@ def _url(store: str, number: int) -> str:
 
 
 def _numbers(stores: Stores, store: str) -> dict[int, Stored]:
-    found = ((each.url.rpartition("/")[2].partition(".")[0], each) for each in stores.list(f"{store}/{FOLDER}"))
+    found = (
+        (each.url.rpartition("/")[2].partition(".")[0], each) for each in stores.list(f"{store}/{FOLDER}", few=True)
+    )
     return {int(name): each for name, each in found if name.isdecimal()}
 
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from batchmod import app, clock, files
 from batchmod.app.ending import SIGNALLED
 from batchmod.app.options import Options
-from batchmod.app.storing import LEFT_OVER
 from batchmod.cli import logs, progress
 from batchmod.cli.loading import Environ, load_all, options_of
 from batchmod.cli.look import say_warnings
@@ -174,7 +173,7 @@ def _say_summary(name: str, summary: app.Summary, *, quiet: bool) -> None:
     money = f", {usd(summary.spent_usd)}" if summary.spent_usd else ""
     took = f"{duration(summary.seconds)}{money}, {counts(summary.counts)}"
     print(f"{name}: {made} ({took}); look at {shown}/report.html, {_tables(summary)}")
-    if summary.store is not None and summary.stop_reason != LEFT_OVER:
+    if summary.store is not None:
         print(f"{name}: all of it is in {summary.store} too")
     if summary.unscored:
         print(f"{name}: scores: batchmod report {shown} ({counted(summary.unscored, 'output')} without them)")

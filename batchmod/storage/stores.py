@@ -117,11 +117,14 @@ class Stores:
             raise StorageError(f"{path} changed while it went to {url}", slug="file_changed", retry=True)
         return self._whole(url, before.st_size)
 
-    def list(self, prefix: str) -> Iterator[Stored]:
-        """All objects below a folder, however deep, in the order of their names; none where there is no such folder."""
+    def list(self, prefix: str, *, few: bool = False) -> Iterator[Stored]:
+        """All objects below a folder, however deep, in the order of their names; none where there is no such folder.
+
+        `few`: there are no more than a store tells in one answer, so that nobody waits longer than for a question.
+        """
         system, path = self._at(f"{prefix.rstrip('/')}/")
-        scheme = prefix.partition("://")[0]
-        found = self._said(system._find(path.rstrip("/"), detail=True), prefix, limit_s=_LISTING_S)  # noqa: SLF001
+        scheme, limit_s = prefix.partition("://")[0], _QUESTION_S if few else _LISTING_S
+        found = self._said(system._find(path.rstrip("/"), detail=True), prefix, limit_s=limit_s)  # noqa: SLF001
         for name in sorted(found):
             stored = stored_of(f"{scheme}://{name}", found[name])
             if stored is not None and not name.endswith("/"):  # a store's web page makes such objects for folders

@@ -107,7 +107,7 @@ class WebDav(Stores):
             raise
         return self._whole(url, size)
 
-    def list(self, prefix: str) -> Iterator[Stored]:
+    def list(self, prefix: str, *, few: bool = False) -> Iterator[Stored]:  # noqa: ARG002 - a question for each folder
         """All finished files below a folder, however deep; none where there is no such folder."""
         waiting = [prefix.rstrip("/")]
         while waiting:

@@ -385,3 +385,43 @@ def test_a_program_goes_on_after_a_run_that_could_not_give_its_lease_back(tmp_pa
         done = run(work, store)
 
         assert (away.code, done.code, server.ledger.billed) == (3, 0, 2), done.err
+
+
+def test_a_copy_of_an_output_that_is_only_in_the_store_says_where_it_is(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    run(machine(tmp_path / "lost", server, "a"), store)
+    work = machine(tmp_path / "new", server, "a")
+    run(work, store)
+    done = call("deliver", work.manifest, environ=work.environ | store.environ)
+
+    assert done.code == 1
+    assert "lies in the store alone" in done.err
+
+
+def test_a_run_that_is_interrupted_while_outputs_go_up_does_not_say_that_they_are_there(
+    tmp_path: Path, store: Bucket, server: SegmindStandIn
+) -> None:
+    came, go_on = threading.Event(), threading.Event()
+
+    def hold(asked: Asked) -> int | None:
+        if asked.verb == "PUT" and "videos/" in asked.key:
+            came.set()
+            go_on.wait(30)
+        return None
+
+    store.fault = hold
+    work = machine(tmp_path, server)
+    with begun(work, store) as process:
+        assert came.wait(30)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)[0]
+    go_on.set()
+    store.fault = lambda _: None
+
+    assert process.returncode == 130, said
+    assert "all of it is in" not in said
+    assert "2 files are not in s3://shots/autumn yet" in said
+    assert run(work, store).code == 0
+    assert f"{UP}videos/a_v001.mp4" in store.names()
