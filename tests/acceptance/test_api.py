@@ -392,7 +392,7 @@ def test_ctrl_c_drains_run_sync_and_is_raised_then(
     tmp_path: Path, environ: dict[str, str], server: SegmindStandIn
 ) -> None:
     write_manifest(tmp_path / "m.yaml", remote_rows("a", "b"))
-    server.faults.add("accept_then_delay", seconds=1.5)
+    server.faults.add("accept_then_delay", seconds=3.0)
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, env=bare_environment() | environ, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
