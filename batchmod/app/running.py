@@ -134,7 +134,8 @@ async def _run_owned(
         engine = hands.engine(loaded.services, options, rows=len(loaded.chosen))
         claims = claims_of(record, loaded)
         checker = Checker(options.verify, outputs=len(loaded.chosen), engine=engine)
-        scoring = Scoring(record, loaded.folder, options, functools.partial(_tell_scoring, log, run_id))
+        tell = functools.partial(_tell_scoring, log, run_id)
+        scoring = Scoring(record, loaded.folder, options, tell, machines=engine)
         beside = Beside(
             [
                 *_companions(record, loaded, options, log, run_id=run_id, began=began),

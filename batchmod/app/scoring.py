@@ -16,6 +16,7 @@ from batchmod.app.services import engine_installed
 from batchmod.checkpoint import Checkpoint, source_of
 from batchmod.errors import StoppedEarly
 from batchmod.model import Event, Scored, Scores, Source, Work
+from batchmod.providers.base import Executor
 from batchmod.runner.delivering import doubt
 from batchmod.urls import is_loopback_host, is_stored, without_query
 
@@ -35,6 +36,8 @@ _MOST_WAITING: Final = 1000
 """Further ones are left to `batchmod report`."""
 _MOST_DRAWN: Final = 20_000
 """Outputs that thumbnails are made for afterwards: as many as the report shows."""
+_SHARE: Final = 4
+"""Of the works that a cluster is given at a time, so many to one output that is looked at: that takes far less."""
 _FETCHED: Final = 4
 """Remote clips that are kept at hand, for further outputs of theirs."""
 _NEEDED: Final = (
@@ -94,12 +97,18 @@ def stem_of(output: str) -> str:
 
 
 class Scorer:
-    """Looks at outputs in worker processes of low priority; what it found is kept as it comes."""
+    """Looks at outputs in worker processes of low priority; what it found is kept as it comes.
 
-    def __init__(self, record: Checkpoint, folder: Path, wishes: Wishes, *, workers: int) -> None:
+    `machines`: where a run's works go; a cluster that sees the folder looks at its outputs too.
+    """
+
+    def __init__(
+        self, record: Checkpoint, folder: Path, wishes: Wishes, *, workers: int, machines: Executor | None = None
+    ) -> None:
         self._record, self._folder, self._wishes = record, folder, wishes
         self._pool = executors.Processes(workers, drop_environment=_not_needed(), nicer=19)
         self._rooms = asyncio.Semaphore(workers)
+        self._machines = machines
         self._scores = wishes.scores and engine_installed()
         self._remote = _Remote() if wishes.remote else None
         self._found: list[Scored] = []
@@ -108,6 +117,10 @@ class Scorer:
         """Works that scores, or why there are none, were written down for."""
         self.problems: dict[str, int] = {}
         """Why there are no scores → for how many works."""
+
+    def widen(self, workers: int) -> None:
+        """Look at so many at a time from now on; before the first."""
+        self._rooms = asyncio.Semaphore(workers)
 
     async def look(self, work_id: int) -> None:
         """Make what an output lacks of thumbnails and scores; nothing that goes wrong with them goes further."""
@@ -136,7 +149,8 @@ class Scorer:
     async def _scored(self, order: Order, video: Path, frame: "Path | work.Refusal | None") -> "Scores | work.Refusal":
         first = str(frame) if isinstance(frame, Path) else None
         hashes = _hash(order.video), None if order.first_frame is None else _hash(order.first_frame)
-        found = await self._run(work.score, str(video), str(order.output), first, hashes)
+        reads = (str(video), str(order.output), *((first,) if first else ()))
+        found = await self._run(work.score, str(video), str(order.output), first, hashes, reads=reads)
         if isinstance(frame, work.Refusal) and isinstance(found, Scores):
             return replace(found, notes=(*found.notes, f"the first frame was not compared: {frame.message}"))
         return found
@@ -147,10 +161,16 @@ class Scorer:
             for clip, name in ((order.output, f"{stem}.jpg"), (video, f"{stem}.source.jpg")):
                 target = self._folder / THUMBS / name
                 if isinstance(clip, Path) and not target.exists():
-                    await self._run(work.write_thumbnail, str(clip), str(target), WIDTH)
+                    await self._run(work.write_thumbnail, str(clip), str(target), WIDTH, reads=(str(clip),))
 
-    async def _run(self, function: Callable[..., Answer], *values: object) -> "Answer | work.Refusal":
+    async def _run(
+        self, function: Callable[..., Answer], *values: object, reads: tuple[str, ...] = ()
+    ) -> "Answer | work.Refusal":
         """The worker's answer; one that dies is tried once more, since its neighbours die with it."""
+        if self._machines is not None and is_shared(self._machines):
+            # what a cluster cannot do (a clip of the web lies here alone, a worker dies over it) is done here
+            with contextlib.suppress(Exception):
+                return await self._machines.submit(function, *values, reads=reads)
         for _ in range(2):
             try:
                 return await self._pool.submit(function, *values)
@@ -252,17 +272,31 @@ class _Remote:
         self._folder.cleanup()
 
 
+def is_shared(machines: Executor) -> bool:
+    """Whether these are a cluster's, which sees the files that are seen here."""
+    return machines.is_elsewhere and machines.shares_files
+
+
 class Scoring:
     """Scores and thumbnails beside a run: not waited for unless somebody says so."""
 
     warnings: Sequence[str] = ()
 
-    def __init__(self, record: Checkpoint, folder: Path, options: Options, tell: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        record: Checkpoint,
+        folder: Path,
+        options: Options,
+        tell: Callable[[int, int], None],
+        *,
+        machines: Executor | None = None,
+    ) -> None:
         self._record, self._folder, self._tell = record, folder, tell
         self._wishes = Wishes(scores=options.scores, remote=options.score_remote)
         self._is_awaited = options.wait_scores
         self._workers = max(1, executors.cores() // 2)
-        self._scorer = Scorer(record, folder, self._wishes, workers=self._workers)
+        self._machines = machines
+        self._scorer = Scorer(record, folder, self._wishes, workers=self._workers, machines=machines)
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
         self._tasks: list[asyncio.Task[None]] = []
         self._heard: dict[str, None] = {}
@@ -286,7 +320,10 @@ class Scoring:
         return video is not None and (video.local or self._wishes.remote)
 
     def begin(self) -> None:
-        """Nothing: outputs that were there before are looked at by `batchmod report`."""
+        """See how many can be looked at side by side; outputs of before are looked at by `batchmod report`."""
+        if self._machines is not None and is_shared(self._machines):
+            self._workers = max(self._workers, self._machines.width // _SHARE)
+            self._scorer.widen(self._workers)
 
     def heard(self, event: Event) -> None:
         """Take note of an output; more than can wait are left for later."""

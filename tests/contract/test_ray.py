@@ -177,11 +177,12 @@ async def made_of(executor: Executor, folder: Path, clip: str) -> bytes:
 def a_node_is_killed_in_the_middle(cluster: Cluster, folder: Path) -> None:
     path = manifest(folder, long=2, short=2)
     environ = {"SEGMIND_API_KEY": "sk-driver", "BATCHMOD_HOME": str(folder / "home")}
-    plain = command("run", path, "--output", folder / "plain", environ=environ)
+    plain = command("run", path, "--output", folder / "plain", "--wait-scores", environ=environ)
     assert plain.code == 0, plain.err
     words = (
         "run",
         str(path),
+        "--wait-scores",
         "--output",
         str(folder / "spread"),
         "--executor",
@@ -206,6 +207,7 @@ def a_node_is_killed_in_the_middle(cluster: Cluster, folder: Path) -> None:
     assert not err.strip() or "warning" not in err.lower()
     assert [line["status"] for line in read_results(folder / "spread")] == ["succeeded"] * 4
     assert table(folder / "spread") == table(folder / "plain")
+    assert all(line["structure_score"] for line in read_results(folder / "spread"))
     assert outputs(folder / "spread") == outputs(folder / "plain")
     ends = [event["job_key"] for event in read_events(folder / "spread") if event["event"] == "succeeded"]
     assert len(ends) == len(set(ends)) == 4

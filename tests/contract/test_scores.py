@@ -6,9 +6,12 @@ import http.server
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from batchmod import app, clock, judgement, work
 from batchmod.app.scoring import Scorer, Scoring, Wishes, stem_of
@@ -174,6 +177,59 @@ def test_what_a_scoring_worker_does_harms_nothing_and_it_has_no_keys(tmp_path: P
         work.Refusal(slug="engine_failed", message="ValueError: invalid literal for int() with base 10: 'no number'"),
     )
     assert work.probe_image(str(tmp_path / "t/a.jpg")) == (32, 24)
+
+
+class Machines:
+    """A cluster that sees every file; `broken`: each of its workers dies over its work."""
+
+    def __init__(self, *, broken: bool) -> None:
+        self.broken = broken
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+        self.is_elsewhere = self.shares_files = True
+        self.width = 16
+
+    async def submit(self, function: Callable[..., Any], *values: object, reads: Sequence[str] = ()) -> Any:
+        self.asked.append((function.__name__, tuple(Path(each).name for each in reads)))
+        if self.broken:
+            raise work.WorkerDied("it was killed")
+        return await asyncio.to_thread(function, *values)
+
+    async def begin(self, folder: Path) -> None:
+        """It is there."""
+
+    def close(self) -> None:
+        """It stays."""
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_cluster_that_sees_the_folder_looks_at_outputs_and_what_it_cannot_is_done_here(
+    tmp_path: Path, *, broken: bool
+) -> None:
+    machines = Machines(broken=broken)
+
+    async def scored(record: Checkpoint, folder: Path) -> int:
+        beside = Scoring(record, folder, app.Options(), lambda *_: None, machines=machines)
+        beside.begin()
+        beside.heard(Event(kind="succeeded", at="", run_id="r", job_key=next(record.job_keys())))
+        while not (beside._scorer._found or beside.kept):
+            await clock.sleep(0.05)
+        await beside.close()
+        return len(beside._tasks)
+
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        made = with_clips(tmp_path, server, "one")
+        made.run("--no-scores")
+    with Checkpoint.open(made.folder / FILE_NAME) as record:
+        assert asyncio.run(scored(record, made.folder)) == 4
+    report(made)
+
+    assert scores(made, "one")[0] != ""
+    assert thumbs(made) == ["one_v001.jpg", "one_v001.source.jpg"]
+    assert machines.asked == [
+        ("write_thumbnail", ("one_v001.mp4",)),
+        ("write_thumbnail", ("one.mp4",)),
+        ("score", ("one.mp4", "one_v001.mp4", "one.png")),
+    ]
 
 
 def test_ctrl_c_ends_the_wait_for_scores_at_once(tmp_path: Path) -> None:
