@@ -109,6 +109,7 @@ def two_of_a_kind() -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.slow
 def test_what_fits_two_rows_stops_the_run_that_takes_a_copy(tmp_path: Path, store: Bucket) -> None:
     with SegmindStandIn(queued_s=0, processing_s=2.0) as server:
         killed_in_a_request(
@@ -124,6 +125,7 @@ def test_what_fits_two_rows_stops_the_run_that_takes_a_copy(tmp_path: Path, stor
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.slow
 def test_a_copy_that_was_taken_for_some_rows_is_looked_through_again_for_the_others(
     tmp_path: Path, store: Bucket
 ) -> None:
@@ -337,6 +339,7 @@ def test_a_card_whose_answer_was_lost_is_this_runs_own(
     assert card(store)["final"] is True
 
 
+@pytest.mark.slow
 def test_what_a_kill_has_left_of_the_record_is_cleared_away(
     tmp_path: Path, store: Bucket, server: SegmindStandIn
 ) -> None:
@@ -362,6 +365,7 @@ def test_a_run_on_this_machine_says_in_its_record_that_outputs_are_not_up(
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.slow
 def test_an_event_log_that_is_newer_than_the_copy_of_the_record_tells_what_the_copy_lacks(
     tmp_path: Path, store: Bucket, server: SegmindStandIn
 ) -> None:

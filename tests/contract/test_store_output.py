@@ -490,7 +490,14 @@ def test_a_copy_that_is_taken_looks_into_the_history_first(
         assert work.statuses() == {"a": "succeeded", "b": "succeeded"}
 
 
-@pytest.mark.parametrize("part", ["videos/a", "record/", "results.csv", "batchmod.json", "lease/"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "videos/a",
+        "record/",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("results.csv", "batchmod.json", "lease/")),
+    ],
+)
 def test_a_kill_while_something_goes_up_leaves_it_whole_or_not_there(
     tmp_path: Path, store: Bucket, server: SegmindStandIn, part: str
 ) -> None:
