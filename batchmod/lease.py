@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,11 +40,20 @@ class Holder:
         pid = os.getpid()
         return cls(host=socket.gethostname(), pid=pid, boot=_boot(), started=_started(pid) or "")
 
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> Self:
+        """Who wrote a lease; nobody known where it is cut, as its maker may have been killed over it."""
+        pid = about.get("pid")
+        texts = {name: str(about.get(name) or "") for name in ("boot", "started")}
+        return cls(host=str(about.get("host") or "an unknown host"), pid=pid if isinstance(pid, int) else 0, **texts)
+
+    def is_here(self, me: "Holder") -> bool:
+        """Whether it lives in sight of `me`: a paused process of this machine still is the owner."""
+        return bool(self.boot) and (self.host, self.boot) == (me.host, me.boot)
+
     def is_gone(self, me: "Holder") -> bool:
         """Whether it is known, seen from `me`, that the process ended; False also where that cannot be known."""
-        if not self.boot or (self.host, self.boot) != (me.host, me.boot):
-            return False
-        return _started(self.pid) != self.started
+        return self.is_here(me) and _started(self.pid) != self.started
 
     def __str__(self) -> str:
         """`process 4711 on render-3`."""
@@ -163,8 +172,8 @@ def _refuse_living(folder: Path, number: int, me: Holder, terms: Terms) -> Holde
         return None
     if about == {}:
         return None
-    holder = _holder(about)
-    if holder.is_gone(me) or (not _is_here(holder, me) and silent_s > terms.stale_s):
+    holder = Holder.of(about)
+    if holder.is_gone(me) or (not holder.is_here(me) and silent_s > terms.stale_s):
         return holder
     raise FolderInUse(f"{folder} is in use by another run ({holder}, last heard of {max(0.0, silent_s):.0f} s ago).")
 
@@ -182,22 +191,10 @@ def living(folder: Path, *, now: float, terms: Terms | None = None) -> Holder | 
         return None
     if not number or about == {}:
         return None
-    me, holder = Holder.me(), _holder(about)
-    if holder.is_gone(me) or (not _is_here(holder, me) and silent_s > (terms or Terms()).stale_s):
+    me, holder = Holder.me(), Holder.of(about)
+    if holder.is_gone(me) or (not holder.is_here(me) and silent_s > (terms or Terms()).stale_s):
         return None
     return holder
-
-
-def _is_here(holder: Holder, me: Holder) -> bool:
-    """Whether the holder lives in sight: a paused process of this machine still is the owner."""
-    return bool(holder.boot) and (holder.host, holder.boot) == (me.host, me.boot)
-
-
-def _holder(about: dict[str, Any]) -> Holder:
-    """Who wrote a lease; nobody known where it is cut, as its maker may have been killed over it."""
-    pid = about.get("pid")
-    texts = {name: str(about.get(name) or "") for name in ("boot", "started")}
-    return Holder(host=str(about.get("host") or "an unknown host"), pid=pid if isinstance(pid, int) else 0, **texts)
 
 
 def _read(path: Path) -> dict[str, Any]:

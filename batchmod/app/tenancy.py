@@ -123,15 +123,11 @@ def _refuse_living(stores: Stores, store: str, lease: Stored, me: Holder) -> Non
         return  # given back and cleared away a moment ago
     if not about or not isinstance(about, dict):
         return
-    texts = {name: str(about.get(name) or "") for name in ("host", "boot", "started")}
-    pid = about.get("pid")
-    holder = Holder(pid=pid if isinstance(pid, int) else 0, **texts)
+    holder = Holder.of(about)
     if holder.is_gone(me) or (holder == me and about.get("token") not in _OURS):
         return
     silent_s = _now(stores, store) - (lease.modified or 0.0)
-    # a paused process of this machine still is the owner
-    is_here = bool(holder.boot) and (holder.host, holder.boot) == (me.host, me.boot)
-    if is_here or silent_s <= TERMS.stale_s:
+    if holder.is_here(me) or silent_s <= TERMS.stale_s:
         raise FolderInUse(f"{store} is in use by another run ({holder}, last heard of {max(0.0, silent_s):.0f} s ago).")
 
 
