@@ -15,13 +15,12 @@ import pytest
 
 from batchmod.app import storing, tenancy
 from batchmod.lease import Terms
+from tests.machines import STORE, UP, card, machine, run
 from tests.servers.bucket import Asked, Bucket, bucket
 from tests.servers.fal import FalStandIn
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Ran, Shoot, bare_environment, call, read_events, remote_rows, shoot, write_clip
+from tests.support import PACE, Shoot, bare_environment, call, read_events, remote_rows, shoot, write_clip
 
-STORE = "s3://shots/autumn"
-UP = "autumn/"
 PAGES = ("results.csv", "report.html", "run.json", "events.jsonl")
 
 
@@ -41,20 +40,6 @@ def server() -> Iterator[SegmindStandIn]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease that nobody renews is stale at once."""
     monkeypatch.setattr(tenancy, "TERMS", Terms(beat_s=20.0, stale_s=-5.0))
-
-
-def machine(folder: Path, server: SegmindStandIn, *ids: str, output: str = STORE, **more: Any) -> Shoot:
-    rows = more.pop("rows", None) or remote_rows(*(ids or ("a", "b")))
-    return shoot(folder, server, rows, output=output, **more)
-
-
-def run(work: Shoot, store: Bucket, *more: str) -> Ran:
-    return work.run(*more, environ=work.environ | store.environ)
-
-
-def card(store: Bucket) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(store.read(f"{UP}batchmod.json"))
-    return found
 
 
 def begun(work: Shoot, store: Bucket, *more: str) -> "subprocess.Popen[str]":

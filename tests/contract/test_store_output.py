@@ -18,23 +18,19 @@ import pytest
 
 from batchmod.app import storing, tenancy
 from batchmod.lease import Terms
+from tests.machines import STORE, UP, card, machine, run
 from tests.servers.bucket import SECRET, Asked, Bucket, bucket
 from tests.servers.segmind import SegmindStandIn
 from tests.support import (
     PACE,
-    Ran,
     Shoot,
     bare_environment,
     call,
     files_holding,
     read_events,
     remote_rows,
-    shoot,
     write_clip,
 )
-
-STORE = "s3://shots/autumn"
-UP = "autumn/"
 
 
 @pytest.fixture
@@ -47,22 +43,6 @@ def store() -> Iterator[Bucket]:
 def server() -> Iterator[SegmindStandIn]:
     with SegmindStandIn(queued_s=0, processing_s=0) as made:
         yield made
-
-
-def machine(
-    folder: Path, server: SegmindStandIn, *ids: str, output: str = STORE, rows: list[dict[str, Any]] | None = None
-) -> Shoot:
-    """A machine: a manifest, an output folder and a home of its own."""
-    return shoot(folder, server, rows or remote_rows(*(ids or ("a", "b"))), output=output)
-
-
-def run(work: Shoot, store: Bucket, *more: str) -> Ran:
-    return work.run(*more, environ=work.environ | store.environ)
-
-
-def card(store: Bucket) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(store.read(f"{UP}batchmod.json"))
-    return found
 
 
 def below(store: Bucket) -> list[str]:

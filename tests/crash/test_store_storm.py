@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_store_output import begun, machine, run
+from tests.machines import begun, machine, run
 from tests.servers.bucket import Bucket, bucket
 from tests.servers.segmind import SegmindStandIn
 from tests.support import Shoot
