@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +13,11 @@ import pytest
 
 from batchmod.app import storing, tenancy
 from batchmod.lease import Terms
-from tests.machines import STORE, UP, card, machine, run
+from tests.machines import STORE, UP, begun, card, machine, run
 from tests.servers.bucket import Asked, Bucket, bucket
 from tests.servers.fal import FalStandIn
 from tests.servers.segmind import SegmindStandIn
-from tests.support import PACE, Shoot, bare_environment, call, read_events, remote_rows, shoot, write_clip
+from tests.support import Shoot, call, read_events, remote_rows, shoot, write_clip
 
 PAGES = ("results.csv", "report.html", "run.json", "events.jsonl")
 
@@ -40,18 +38,6 @@ def server() -> Iterator[SegmindStandIn]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease that nobody renews is stale at once."""
     monkeypatch.setattr(tenancy, "TERMS", Terms(beat_s=20.0, stale_s=-5.0))
-
-
-def begun(work: Shoot, store: Bucket, *more: str) -> "subprocess.Popen[str]":
-    argv = ["run", str(work.manifest), "--provider", work.provider, "--yes", "--no-scores", "--history-grace", "0.3"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "batchmod", *argv, *PACE, *more],
-        env=bare_environment() | work.environ | store.environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def killed_at(work: Shoot, store: Bucket, moment: Callable[[Asked], bool], *more: str) -> None:

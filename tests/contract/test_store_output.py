@@ -5,8 +5,6 @@ import re
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,13 +16,11 @@ import pytest
 
 from batchmod.app import storing, tenancy
 from batchmod.lease import Terms
-from tests.machines import STORE, UP, card, machine, run
+from tests.machines import STORE, UP, begun, card, machine, run
 from tests.servers.bucket import SECRET, Asked, Bucket, bucket
 from tests.servers.segmind import SegmindStandIn
 from tests.support import (
-    PACE,
     Shoot,
-    bare_environment,
     call,
     files_holding,
     read_events,
@@ -374,28 +370,6 @@ def test_a_damaged_card_is_refused(tmp_path: Path, store: Bucket, server: Segmin
 
 
 # --- killed ---
-
-
-def begun(work: Shoot, store: Bucket, *more: str) -> "subprocess.Popen[str]":
-    argv = [
-        sys.executable,
-        "-m",
-        "batchmod",
-        "run",
-        str(work.manifest),
-        "--provider",
-        "segmind",
-        "--yes",
-        "--no-scores",
-    ]
-    return subprocess.Popen(
-        [*argv, "--no-scores", "--history-grace", "0.3", *PACE, *more],
-        env=bare_environment() | work.environ | store.environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def killed_at(work: Shoot, store: Bucket, moment: Callable[[Asked], bool]) -> None:
