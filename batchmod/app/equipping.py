@@ -18,7 +18,7 @@ from batchmod.app.verifying import Checker
 from batchmod.checkpoint import Checkpoint, load_ballast
 from batchmod.index import Index, NoIndex
 from batchmod.model import Event, VideoFacts
-from batchmod.providers.base import Executor, Provider
+from batchmod.providers.base import Courier, Executor, Provider
 from batchmod.rows import those
 from batchmod.runner import Runner, Settings, Tools
 from batchmod.runner.money import Purse
@@ -95,11 +95,19 @@ def _purse(record: Checkpoint, loaded: Loaded) -> Purse:
 
 
 def opener(
-    services: Services, record: Checkpoint, scratch: Path, *, engine: Executor, store: str | None = None
+    services: Services,
+    record: Checkpoint,
+    scratch: Path,
+    *,
+    engine: Executor,
+    store: str | None = None,
+    courier: Courier | None = None,
 ) -> Callable[[str, str], Provider | None]:
     """(name, origin) → the provider there, with what it needs of this folder; `store`: where outputs are put up."""
     through = f"{store}/{scratch.name}" if store is not None and is_stored(store) else None
-    return functools.partial(services.open, record=record, scratch=scratch, engine=engine, through=through)
+    return functools.partial(
+        services.open, record=record, scratch=scratch, engine=engine, through=through, courier=courier
+    )
 
 
 def verifier(depth: Literal["decode", "container"]) -> Callable[[Path], Awaitable[VideoFacts | work.Refusal]]:

@@ -1,13 +1,43 @@
-"""Who does the engine's work: processes of this machine, or the workers of a Ray cluster."""
+"""The processes that work for a run: those that make and check videos, here or on a Ray cluster, and the courier."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from batchmod import executors
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.services import Services
+from batchmod.app.verifying import Checker
+from batchmod.executors.courier import Courier
 from batchmod.jobs import providers_of
 from batchmod.providers.base import Executor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hands:
+    """All of one run."""
+
+    engine: Executor
+    """Makes videos."""
+    courier: Courier
+    """Asks and downloads."""
+    checker: Checker
+    """Looks whether outputs are whole."""
+
+    def close(self) -> None:
+        """Stop all of them at once; none of them writes to the disk afterwards."""
+        self.engine.close()
+        self.checker.close()
+        self.courier.close()
+
+
+def of(loaded: Loaded, options: Options) -> Hands:
+    """Those of a run, none of them started yet."""
+    rows = len(loaded.chosen)
+    made_by = engine(loaded.services, options, rows=rows)
+    courier = Courier(drop_environment=loaded.services.key_names())
+    checker = Checker(options.verify, outputs=rows, engine=made_by, courier=courier)
+    return Hands(engine=made_by, courier=courier, checker=checker)
 
 
 def engine(services: Services, options: Options | None = None, *, rows: int = 1) -> Executor:

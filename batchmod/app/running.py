@@ -22,7 +22,6 @@ from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
 from batchmod.app.scoring import Scoring
 from batchmod.app.staying import Nowhere
-from batchmod.app.verifying import Checker
 from batchmod.checkpoint import Checkpoint, seal
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
 from batchmod.model import Event
@@ -131,11 +130,9 @@ async def _run_owned(
         said = await store.settled(record, log, run_id)
         loaded = seen.loaded
         scratch.mkdir(exist_ok=True)
-        engine = hands.engine(loaded.services, options, rows=len(loaded.chosen))
-        claims = claims_of(record, loaded)
-        checker = Checker(options.verify, outputs=len(loaded.chosen), engine=engine)
+        claims, workers = claims_of(record, loaded), hands.of(loaded, options)
         tell = functools.partial(_tell_scoring, log, run_id)
-        scoring = Scoring(record, loaded.folder, options, tell, machines=engine)
+        scoring = Scoring(record, loaded.folder, options, tell, machines=workers.engine)
         beside = Beside(
             [
                 *_companions(record, loaded, options, log, run_id=run_id, began=began),
@@ -148,10 +145,12 @@ async def _run_owned(
             loaded,
             settings_of(record, loaded, options, run_id),
             owner=owner,
-            provider=opener(loaded.services, record, scratch, engine=engine, store=loaded.store),
+            provider=opener(
+                loaded.services, record, scratch, engine=workers.engine, store=loaded.store, courier=workers.courier
+            ),
             observe=beside.watching(log.write),
             claims=claims,
-            checker=checker,
+            checker=workers.checker,
         )
         around.control.attach(beside.until(runner.drain))
         runner.desk.warnings += [*seen.warnings, *said]
@@ -164,7 +163,7 @@ async def _run_owned(
             new_rows = folders.store_rows(record, loaded, plan)
             if not declined:
                 if plan.count(Action.SEND):
-                    runner.desk.warnings += await hands.begin(engine, loaded, scratch)
+                    runner.desk.warnings += await hands.begin(workers.engine, loaded, scratch)
                 _say_begun(record, loaded, plan, log, run_id=run_id, began=began)
                 beside.begin()
                 await store.begun(record, plan)
@@ -173,10 +172,9 @@ async def _run_owned(
         finally:
             await beside.close()
             await runner.close()
-            engine.close()
+            workers.close()
             indexed = claims.standing() if claims.told_all else ""
             claims.close()
-            checker.close()
             with suppress(StoppedEarly):
                 owner.check()  # what lies there may be another run's by now
                 files.clear(scratch, keep=".part")

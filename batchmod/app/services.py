@@ -13,7 +13,7 @@ from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.clock import now
 from batchmod.errors import MissingExtra, MissingKey, RecordRefused, UsageError
 from batchmod.model import Claim, Delivery, Endpoints, ProviderFacts, Work
-from batchmod.providers.base import Executor, Provider, Secret
+from batchmod.providers.base import Courier, Executor, Provider, Secret
 from batchmod.runner import Gates
 from batchmod.urls import check_base_url, origin_of
 
@@ -77,6 +77,7 @@ class Services:
         scratch: Path,
         engine: Executor,
         through: str | None = None,
+        courier: Courier | None = None,
     ) -> Provider | None:
         """A provider at the origin its works were sent to; None where its key is not set.
 
@@ -90,7 +91,9 @@ class Services:
             return None
         salt, shelf = _salt(record), Shelf(record=record, provider=name)
         secret = Secret(value=key, variable=str(self.key_variable(name)))
-        return providers.open_hosted(name, endpoints=endpoints, key=secret, salt=salt, shelf=shelf, scratch=scratch)
+        return providers.open_hosted(
+            name, endpoints=endpoints, key=secret, salt=salt, shelf=shelf, scratch=scratch, courier=courier
+        )
 
     def elsewhere(self, record: Checkpoint | None) -> dict[str, Claim]:
         """job_key → what other output folders of this user have paid for, or are paying for."""

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from batchmod import executors, work
 from batchmod.errors import StoppedEarly
+from batchmod.executors.courier import Courier
 from batchmod.model import VideoFacts
 from batchmod.providers.base import Executor
 
@@ -26,11 +27,16 @@ _Waiting = tuple[Path, "asyncio.Future[_Verdict]"]
 class Checker:
     """Says whether a file is a whole video."""
 
-    def __init__(self, depth: Literal["decode", "container"], *, outputs: int, engine: Executor) -> None:
+    def __init__(
+        self, depth: Literal["decode", "container"], *, outputs: int, engine: Executor, courier: Courier
+    ) -> None:
         self._depth = depth
         self._engine = engine
+        self._courier = courier
         self._inline = executors.Inline()
-        self._workers = executors.Processes(executors.cores(), nicer=_NICER) if outputs >= _MANY else None
+        self._workers = (
+            executors.Processes(executors.cores(), nicer=_NICER) if depth == "decode" and outputs >= _MANY else None
+        )
         self._waiting: list[_Waiting] = []
         self._away: set[asyncio.Task[None]] = set()
 
@@ -39,6 +45,8 @@ class Checker:
         if self._engine.is_elsewhere and self._engine.shares_files:
             with suppress(work.WorkerDied, StoppedEarly):
                 return await self._engine.submit(work.verify_video, str(path), self._depth, reads=(str(path),))
+        if self._depth == "container":
+            return await self._courier.verify(path)
         if self._workers is None:
             return await self._here(path)
         verdict: asyncio.Future[_Verdict] = asyncio.get_running_loop().create_future()

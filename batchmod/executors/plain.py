@@ -16,7 +16,13 @@ _VALUES: Final = frozenset(
     ("pathlib", "PosixPath"),
     ("pathlib", "WindowsPath"),
 }
-_OURS: Final = ("batchmod.work", "batchmod.model", "batchmod.errors", "batchmod.executors.messages")
+_OURS: Final = (
+    "batchmod.work",
+    "batchmod.model",
+    "batchmod.errors",
+    "batchmod.executors.messages",
+    "batchmod.executors.errands",
+)
 
 
 def read(packed: bytes) -> Any:

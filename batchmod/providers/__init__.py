@@ -11,7 +11,7 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 from batchmod.model import Endpoints, ProviderFacts
-from batchmod.providers.base import Executor, Provider, Secret, UploadShelf
+from batchmod.providers.base import Courier, Executor, Provider, Secret, UploadShelf
 from batchmod.urls import origin_of
 
 HOSTED: Final = (
@@ -50,13 +50,20 @@ def _module(name: str) -> ModuleType:
 
 
 def open_hosted(
-    name: str, *, endpoints: Endpoints, key: Secret, salt: str, shelf: UploadShelf, scratch: Path
+    name: str,
+    *,
+    endpoints: Endpoints,
+    key: Secret,
+    salt: str,
+    shelf: UploadShelf,
+    scratch: Path,
+    courier: Courier | None = None,
 ) -> Provider:
     """A hosted provider at these endpoints; `salt` keeps what is written down of the key from being compared."""
     from batchmod.providers.hosted import Dialect, Hosted
 
     dialect = cast(Dialect, _module(name))
-    return Hosted(dialect, endpoints=endpoints, key=key, salt=salt, shelf=shelf, scratch=scratch)
+    return Hosted(dialect, endpoints=endpoints, key=key, salt=salt, shelf=shelf, scratch=scratch, courier=courier)
 
 
 def open_local(*, executor: Executor, scratch: Path, through: str | None = None) -> Provider:

@@ -1,12 +1,15 @@
 """The face every provider shows, so that the runner needs to know none of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from batchmod.model import Call, Done, ProviderFacts, Reply, Step, Work
+from batchmod.model import Call, Done, ProviderFacts, Reply, Request, Step, Work
 from batchmod.reconcile import Walk
+
+if TYPE_CHECKING:  # whoever only looks at facts does not pay for the HTTP client
+    from batchmod import transport
 
 Result = TypeVar("Result")
 Progress = Callable[[Work, int, int], None]
@@ -89,6 +92,20 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop at once; what runs is thrown away."""
+        ...
+
+
+class Courier(Protocol):
+    """Asks and downloads in another process, where that is worth it; see `executors.Courier`."""
+
+    async def send(self, request: Request, *, secret_headers: Mapping[str, str], by: "transport.Transport") -> Reply:
+        """What `by.send` gives; the request may be sent twice."""
+        ...
+
+    async def download(
+        self, url: str, target: Path, *, loopback_allowed: bool, by: "transport.Transport"
+    ) -> "transport.Fetched":
+        """What `by.download` gives, going on with what is there."""
         ...
 
 

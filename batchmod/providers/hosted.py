@@ -29,7 +29,7 @@ from batchmod.model import (
     Work,
 )
 from batchmod.providers import steps
-from batchmod.providers.base import Cancelled, Fetched, Progress, Secret, UploadShelf
+from batchmod.providers.base import Cancelled, Courier, Fetched, Progress, Secret, UploadShelf
 from batchmod.providers.objects import Bringing, Objects, stored_in, with_signed, without_signed
 from batchmod.reconcile import Walk
 from batchmod.transport import Transport
@@ -106,7 +106,15 @@ class Hosted:
     """A hosted provider at given endpoints, with a key that goes to those origins only."""
 
     def __init__(
-        self, dialect: Dialect, *, endpoints: Endpoints, key: Secret, salt: str, shelf: UploadShelf, scratch: Path
+        self,
+        dialect: Dialect,
+        *,
+        endpoints: Endpoints,
+        key: Secret,
+        salt: str,
+        shelf: UploadShelf,
+        scratch: Path,
+        courier: Courier | None = None,
     ) -> None:
         self.facts = dialect.FACTS
         self.origin = origin_of(endpoints.api)
@@ -122,6 +130,7 @@ class Hosted:
         self._shelf = shelf
         self._scratch = scratch
         self._transport = Transport(user_agent=self.facts.user_agent)
+        self._courier = courier
         self._uploading: dict[str, asyncio.Lock] = {}
         self._objects = Objects(scratch=scratch, near=self._near, takes_files=endpoints.upload is not None)
 
@@ -259,6 +268,9 @@ class Hosted:
             return Reply(sent=Sent.NEVER_SENT, problem=problem)
         into = self._scratch / f"answer-{uuid.uuid4().hex}.part" if request.brings_file else None
         secret = self._secret if own else {}
+        if self._courier is not None and request.method == "GET" and not call.paying and into is None:
+            answer = await self._courier.send(request, secret_headers=secret, by=self._transport)
+            return self._without_key(_without_signed(answer, signed))
         reply: Reply | None = None
         try:
             reply = await self._transport.send(request, secret_headers=secret, fresh=call.paying, into=into)
@@ -287,7 +299,10 @@ class Hosted:
             except FileNotFoundError:
                 return Fetched(ok=False, problem="the file that came with the answer is gone", gone=True)
             return Fetched(ok=True)
-        got = await self._transport.download(done.location, part, loopback_allowed=self._near, resume=True)
+        if self._courier is not None:
+            got = await self._courier.download(done.location, part, loopback_allowed=self._near, by=self._transport)
+        else:
+            got = await self._transport.download(done.location, part, loopback_allowed=self._near, resume=True)
         return Fetched(ok=got.ok, problem=got.problem, retry=got.retry, gone=got.gone, sha256=got.sha256)
 
     async def cancel(self, work: Work) -> Cancelled:

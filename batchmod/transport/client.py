@@ -81,7 +81,7 @@ class Transport:
     def __init__(
         self, *, connect_timeout_s: float = 10.0, trust_env: bool = True, user_agent: str | None = None
     ) -> None:
-        self._user_agent = user_agent or USER_AGENT
+        self.user_agent = user_agent or USER_AGENT
         self._connect_timeout_s = connect_timeout_s
         self._doors = Doors(trust_env=trust_env)
 
@@ -142,7 +142,7 @@ class Transport:
             loopback_allowed=loopback_allowed,
             max_bytes=max_bytes,
             connect_timeout_s=self._connect_timeout_s,
-            user_agent=self._user_agent,
+            user_agent=self.user_agent,
         )
 
     async def aclose(self) -> None:
@@ -156,7 +156,7 @@ class Transport:
         if (problem := check_request_url(request.url)) is not None:
             raise _UnsendableError(problem)
         body = _body(request)
-        own = {"user-agent": self._user_agent, **request.headers}
+        own = {"user-agent": self.user_agent, **request.headers}
         headers = _headers(own, secret_headers, body)
         patience_s = request.read_timeout_s + _SLOW_ANSWER_S
         pool_s = 3 * self._connect_timeout_s

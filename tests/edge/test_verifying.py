@@ -8,6 +8,7 @@ from pathlib import Path
 from batchmod import work
 from batchmod.app.verifying import Checker
 from batchmod.executors import Processes
+from batchmod.executors.courier import Courier
 from batchmod.model import VideoFacts
 
 CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
@@ -20,7 +21,7 @@ def test_every_file_gets_its_own_verdict(tmp_path: Path) -> None:
     paths = [CLIP, cut, tmp_path / "gone.mp4", *(CLIP for _ in range(2 * MANY))]
 
     async def checked() -> list[object]:
-        checker = Checker("container", outputs=MANY, engine=Processes(1))
+        checker = Checker("container", outputs=MANY, engine=Processes(1), courier=Courier())
         try:
             return list(await asyncio.gather(*map(checker.verify, paths), return_exceptions=True))
         finally:
@@ -36,7 +37,7 @@ def test_every_file_gets_its_own_verdict(tmp_path: Path) -> None:
 
 def test_workers_that_are_killed_leave_nothing_unchecked() -> None:
     async def checked() -> list[object]:
-        checker = Checker("decode", outputs=MANY, engine=Processes(1))
+        checker = Checker("decode", outputs=MANY, engine=Processes(1), courier=Courier())
         try:
             asked = [asyncio.ensure_future(checker.verify(CLIP)) for _ in range(12)]
             assert checker._workers is not None
@@ -53,7 +54,7 @@ def test_workers_that_are_killed_leave_nothing_unchecked() -> None:
 
 def test_a_check_that_nobody_waits_for_any_more_disturbs_no_other() -> None:
     async def checked() -> list[object]:
-        checker = Checker("container", outputs=MANY, engine=Processes(1))
+        checker = Checker("container", outputs=MANY, engine=Processes(1), courier=Courier())
         try:
             asked = [asyncio.ensure_future(checker.verify(CLIP)) for _ in range(10)]
             await asyncio.sleep(0)
