@@ -31,6 +31,7 @@ def test_a_courier_that_is_killed_costs_nothing_and_loses_nothing(tmp_path: Path
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, storm_rows(200))
         server.faults.add("output_cut", on="download", times=20)
+        server.faults.add("delay_then_accept", on="download", times=None, seconds=0.3)  # so that many are under way
         killer = threading.Thread(target=_kill_once, args=(server, killed, ended))
         killer.start()
         try:
