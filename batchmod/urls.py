@@ -29,6 +29,12 @@ _PLAIN: Final = re.compile(
     r"(?::(?!80/|443/)[1-9][0-9]{0,3}|:[1-5][0-9]{4})?/[A-Za-z0-9_/.~%+=,@-]*"
     r"|(?:s3|gs|az)://[a-z0-9][a-z0-9.-]*/(?:[A-Za-z0-9_.~%+=,@-]*/)*[A-Za-z0-9_.~%+=,@-]+"
 )
+_USUAL: Final = re.compile(
+    r"(https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::(?!80(?!\d)|443(?!\d))[1-9]\d{1,3}|:[1-5]\d{4})?)"
+    r"(?:[/?#][^\x00-\x20\\\x7f]*)?",
+    re.ASCII,
+)
+"""What most URLs are: everybody reads them alike, and their origin stands in them as `origin_of` writes it."""
 _UNFIT: Final = re.compile(r"[\x00-\x20\\\x7f]")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _SPECIAL: Final = (
@@ -42,6 +48,8 @@ _SPECIAL: Final = (
 @lru_cache(maxsize=4096)
 def origin_of(url: str) -> str:
     """`scheme://host[:port]`, lower case, a default port dropped; ValueError if it has no such parts."""
+    if (usual := _USUAL.fullmatch(url)) is not None:
+        return usual[1]
     parts = urlsplit(url)
     scheme, host = parts.scheme.lower(), parts.hostname
     if not scheme or not host:
@@ -240,9 +248,13 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-@lru_cache(maxsize=4096)
 def _unreadable(url: str) -> str | None:
     """What keeps a URL from being an http(s) URL that everybody reads alike."""
+    return None if _USUAL.fullmatch(url) is not None else _fault_of(url)
+
+
+@lru_cache(maxsize=4096)
+def _fault_of(url: str) -> str | None:
     # urlsplit drops tabs and newlines silently, and others read a backslash as a slash
     if _UNFIT.search(url):
         return f"a URL has no spaces, control characters or backslashes: {without_query(url)!r}"

@@ -66,7 +66,7 @@ def runner_of(
         claims=claims,
         gates=loaded.services.gates,
         check_owner=owner.check,
-        check_room=Room(scratch, videos if videos.exists() else loaded.folder, record.path.parent).check,
+        check_room=Room(scratch, videos if videos.exists() else loaded.folder, record.path.parent).check_now,
         elsewhere=others.holders(loaded.services, record, loaded.folder),
     )
     return Runner(tools, settings, _purse(record, loaded))

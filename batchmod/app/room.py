@@ -1,12 +1,15 @@
 """Room for what would be paid for: folders that take files, on disks with space left."""
 
+import math
 import os
 import shutil
 from pathlib import Path
 from typing import Final
 
+from batchmod import clock
 from batchmod.errors import StoppedEarly
 
+_MOMENT_S: Final = 0.02
 ENOUGH_BYTES: Final = 32 << 20
 
 
@@ -17,6 +20,13 @@ class Room:
         self._folders = folders
         self._enough = enough_bytes
         self._tried = False
+        self._looked_at = -math.inf
+
+    def check_now(self) -> None:
+        """`check`, once for all requests of a moment: each of them waits longer than that for its intent's commit."""
+        if clock.ticks() - self._looked_at > _MOMENT_S:
+            self.check()
+            self._looked_at = clock.ticks()
 
     def check(self) -> None:
         """Raise StoppedEarly where an output could not be kept: it is not paid for then.

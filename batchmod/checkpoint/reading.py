@@ -11,7 +11,7 @@ from batchmod.checkpoint.attempts import Attempts
 from batchmod.checkpoint.history import History
 from batchmod.checkpoint.rows import Rows
 from batchmod.checkpoint.scores import ScoredOutputs
-from batchmod.checkpoint.values import WORK_COLUMNS, Totals, delivery_of, work_of
+from batchmod.checkpoint.values import WORK_COLUMNS, Totals, delivery_of, remembered, work_of
 from batchmod.model import WISHED, Delivery, Status, Work
 
 _MONEY: Final = (
@@ -160,7 +160,7 @@ class Reader(Rows, Attempts, History, ScoredOutputs):
         known = self._works.get(work_id)
         if known is None:
             query = f"SELECT {WORK_COLUMNS} FROM work WHERE work_id = ?"  # noqa: S608 - a constant
-            known = work_of(self._db.execute(query, (work_id,)).fetchone())
+            known = work_of(self._db.execute(query, (work_id,)).fetchone(), json_of=remembered)
             if self._remembers:
                 _bounded(self._works)[work_id] = known
         return known

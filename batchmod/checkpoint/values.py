@@ -1,9 +1,10 @@
 """Rows of the record as values, and values as rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -60,16 +61,24 @@ def source_of(stored: Mapping[str, Any] | None) -> Source | None:
     return None if stored is None else Source(**stored)
 
 
-def work_of(row: Sequence[Any]) -> Work:
-    """A row of `work`, in the order of WORK_COLUMNS."""
+def _json_of(cell: str | None) -> Any:
+    return _NOTHING[cell] if cell in _NOTHING else json.loads(cell or "")
+
+
+def work_of(row: Sequence[Any], *, json_of: Callable[[str | None], Any] = _json_of) -> Work:
+    """A row of `work`, in the order of WORK_COLUMNS; `json_of` reads its cells of JSON."""
     values = dict(zip(_WORK_NAMES, row, strict=True))
     for name in ("options", "inputs", "state", "facts", "warnings"):
-        values[name] = _NOTHING[values[name]] if values[name] in _NOTHING else json.loads(values[name])
+        values[name] = json_of(values[name])
     values["status"] = Status(values["status"])
     values["billed"] = None if values["billed"] is None else bool(values["billed"])
     values["warnings"] = tuple(values["warnings"])
     values["facts"] = _facts_from_json(values["facts"])
     return Work(**values)
+
+
+remembered: Final = lru_cache(maxsize=4096)(_json_of)
+"""The same, for a work that is read again and again while it is carried: most of it stays as it was."""
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:

@@ -22,14 +22,18 @@ class TokenBucket:
 
     def take(self, at: float) -> tuple["TokenBucket", float]:
         """The bucket after one start asked for at `at`, and the seconds that start has to wait."""
-        start = max(at, self.at)
-        tokens = min(self.burst, self.tokens + (start - self.at) * self.rate_per_s) - 1.0
-        wait = (start - at) + max(0.0, -tokens / self.rate_per_s)
-        return replace(self, tokens=tokens, at=start), wait
+        start, tokens = self._taken(at)
+        return replace(self, tokens=tokens, at=start), self.wait(at)
 
     def wait(self, at: float) -> float:
         """Seconds from `at` until a start has a token, without taking it."""
-        return self.take(at)[1]
+        start, tokens = self._taken(at)
+        return (start - at) + max(0.0, -tokens / self.rate_per_s)
+
+    def _taken(self, at: float) -> tuple[float, float]:
+        """When a start that is asked for at `at` is counted, and the tokens after it."""
+        start = max(at, self.at)
+        return start, min(self.burst, self.tokens + (start - self.at) * self.rate_per_s) - 1.0
 
     def since(self, at: float) -> "TokenBucket":
         """The same bucket with its tokens counted up to `at`."""

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from batchmod import clock
@@ -23,6 +24,17 @@ _BUSY: Final = 400.0
 _LOOKS_BACK_S: Final = 0.1
 
 
+@dataclass(kw_only=True, slots=True)
+class _Taken:
+    """A step, and what came of it. `done` only wakes whoever waits: it is cancelled with him, and the step is not."""
+
+    step: Callable[[], Any]
+    done: "asyncio.Future[None] | None" = None
+    value: Any = None
+    error: Exception | None = None
+    is_over: bool = False
+
+
 class Writer:
     """Groups the steps of a database: a commit costs as much for a hundred of them as for one.
 
@@ -37,7 +49,7 @@ class Writer:
         self._added = 0.0
         self._rate = 0.0
         """Steps a second, of late."""
-        self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
+        self._waiting: list[_Taken] = []
 
     async def write(self, step: Callable[[], Value], *, urgent: bool = False) -> Value:
         """Take a step with those of the same moment; its value, or what it raises, once it is durable.
@@ -47,27 +59,32 @@ class Writer:
         next: what is on disk must be followed by what belongs to it.
         """
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Any] = loop.create_future()
-        self._add(step, done, urgent=urgent)
+        done: asyncio.Future[None] = loop.create_future()
+        taken = _Taken(step=step, done=done)
+        self._add(taken, loop, urgent=urgent)
         try:
-            value: Value = await asyncio.shield(done)
+            await done
         except asyncio.CancelledError:
-            self.flush()
+            if not taken.is_over:
+                self.flush()
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
             loop.call_soon(task.cancel)
-            value = done.result()
+        assert taken.is_over
+        if taken.error is not None:
+            raise taken.error
+        value: Value = taken.value
         return value
 
     def soon(self, step: Callable[[], object]) -> None:
         """Take a step that nobody waits for, after those that were taken before it."""
-        self._add(step, None, within_s=_SOON_S)
+        self._add(_Taken(step=step), asyncio.get_running_loop(), within_s=_SOON_S)
 
     def _add(
         self,
-        step: Callable[[], Any],
-        done: "asyncio.Future[Any] | None",
+        taken: "_Taken",
+        loop: asyncio.AbstractEventLoop,
         *,
         within_s: float = 0.0,
         urgent: bool = False,
@@ -76,7 +93,7 @@ class Writer:
 
         Where many come, each of them has little to lose by waiting, and a ninth of the time is enough.
         """
-        self._waiting.append((step, done))
+        self._waiting.append(taken)
         now = clock.ticks()
         self._rate = self._rate * math.exp((self._added - now) / _LOOKS_BACK_S) + 1.0 / _LOOKS_BACK_S
         self._added = now
@@ -90,7 +107,6 @@ class Writer:
             if self._due <= due:
                 return
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
         self._due, self._timer = due, loop.call_later(due - now, self.flush)
 
     def flush(self) -> None:
@@ -99,14 +115,11 @@ class Writer:
             self._timer.cancel()
         began, self._timer = clock.ticks(), None
         waiting, self._waiting = self._waiting, []
-        outcomes = self._outcomes([step for step, _ in waiting])
-        for (_, done), (value, error) in zip(waiting, outcomes, strict=True):
-            if done is None:
-                continue
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(value)
+        outcomes = self._outcomes([taken.step for taken in waiting])
+        for taken, (value, error) in zip(waiting, outcomes, strict=True):
+            taken.value, taken.error, taken.is_over = value, error, True
+            if taken.done is not None and not taken.done.done():
+                taken.done.set_result(None)
 
         self._ended = clock.ticks()
         self._took_s = self._ended - began

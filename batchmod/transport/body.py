@@ -15,6 +15,8 @@ from batchmod.model import FileAsBytes, FileAsDataUrl, FileSize, Request
 CHUNK_BYTES: Final = 96 * 1024
 """Taken at once; a multiple of 3, so that the pieces of base64 join without padding."""
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 _Leaf = FileAsDataUrl | FileAsBytes
 
 
@@ -82,13 +84,21 @@ class Body:
 def body_of(request: Request) -> Body | None:
     """The body of a request, None where it has none; raises as `Body` does."""
     if request.json is not None:
-        return Body(_pieces(request.json), content_type="application/json")
+        return Body(_json(request.json), content_type="application/json")
     if request.form is not None:
         boundary = _boundary(request.form)
         return Body(_form_pieces(request.form, boundary), content_type=f"multipart/form-data; boundary={boundary}")
     if request.file is not None:
         return Body([request.file], content_type=request.file.media_type)
     return None
+
+
+def _json(tree: Any) -> Iterable[bytes | _Leaf]:
+    """A tree in one piece, where there is no file in it."""
+    try:
+        return [_dumped(tree)]
+    except TypeError:
+        return _pieces(tree)
 
 
 def _pieces(tree: Any) -> Iterator[bytes | _Leaf]:
@@ -116,7 +126,7 @@ def _joined(start: bytes, items: Iterator[tuple[bytes, Any]], end: bytes) -> Ite
 
 
 def _dumped(leaf: Any) -> bytes:
-    return json.dumps(leaf, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _JSON.encode(leaf).encode()
 
 
 def _boundary(form: Mapping[str, str | FileAsBytes]) -> str:

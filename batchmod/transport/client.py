@@ -219,7 +219,8 @@ async def _exchanged(prepared: _Prepared) -> Reply:
             response = await prepared.door.handle_async_request(prepared.call)
             headers = _kept(response.headers)
             try:
-                file = prepared.into if _is_file(response.status_code, headers) else None
+                into = prepared.into
+                file = into if into is not None and _is_file(response.status_code, headers) else None
                 body = await _read(response, headers) if file is None else await _stored(response, headers, file)
             except Exception as exc:
                 raise _CutError(headers) from exc
@@ -297,7 +298,7 @@ def _decoded(raw: bytes, encoding: str) -> bytes:
     return plain
 
 
-def _kept(headers: httpx.Headers) -> dict[str, str]:
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name != "set-cookie"}
 
 

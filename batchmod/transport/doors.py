@@ -7,16 +7,15 @@ import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
 from aiohttp.connector import Connection
-from httpx_aiohttp import AiohttpTransport
-from yarl import URL
 
+from batchmod.transport.sessions import Session
 from batchmod.urls import check_address, is_loopback_host, origin_of
 
 KEEPALIVE_S: Final = 4.0
@@ -31,7 +30,6 @@ class Wire:
     """One attempt: what is asked, and the connection it left on, if there ever was one."""
 
     url: str
-    """To the byte; yarl would respell a signed one (`%2F` to `/`)."""
     connection: asyncio.BaseTransport | None = None
 
     def abort(self) -> None:
@@ -48,8 +46,7 @@ class BrokenOffError(aiohttp.ClientError):
     """The connection ended after it existed. aiohttp retries some errors by itself, but never this one."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Key:
+class _Key(NamedTuple):
     proxy: str | None
     origin: str = ""
     """Whose requests these are; downloads come from wherever outputs lie, and share one."""
@@ -64,15 +61,19 @@ class Doors:
     def __init__(self, *, trust_env: bool) -> None:
         self._trust_env = trust_env
         self._open: dict[_Key, httpx.AsyncBaseTransport] = {}
+        self._proxies: dict[str, str | None] = {}
+        """Origin → the proxy on the way there: to read the environment takes longer than to write a request."""
         self._context: ssl.SSLContext | None = None
 
     def for_request(self, url: str, *, fresh: bool) -> httpx.AsyncBaseTransport:
         """The client of a request's origin; `fresh`: a new connection, closed after it."""
-        return self._door(_Key(proxy=self._proxy_for(url), origin=origin_of(url), fresh=fresh))
+        origin = origin_of(url)
+        return self._door(_Key(proxy=self._proxy_to(origin), origin=origin, fresh=fresh))
 
     def for_download(self, url: str, *, loopback_allowed: bool) -> httpx.AsyncBaseTransport:
         """The pool for a download, which connects to public addresses only (and to loopback, if allowed)."""
-        return self._door(_Key(proxy=self._proxy_for(url), download=True, loopback_allowed=loopback_allowed))
+        proxy = self._proxy_to(origin_of(url))
+        return self._door(_Key(proxy=proxy, download=True, loopback_allowed=loopback_allowed))
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -80,20 +81,24 @@ class Doors:
             await self._open.popitem()[1].aclose()
 
     def _door(self, key: _Key) -> httpx.AsyncBaseTransport:
-        if key not in self._open:
-            context = self._ssl_context()
-            door: httpx.AsyncBaseTransport = AiohttpTransport(verify=context, client=lambda: _session(key, context))
-            self._open[key] = door
-        return self._open[key]
+        door = self._open.get(key)
+        if door is None:
+            door = self._open[key] = Session(_session(key, self._ssl_context()))
+        return door
 
     def _ssl_context(self) -> ssl.SSLContext:
         if self._context is None:
             self._context = httpx.create_ssl_context(trust_env=self._trust_env)
         return self._context
 
-    def _proxy_for(self, url: str) -> str | None:
-        """The environment's proxy for this URL; never one for this machine itself."""
-        parts = urlsplit(url)
+    def _proxy_to(self, origin: str) -> str | None:
+        if origin not in self._proxies:
+            self._proxies[origin] = self._environments_proxy(origin)
+        return self._proxies[origin]
+
+    def _environments_proxy(self, origin: str) -> str | None:
+        """The environment's proxy for this origin; never one for this machine itself."""
+        parts = urlsplit(origin)
         host = parts.hostname or ""
         if not self._trust_env or is_loopback_host(host) or proxy_bypass(host):
             return None
@@ -127,7 +132,6 @@ def _session(key: _Key, context: ssl.SSLContext) -> aiohttp.ClientSession:
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Send exactly what was asked, once: a GET that aiohttp repeats could end as "refused" after it arrived."""
-    request.url = URL(wire.get().url, encoded=True)
     try:
         return await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):

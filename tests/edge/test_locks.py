@@ -459,6 +459,31 @@ def test_a_folder_that_vanished_takes_nothing_that_is_paid_for(tmp_path: Path) -
     assert stopped.value.slug == "system"
 
 
+class CountedRoom(Room):
+    """A room that knows how often it was looked at."""
+
+    looks = 0
+
+    def check(self) -> None:
+        self.looks += 1
+        super().check()
+
+
+def test_requests_of_one_moment_share_one_look_and_a_later_one_has_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    room, began = CountedRoom(folder), time.monotonic()
+    for _ in range(200):
+        room.check_now()
+    assert 1 <= room.looks <= 1 + (time.monotonic() - began) / 0.02
+
+    time.sleep(0.03)
+    folder.rmdir()
+    for _ in range(2):  # a look that failed counts for nobody else
+        with pytest.raises(StoppedEarly, match="takes no files"):
+            room.check_now()
+
+
 def test_a_disk_that_was_made_read_only_takes_nothing_that_is_paid_for(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", megabytes=64) as disk:
         room = Room(disk)
