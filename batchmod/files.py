@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 from batchmod.errors import FolderInUse, UsageError
 
@@ -19,6 +20,8 @@ _CHUNK: Final = 1 << 20
 _JSON: Final = json.JSONEncoder(ensure_ascii=False)
 _CACHED_FIELDS: Final = 4  # size, mtime, inode, hash
 LOCK_NAME: Final = ".batchmod.lock"
+
+_Of = TypeVar("_Of")
 
 
 def packaged(folder: str, name: str) -> Path:
@@ -54,12 +57,40 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def put_in_place(part: Path, target: Path, *, durable: bool = False) -> None:
-    """Give a finished file its final name, durably. Raises FileExistsError rather than touch a file there.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """A finished file on its way to its final name; `durable`: what is in it is on disk already."""
 
-    `durable`: what is in it is on disk already.
-    """
-    if not durable:
+    part: Path
+    target: Path
+    durable: bool = False
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Give a finished file its final name, durably. Raises FileExistsError rather than touch a file there."""
+    _give_name(Move(part=part, target=target))
+    sync_folder(target.parent)
+
+
+def put_all_in_place(moves: Sequence[Move]) -> list[OSError | None]:
+    """`put_in_place` for several files, each folder synced once; what it raised for each of them."""
+    errors = [_caught(_give_name, move) for move in moves]
+    folders = {move.target.parent for move, error in zip(moves, errors, strict=True) if error is None}
+    unsynced = {folder: _caught(sync_folder, folder) for folder in folders}
+    return [error or unsynced[move.target.parent] for move, error in zip(moves, errors, strict=True)]
+
+
+def _caught(act: Callable[[_Of], None], of: _Of) -> OSError | None:
+    try:
+        act(of)
+    except OSError as error:
+        return error
+    return None
+
+
+def _give_name(move: Move) -> None:
+    part, target = move.part, move.target
+    if not move.durable:
         with part.open("rb") as file:
             os.fsync(file.fileno())
     if not target.parent.is_dir():
@@ -73,7 +104,6 @@ def put_in_place(part: Path, target: Path, *, durable: bool = False) -> None:
         if target.exists():
             raise FileExistsError(target) from None
         part.rename(target)
-    sync_folder(target.parent)
 
 
 def copy_into_place(source: Path, target: Path) -> None:

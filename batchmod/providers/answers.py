@@ -179,9 +179,12 @@ def patience(reply: Reply) -> float | None:
     seconds = milliseconds / 1000.0 if milliseconds is not None else number(reply.headers.get("retry-after"))
     if seconds is not None:
         return max(0.0, seconds)
-    now, reset = _date(reply.headers.get("date")), _date(reply.headers.get("x-rate-limit-reset-at-utc"))
+    reset = _date(reply.headers.get("x-rate-limit-reset-at-utc"))
     until = _date(reply.headers.get("retry-after")) or reset
-    if now is None or until is None:
+    if until is None:
+        return None
+    now = _date(reply.headers.get("date"))
+    if now is None:
         return None if reset is None else _WINDOW_S
     return max(0.0, until - now) + 0.5
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -203,7 +204,7 @@ def news_of(line: Line, *, since: float | None) -> str | None:
 
 def without_queries(text: str) -> str:
     """The text with every URL in it cut before its query, where signatures and keys stand."""
-    return _URL.sub(lambda found: without_query(found[0]).partition("?")[0], text)
+    return _URL.sub(lambda found: without_query(found[0]).partition("?")[0], text) if "://" in text else text
 
 
 def reference(folder: Path, path: Path) -> str:
@@ -300,6 +301,7 @@ def _size_text(line: Line) -> str:
     return f"{size[0]} x {size[1]}" if size else ""
 
 
+@lru_cache(maxsize=64)
 def _rate(fps: str | None) -> float | None:
     try:
         return float(Fraction(fps or ""))

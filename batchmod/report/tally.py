@@ -127,8 +127,10 @@ def row_of(line: Line) -> int:
 
 def number(value: object) -> float | None:
     """A number, as a value or as a cell's text; None for anything else."""
+    if value is None or value == "":
+        return None
     try:
-        found = float(str(value))
+        found = value if isinstance(value, float) else float(str(value))
     except ValueError:
         return None
     return found if math.isfinite(found) else None

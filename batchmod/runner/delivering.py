@@ -170,11 +170,23 @@ async def _place(desk: Desk, task: Task, part: Path, facts: VideoFacts, *, sha25
     durable = bool(sha256)
     sha256 = sha256 or await asyncio.to_thread(files.sha256_of, part)
     await desk.write(lambda: desk.record.arrived(work_id, sha256=sha256))
-    first = _free(desk, desk.record.deliveries_of(work_id)[0], sha256)
-    target = desk.tools.folder / first.path
-    await asyncio.to_thread(files.put_in_place, part, target, durable=durable)
-    await _copies(desk, work_id, target, sha256)
+    first = await _put(desk, desk.record.deliveries_of(work_id)[0], part, sha256=sha256, durable=durable)
+    await _copies(desk, work_id, desk.tools.folder / first.path, sha256)
     return Home(facts=facts, sha256=sha256, path=first.path)
+
+
+async def _put(desk: Desk, delivery: Delivery, part: Path, *, sha256: str, durable: bool) -> Delivery:
+    """Put a file in place, under the next name that is free where a file of somebody else's has the first."""
+    while True:
+        target = desk.tools.folder / delivery.path
+        try:
+            await desk.placer.put(part, target, durable=durable)
+        except FileExistsError:
+            if await asyncio.to_thread(_has, target, sha256):
+                raise
+            delivery = desk.record.step_aside(delivery)
+        else:
+            return delivery
 
 
 async def _copies(desk: Desk, work_id: int, source: Path, sha256: str) -> None:

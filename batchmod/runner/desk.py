@@ -15,6 +15,7 @@ from batchmod.providers.base import Provider
 from batchmod.runner import telling
 from batchmod.runner.gates import Gates
 from batchmod.runner.money import Purse
+from batchmod.runner.placing import Placer
 from batchmod.runner.writing import Writer
 from batchmod.work import Refusal
 
@@ -131,6 +132,7 @@ class Desk:
         """Receipts that a full disk did not take even without the ballast."""
         self.draining = False
         self._writer = Writer(self.record.together, broken=NotTogether)
+        self.placer = Placer()
         self._claims = Writer(tools.claims.together, broken=index.NotTogether)
         self._to_keep: set[int] = set()
         """Works of which the index is to be told."""

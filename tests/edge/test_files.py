@@ -1,5 +1,6 @@
 """Files on a real disk: whole or not at all, never over another, and one owner of a folder at a time."""
 
+import errno
 import hashlib
 import io
 import json
@@ -85,6 +86,38 @@ def test_of_many_who_want_a_name_one_gets_it(tmp_path: Path) -> None:
 
     assert len(lost) == 7
     assert int(target.read_bytes()) not in lost
+
+
+def test_of_several_files_each_gets_its_name_or_says_what_was_wrong_with_it(tmp_path: Path) -> None:
+    taken = made(tmp_path / "videos/a.mp4", b"old")
+    moves = [
+        files.Move(part=made(tmp_path / f"{name}.part", name.encode()), target=tmp_path / folder / f"{name}.mp4")
+        for folder, name in (("videos", "a"), ("videos", "b"), ("videos/deep", "c"))
+    ]
+    gone = files.Move(part=tmp_path / "gone.part", target=tmp_path / "videos/d.mp4", durable=True)
+    errors = files.put_all_in_place([*moves, gone])
+
+    assert [type(error) for error in errors] == [FileExistsError, type(None), type(None), FileNotFoundError]
+    assert taken.read_bytes() == b"old"
+    assert [move.target.read_bytes() for move in moves[1:]] == [b"b", b"c"]
+    assert [move.part.exists() for move in moves] == [True, False, False]
+
+
+def test_files_of_a_folder_that_cannot_be_synced_are_not_said_to_be_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = files.sync_folder
+
+    def sync(folder: Path) -> None:
+        if folder.name == "bad":
+            raise OSError(errno.EIO, "Input/output error")
+        synced(folder)
+
+    monkeypatch.setattr(files, "sync_folder", sync)
+    places = [tmp_path / folder / f"{name}.mp4" for folder, name in (("bad", "a"), ("good", "b"), ("bad", "c"))]
+    errors = files.put_all_in_place([files.Move(part=made(tmp_path / each.stem), target=each) for each in places])
+
+    assert [error is None for error in errors] == [False, True, False]
 
 
 def test_a_copy_is_a_file_of_its_own(tmp_path: Path) -> None:
