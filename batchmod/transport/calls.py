@@ -19,18 +19,8 @@ def written(url: str) -> str:
     return url if plain else str(httpx.URL(url))
 
 
-class Pieces(httpx.AsyncByteStream):
-    """A body that is read once."""
-
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        self._pieces = pieces
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._pieces
-
-
 class Call(httpx.Request):
-    """A request for `httpx_aiohttp`, which reads these attributes and no other, the URL as a text."""
+    """A request for `Session`, which reads these attributes and no other, the URL as a text."""
 
     def __init__(
         self,
@@ -41,12 +31,9 @@ class Call(httpx.Request):
         extensions: dict[str, Any],
         body: AsyncIterator[bytes] | None = None,
     ) -> None:
-        """`url`: as `written` gives it. `body`: its length and kind stand in `headers`."""
+        """`url`: as `written` gives it. `body`: its length and kind stand in `headers`. `extensions`: its timeouts."""
         self.method = method
         self.url = cast(httpx.URL, url)
-        self.headers = httpx.Headers(headers)
+        self.headers = cast(httpx.Headers, headers)
         self.extensions = extensions
-        if body is None:
-            self._content = b""
-        else:
-            self.stream = Pieces(body)
+        self.body = body

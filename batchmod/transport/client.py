@@ -298,7 +298,7 @@ def _decoded(raw: bytes, encoding: str) -> bytes:
     return plain
 
 
-def _kept(headers: httpx.Headers) -> dict[str, str]:
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name != "set-cookie"}
 
 

@@ -14,9 +14,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import httpx
 from aiohttp.connector import Connection
-from httpx_aiohttp import AiohttpTransport
-from yarl import URL
 
+from batchmod.transport.sessions import Session
 from batchmod.urls import check_address, is_loopback_host, origin_of
 
 KEEPALIVE_S: Final = 4.0
@@ -31,7 +30,6 @@ class Wire:
     """One attempt: what is asked, and the connection it left on, if there ever was one."""
 
     url: str
-    """To the byte; yarl would respell a signed one (`%2F` to `/`)."""
     connection: asyncio.BaseTransport | None = None
 
     def abort(self) -> None:
@@ -86,8 +84,7 @@ class Doors:
         door = self._open.get(key)
         if door is None:
             context = self._ssl_context()
-            door = AiohttpTransport(verify=context, client=lambda: _session(key, context))
-            self._open[key] = door
+            door = self._open[key] = Session(verify=context, client=lambda: _session(key, context))
         return door
 
     def _ssl_context(self) -> ssl.SSLContext:
@@ -136,7 +133,6 @@ def _session(key: _Key, context: ssl.SSLContext) -> aiohttp.ClientSession:
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Send exactly what was asked, once: a GET that aiohttp repeats could end as "refused" after it arrived."""
-    request.url = URL(wire.get().url, encoded=True)
     try:
         return await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
