@@ -189,11 +189,19 @@ REFUSED = {
 }
 
 
+def in_turn(*faults: str) -> Iterator[str]:
+    """The faults, each behind a row that the service answers: after three in a row without an answer a run waits."""
+    for fault in faults:
+        yield f"fine_{fault}"
+        yield fault
+
+
 def test_a_fault_of_a_submit_ends_as_the_rules_say(name: str, tmp_path: Path) -> None:
     facts = providers.facts(name)
     faults = [*LOST, *NEVER, *FINE, *REFUSED]
     with running(name) as server:
-        work = at(name, tmp_path, server, rows(facts, *faults, "first"), limits={"stop_after_failures": 1000})
+        made = rows(facts, "first", *in_turn(*LOST, *NEVER), *FINE, *REFUSED)
+        work = at(name, tmp_path, server, made, limits={"stop_after_failures": 1000})
         for fault in faults:
             add(server, name, fault, on="submit", match=f"/{fault}.mp4", seconds=0.05)
         ended = work.run("--history-grace", "60")
@@ -207,7 +215,7 @@ def test_a_fault_of_a_submit_ends_as_the_rules_say(name: str, tmp_path: Path) ->
         codes = REFUSED if name != "segmind" else REFUSED | {"error_400_moderation": "bad_request"}
         codes = codes if name != "segmind" else codes | {"error_413": "bad_request"}
         assert {fault: lines[fault]["error_code"] for fault in REFUSED} == codes
-        assert server.ledger.accepted == len(LOST) + len(FINE) + 1
+        assert server.ledger.accepted == len(LOST) + len(FINE) + len(LOST) + len(NEVER) + 1
 
         seen = server.ledger.submits_seen
         work.run("--history-grace", "60")
