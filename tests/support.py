@@ -21,6 +21,7 @@ import yaml
 
 from batchmod.checkpoint import FILE_NAME
 from batchmod.cli import main
+from batchmod.runner import delivering
 from tests import events, guards
 from tests.servers.clips import Clip, encoded, unique
 from tests.servers.standin import StandIn
@@ -202,6 +203,11 @@ def paid_long_ago(work: Shoot, *, days: float) -> None:
     work.server.advance(days * 86400)
     with closing(sqlite3.connect(work.folder / FILE_NAME)) as db, db:
         db.execute("UPDATE work SET submitted_at = submitted_at - ?", (days * 86400,))
+
+
+def few_tries_at_an_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs in this process try each download twice: five tries at a file that is gone take eight seconds."""
+    monkeypatch.setattr(delivering, "_TRIES", 2)
 
 
 # --- what comes out -----------------------------------------------------------------------------------------

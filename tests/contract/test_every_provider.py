@@ -26,6 +26,7 @@ from tests.support import (
     Shoot,
     bare_environment,
     call,
+    few_tries_at_an_output,
     files_holding,
     paid_long_ago,
     shoot,
@@ -357,7 +358,10 @@ def test_a_link_that_has_expired_is_asked_for_anew(name: str, status: int, tmp_p
         assert not facts.reminted or polls[0] >= 2
 
 
-def test_an_output_that_is_gone_for_good_is_failed_billed_and_never_sent_again(name: str, tmp_path: Path) -> None:
+def test_an_output_that_is_gone_for_good_is_failed_billed_and_never_sent_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_tries_at_an_output(monkeypatch)
     facts = providers.facts(name)
     with running(name) as server:
         work = at(name, tmp_path, server, rows(facts, "a"))

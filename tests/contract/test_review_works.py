@@ -17,7 +17,7 @@ from batchmod.errors import UsageError
 from batchmod.model import ProviderFacts
 from tests.servers.segmind import SegmindStandIn
 from tests.storms import environ
-from tests.support import PACE, Shoot, call, paid_long_ago, remote_rows, shoot, write_clip
+from tests.support import PACE, Shoot, call, few_tries_at_an_output, paid_long_ago, remote_rows, shoot, write_clip
 
 CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
 
@@ -92,7 +92,10 @@ def test_a_review_takes_over_a_version_that_was_wished_for(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("fault", ["error_403", "error_404"])
-def test_a_host_that_refuses_a_young_file_for_a_while_loses_nothing(tmp_path: Path, fault: str) -> None:
+def test_a_host_that_refuses_a_young_file_for_a_while_loses_nothing(
+    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_tries_at_an_output(monkeypatch)
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("one"))
         work.run()
@@ -106,7 +109,10 @@ def test_a_host_that_refuses_a_young_file_for_a_while_loses_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["the file has expired", "nobody knows the request"])
-def test_a_file_that_is_gone_for_good_is_said_once_and_paid_again_by_no_folder(tmp_path: Path, *, known: bool) -> None:
+def test_a_file_that_is_gone_for_good_is_said_once_and_paid_again_by_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    few_tries_at_an_output(monkeypatch)
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("one"))
         work.run()
