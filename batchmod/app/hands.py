@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchmod import executors
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.app.verifying import Checker
-from batchmod.executors.courier import Courier
 from batchmod.jobs import providers_of
 from batchmod.providers.base import Executor
+
+if TYPE_CHECKING:  # with it comes the HTTP client
+    from batchmod.executors.courier import Courier
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +22,7 @@ class Hands:
 
     engine: Executor
     """Makes videos."""
-    courier: Courier
+    courier: "Courier"
     """Asks and downloads."""
     checker: Checker
     """Looks whether outputs are whole."""
@@ -33,6 +36,8 @@ class Hands:
 
 def of(loaded: Loaded, options: Options) -> Hands:
     """Those of a run, none of them started yet."""
+    from batchmod.executors.courier import Courier
+
     rows = len(loaded.chosen)
     made_by = engine(loaded.services, options, rows=rows)
     courier = Courier(drop_environment=loaded.services.key_names())

@@ -3,13 +3,15 @@
 import asyncio
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from batchmod import executors, work
 from batchmod.errors import StoppedEarly
-from batchmod.executors.courier import Courier
 from batchmod.model import VideoFacts
 from batchmod.providers.base import Executor
+
+if TYPE_CHECKING:  # with it comes the HTTP client
+    from batchmod.executors.courier import Courier
 
 _MANY: Final = 24
 """Fewer are checked sooner than worker processes have started."""
@@ -28,7 +30,7 @@ class Checker:
     """Says whether a file is a whole video."""
 
     def __init__(
-        self, depth: Literal["decode", "container"], *, outputs: int, engine: Executor, courier: Courier
+        self, depth: Literal["decode", "container"], *, outputs: int, engine: Executor, courier: "Courier"
     ) -> None:
         self._depth = depth
         self._engine = engine

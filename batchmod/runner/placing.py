@@ -25,7 +25,8 @@ class Placer:
     async def _go(self) -> None:
         try:
             while self._waiting:
-                waiting, self._waiting = self._waiting, []
+                waiting = [each for each in self._waiting if not each[1].done()]  # nobody waits for a cancelled one
+                self._waiting.clear()
                 errors = await _placed([move for move, _ in waiting])
                 for (_, placed), error in zip(waiting, errors, strict=True):
                     if not placed.done():

@@ -8,8 +8,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from batchmod import app, clock, files
 from batchmod.app.services import Services
@@ -43,13 +44,15 @@ def forget_intents() -> None:
 def write_in_place() -> None:
     """Mutant: an output is written under its final name, and the process dies in the middle of it."""
 
-    def careless(part: Path, target: Path, *, durable: bool = False) -> None:
+    def careless(moves: Sequence[files.Move]) -> NoReturn:
+        part, target = moves[0].part, moves[0].target
         content = part.read_bytes()
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
 
-    files.put_in_place = careless
+    files.put_all_in_place = careless
 
 
 def mark_early() -> None:
