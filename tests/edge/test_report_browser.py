@@ -54,6 +54,17 @@ async def played(page: browser.Page, seconds: float) -> None:
     await page.until(f"{GROUP}.together.running && {GROUP}.together.now() >= {seconds}", seconds=60)
 
 
+async def apart(page: browser.Page) -> tuple[float, list[bool]]:
+    """`APART` at the best of a few moments: a busy machine may hold one video up for one, and it catches up."""
+    found: list[tuple[float, list[bool]]] = []
+    for _ in range(5):
+        found.append(await page.run(APART))
+        if found[-1][0] < FRAME_S:
+            break
+        await asyncio.sleep(0.2)
+    return min(found, key=lambda each: each[0])
+
+
 def test_before_and_after_play_in_step_through_a_seek_and_a_loop(tmp_path: Path) -> None:
     folder = tmp_path / "out puts"
     clip = write_clip(tmp_path / "clips/bunny #1 50%.mp4", SOURCE)
@@ -69,12 +80,12 @@ def test_before_and_after_play_in_step_through_a_seek_and_a_loop(tmp_path: Path)
             await page.until("document.querySelectorAll('.group').length === 2")
             await page.click(".play")
             await played(page, 3.0)
-            early, ended = await page.run(APART)
+            early, ended = await apart(page)
             await page.until(f"{GROUP}.together.running && {GROUP}.together.now() < 1", seconds=60)
-            looped, _ = await page.run(APART)
+            looped, _ = await apart(page)
             await page.run(f"{GROUP}.together.seek(0.2)")
             await played(page, 0.3)
-            sought, _ = await page.run(APART)
+            sought, _ = await apart(page)
             await page.run(f"(v => {{ v.pause(); setTimeout(() => v.play(), 250); }})({GROUP}.together.videos[1])")
             await played(page, 2.6)
             caught_up, _ = await page.run(APART)
