@@ -20,7 +20,7 @@ from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, cancel, resolve
 from batchmod.app.reviewing import Reviewed, review
 from batchmod.app.running import Control, new_run_id, run
-from batchmod.app.scoring import LookedAt, look_at_missing
+from batchmod.app.scoring.afterwards import LookedAt, look_at_missing
 from batchmod.app.showing import Standing, rewrite, standing
 from batchmod.app.story import Story, tell
 from batchmod.app.watching import Phase, View, Watch

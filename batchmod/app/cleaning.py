@@ -11,7 +11,7 @@ from typing import Final
 from batchmod import clock, files
 from batchmod.app import delivered, following, owning, prepared, sheets
 from batchmod.app import folder as folders
-from batchmod.app.scoring import THUMBS, stem_of
+from batchmod.app.scoring import thumbnails
 from batchmod.app.vouching import Witness, out_of_place
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.errors import FolderInUse, RecordRefused
@@ -231,7 +231,7 @@ def _against_rehearsal(inner: Path, paths: Iterable[str], environ: Mapping[str, 
             return "something in it has not ended"
         witness = Witness.of(inner, record, environ)
         outputs = {each.path: each for some in witness.deliveries.values() for each in some}
-        thumbs = {f"{THUMBS}/{stem_of(path)}{end}.jpg" for path in outputs for end in ("", ".source")}
+        thumbs = {of(path) for path in outputs for of in (thumbnails.of_output, thumbnails.of_source)}
         copies = delivered.contents(inner)
         for path in paths:
             if path in outputs:

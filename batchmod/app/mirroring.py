@@ -16,10 +16,10 @@ from typing import Final
 from batchmod import clock, files
 from batchmod.app import delivered, rotating
 from batchmod.app.bookkeeping import Book, Up
-from batchmod.app.scoring import THUMBS
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import NO_ROOM, StoppedEarly, StorageError
 from batchmod.model import Event
+from batchmod.report import THUMBS
 from batchmod.storage import Stores
 
 VIDEOS: Final = "videos"

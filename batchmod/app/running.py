@@ -20,7 +20,7 @@ from batchmod.app.loading import Loaded
 from batchmod.app.log import Log, followed
 from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
-from batchmod.app.scoring import Scoring
+from batchmod.app.scoring.beside_a_run import Scoring
 from batchmod.app.staying import Nowhere
 from batchmod.checkpoint import Checkpoint, seal
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
