@@ -8,8 +8,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from batchmod import clock, files
+from batchmod.app import (
+    belonging,
+    hands,
+    owning,
+    pointer,
+    preparing,
+    rechecking,
+    redoing,
+    stored_rows,
+    storing,
+    whereabouts,
+)
 from batchmod.app import folder as folders
-from batchmod.app import hands, owning, pointer, preparing, rechecking, storing, whereabouts
 from batchmod.app.beside import Beside, Companion
 from batchmod.app.copies import Copies
 from batchmod.app.deciding import Confirm, make_plan, may_go
@@ -160,7 +171,7 @@ async def _run_owned(
             plan = make_plan(record, loaded, options)
             _say_changed(plan, loaded, log, run_id=run_id)
             declined = not runner.desk.draining and not may_go(plan, loaded, options, around.confirm)
-            new_rows = folders.store_rows(record, loaded, plan)
+            new_rows = stored_rows.store(record, loaded, plan)
             if not declined:
                 if plan.count(Action.SEND):
                     runner.desk.warnings += await hands.begin(workers.engine, loaded, scratch)
@@ -204,7 +215,7 @@ async def _settled(
     record.own()
     if owner.taken_from is not None:
         log.tell("taken_over", run_id=run_id, message=f"the lease of {owner.taken_from}, which has ended")
-    folders.claim(record, loaded, add=options.add)
+    belonging.claim(record, loaded, add=options.add)
     whereabouts.remember(record, loaded.folder, loaded.services.environ)
     recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
     seen = await asyncio.to_thread(rechecking.asked, loaded, options)
@@ -213,7 +224,7 @@ async def _settled(
 
 def _say_begun(record: Checkpoint, loaded: Loaded, plan: Plan, log: Log, *, run_id: str, began: float) -> None:
     record.begin_run(run_id, at=began)
-    folders.arm_reviews(record, loaded)
+    redoing.arm(record, loaded)
     log.tell("run_started", run_id=run_id, rows=len(plan.items), **folders.standing_facts(record))
     counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
     log.tell("planned", run_id=run_id, counts=counts)
