@@ -149,9 +149,6 @@ def _named(folder: Path, under: str) -> list[str]:
     return sorted(path.name for path in place.iterdir())
 
 
-# --- what there is ------------------------------------------------------------------------------------------
-
-
 def _logs(folder: Path) -> Iterator[tuple[str, str]]:
     """Old parts of the event log but the newest one, and what users' programs have said."""
     parts = sorted((int(match[1]), name) for name in _named(folder, ".") if (match := _OLD_LOG.fullmatch(name)))
@@ -195,9 +192,6 @@ def _superseded(witness: Witness) -> Iterator[Delivery]:
             newest[folded] = max(newest.get(folded, 0), each.version)
     old = (each for each in every if each.version < newest.get(each.id.casefold(), 0))
     yield from sorted(old, key=lambda each: each.path)
-
-
-# --- a rehearsal --------------------------------------------------------------------------------------------
 
 
 def _rehearsal(folder: Path, before: float, environ: Mapping[str, str]) -> tuple[list[Idle], str | None]:

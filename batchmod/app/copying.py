@@ -349,9 +349,6 @@ def warnings_of(outcomes: Iterable[Outcome]) -> list[str]:
     return said
 
 
-# --- the command --------------------------------------------------------------------------------------------
-
-
 def deliver(
     folder: Path,
     services: Services,

@@ -115,9 +115,6 @@ def _outlook(record: Checkpoint | None, loaded: Loaded, options: Options) -> Out
     )
 
 
-# --- what has changed ---------------------------------------------------------------------------------------
-
-
 def _changes(record: Checkpoint | None, loaded: Loaded, plan: Plan) -> Changes | None:
     """Against what the last run saw; in a new folder, against the folder that has paid for most of the rows."""
     if record is not None and record.fact("manifest_name") is not None:

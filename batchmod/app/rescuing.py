@@ -236,8 +236,6 @@ class _Rescuer:
         rows = [row for row in field.rows if row.request_id not in used]
         return matching.match(list(reversed(jobs.values())), rows, field.uploaded)
 
-    # --- pairs by hand ---
-
     def _chosen(self, plan: Plan, fields: Sequence[_Field], by_hand: Mapping[str, str]) -> tuple[Pair, ...]:
         """The pairs somebody has named. Raises UsageError for the first that cannot be, before anything is booked."""
         items = {item.job.id.casefold(): item for item in plan.items}
@@ -279,8 +277,6 @@ class _Rescuer:
         """job_key → the attempt that nobody is sure of, and that has no id."""
         found = (attempt for attempt in self._record.uncertain_attempts() if attempt.request_id is None)
         return {self._record.work(attempt.work_id).job_key: attempt for attempt in found}
-
-    # --- booking ---
 
     def _book(self, plan: Plan, pair: Pair, provider: Provider) -> bool:
         """Write a request down as its row's own; False where it is another's after all."""

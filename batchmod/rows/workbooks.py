@@ -117,9 +117,6 @@ def _chosen(book: Any, wanted: str | None) -> Any:
     return sheets[wanted]
 
 
-# --- what is refused before anything is parsed ---------------------------------------------------------------
-
-
 def _refuse_unsafe(archive: zipfile.ZipFile) -> None:
     """Nothing that unpacks beyond measure, and no XML that declares entities: cells need none."""
     size = sum(part.file_size for part in archive.infolist())
@@ -153,9 +150,6 @@ def _refuse_doctype(stream: IO[bytes], name: str) -> None:
             parser.Parse(chunk)
     except _Begun:
         pass
-
-
-# --- the form of a sheet: what openpyxl does not tell of one that it streams ----------------------------------
 
 
 @dataclass(kw_only=True, slots=True)
@@ -228,9 +222,6 @@ def _number_of(reference: str) -> int:
     for letter in reference:
         number = number * 26 + ord(letter.upper()) - ord("A") + 1
     return number
-
-
-# --- cells --------------------------------------------------------------------------------------------------
 
 
 def _records(

@@ -115,9 +115,6 @@ def test_asked_at_once_the_record_says_what_it_says_job_by_job(work: Shoot, chan
     assert any(isinstance(part, planning.Alike) for part in one.items.parts)
 
 
-# --- the index of paid work -----------------------------------------------------------------------------------
-
-
 def claims(work: Shoot) -> dict[str, str]:
     with Checkpoint.look_at(work.folder / FILE_NAME) as record:
         found = index.claims_of(work.home / index.FILE_NAME, record.fact("folder_id") or "")
