@@ -1,4 +1,4 @@
-"""Rows against what their provider takes: fields it has not got, what it needs, models, prompts, local files."""
+"""Rows against their provider: whether there is one, fields and options it has not got, what it needs, local files."""
 
 import math
 from collections.abc import Iterator, Mapping
