@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batchmod import files, sources, work
-from batchmod.app import pairing
-from batchmod.app.loading import Loaded
+from batchmod.app.loading import Loaded, pairing
 from batchmod.app.options import Options
 from batchmod.app.services import identities, seen
 from batchmod.errors import Problem

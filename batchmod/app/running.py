@@ -21,7 +21,7 @@ from batchmod.app.log import Log, followed
 from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
 from batchmod.app.scoring import Scoring
-from batchmod.app.staying import Nowhere
+from batchmod.app.storing import Nowhere
 from batchmod.checkpoint import Checkpoint, seal
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
 from batchmod.model import Event
