@@ -166,6 +166,7 @@ async def _run_owned(
                     runner.desk.warnings += await hands.begin(workers.engine, loaded, scratch)
                 _say_begun(record, loaded, plan, log, run_id=run_id, began=began)
                 beside.begin()
+                await workers.courier.expect(min(len(plan.paid_sends), loaded.limits.max_in_flight))
                 await store.begun(record, plan)
                 await runner.run(plan)
                 await beside.finish()

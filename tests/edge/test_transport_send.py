@@ -104,7 +104,7 @@ def test_a_request_that_may_not_meet_a_closing_connection_takes_one_that_was_bus
     assert doors.BRIEFLY_S <= 1
 
     async def four(transport: Transport) -> Reply:
-        await transport.send(request(server.url))
+        reply = await transport.send(request(server.url))
         for wait_s in (0.0, 0.0, doors.BRIEFLY_S + 0.1):
             await asyncio.sleep(wait_s)
             reply = await transport.send(request(server.url), idle_s=doors.BRIEFLY_S)
