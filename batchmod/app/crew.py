@@ -15,7 +15,7 @@ from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
 from batchmod.app.options import Options
 from batchmod.app.scoring.beside_a_run import Scoring
-from batchmod.app.staying import Nowhere
+from batchmod.app.storing import Nowhere
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import StoppedEarly
 

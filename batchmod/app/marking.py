@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from batchmod import files, results, sources
 from batchmod.app import folder as folders
-from batchmod.app import loading, outcomes, pointer, returning
-from batchmod.app.loading import Loaded
+from batchmod.app import loading, outcomes, pointer
+from batchmod.app.loading import Loaded, returning
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint

@@ -269,7 +269,7 @@ async def _posted(transport: "Transport", receiver: Receiver, news: News) -> str
         )
         try:
             async with asyncio.timeout(EACH_S):
-                reply = await transport.send(request, fresh=True)
+                reply = await transport.send(request, idle_s=0.0)
         except TimeoutError:
             problem = f"no answer within {EACH_S:g} s"
             continue

@@ -27,7 +27,7 @@ from batchmod.app.loading import Loaded
 from batchmod.app.log import Log, followed
 from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
-from batchmod.app.staying import Nowhere
+from batchmod.app.storing import Nowhere
 from batchmod.checkpoint import Checkpoint, seal
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
 from batchmod.model import Event
@@ -182,6 +182,7 @@ async def _carried_out(here: Here, crew: Crew, store: Nowhere, confirm: Confirm)
             runner.desk.warnings += await hands.begin(crew.hands.engine, loaded, here.scratch)
         _say_begun(here, plan)
         crew.beside.begin()
+        await crew.hands.courier.expect(min(len(plan.paid_sends), loaded.limits.max_in_flight))
         await store.begun(record, plan)
         await runner.run(plan)
         await crew.beside.finish()

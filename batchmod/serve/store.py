@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from batchmod import files
-from batchmod.media import kinds
+from batchmod import files, filetypes
 from batchmod.serve.contract import Refused
 from batchmod.serve.queue import File, Queue
 from batchmod.serve.settings import Limits
@@ -51,8 +50,8 @@ class Kind:
 def kind_of(path: Path) -> Kind:
     """An MP4 video or a picture by its first bytes, whatever it is called; else only `words`."""
     with path.open("rb") as file:
-        head = file.read(kinds.HEAD_BYTES)
-    found = kinds.sniff(head)
+        head = file.read(filetypes.HEAD_BYTES)
+    found = filetypes.sniff(head)
     if found.video == "mov" and head[4:8] == b"ftyp" and head[8:12] != _QUICKTIME:
         return Kind(media_type=VIDEO_TYPE, ending="mp4", words=found.words)
     if found.image in _PICTURES:

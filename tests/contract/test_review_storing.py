@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchmod.app import storing, tenancy
+from batchmod.app.storing import record_copies, tenancy
 from batchmod.lease import Terms
 from tests.machines import STORE, UP, begun, card, machine, run
 from tests.servers.bucket import Asked, Bucket, bucket
@@ -275,7 +275,7 @@ def test_a_lease_that_says_nothing_holds_nobody_up(tmp_path: Path, store: Bucket
 def test_a_card_whose_answer_was_lost_is_this_runs_own(
     tmp_path: Path, store: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storing, "EVERY_S", 0.2)
+    monkeypatch.setattr(record_copies, "EVERY_S", 0.2)
     puts: list[str] = []
     lost: list[Asked] = []
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batchmod.app import storing, tenancy
+from batchmod.app.storing import record_copies, tenancy
 from batchmod.lease import Terms
 from tests.machines import STORE, UP, begun, card, machine, run
 from tests.servers.bucket import SECRET, Asked, Bucket, bucket
@@ -457,7 +457,7 @@ def test_a_kill_while_something_goes_up_leaves_it_whole_or_not_there(
 
 
 def test_the_record_goes_up_while_a_run_is_on(tmp_path: Path, store: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storing, "EVERY_S", 0.1)
+    monkeypatch.setattr(record_copies, "EVERY_S", 0.1)
     with SegmindStandIn(queued_s=0, processing_s=1.5) as server:
         seen: list[dict[str, Any]] = []
 

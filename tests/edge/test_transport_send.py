@@ -73,8 +73,8 @@ def test_a_request_on_a_connection_the_server_drops_is_sent_once_and_unknown(met
 
 def test_connections_are_shared_and_a_fresh_one_is_not() -> None:
     async def five(transport: Transport) -> Reply:
-        for fresh in (False, False, True, True):
-            await transport.send(request(server.url), fresh=fresh)
+        for idle_s in (None, None, 0.0, 0.0):
+            await transport.send(request(server.url), idle_s=idle_s)
         return await transport.send(request(server.url))
 
     with RawServer(keep_answering) as server:
@@ -95,6 +95,21 @@ def test_an_idle_connection_is_left_alone_before_servers_close_theirs(monkeypatc
     with RawServer(keep_answering) as server:
         assert sent(two).sent is Sent.ANSWERED
     assert server.connections == 2
+
+
+def test_a_request_that_may_not_meet_a_closing_connection_takes_one_that_was_busy_a_moment_ago() -> None:
+    assert doors.BRIEFLY_S <= 1
+
+    async def four(transport: Transport) -> Reply:
+        reply = await transport.send(request(server.url))
+        for wait_s in (0.0, 0.0, doors.BRIEFLY_S + 0.1):
+            await asyncio.sleep(wait_s)
+            reply = await transport.send(request(server.url), idle_s=doors.BRIEFLY_S)
+        return reply
+
+    with RawServer(keep_answering) as server:
+        assert sent(four).sent is Sent.ANSWERED
+    assert (len(server.seen), server.connections) == (4, 3), "of its own kind only, and only while it is warm"
 
 
 def test_five_hundred_requests_are_in_flight_at_once() -> None:

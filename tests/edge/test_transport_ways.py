@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from batchmod.model import Reply, Request, Sent
-from batchmod.transport import Fetched, Transport
+from batchmod.transport import Fetched, Transport, doors
 from batchmod.transport.doors import Doors
 from tests.servers.sockets import Peer, RawServer, full_backlog, keep_answering, tls_server
 
@@ -146,7 +146,7 @@ def test_each_origin_has_a_client_of_its_own_which_all_its_requests_share() -> N
     async def clients() -> list[object]:
         found = Doors(trust_env=False)
         urls = ("https://a.test/1", "https://a.test:443/2", "https://b.test/1", "http://a.test/1")
-        made: list[object] = [found.for_request(url, fresh=False) for url in urls]
+        made: list[object] = [found.for_request(url, idle_s=doors.KEEPALIVE_S) for url in urls]
         await found.aclose()
         return made
 
