@@ -7,14 +7,20 @@ from pathlib import Path
 import pytest
 
 from batchmod import app
+from batchmod.app import hands
 from batchmod.app.services import Services
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.index import Index, claims_of
 from batchmod.model import Event
+from batchmod.runner import Runner
 from tests.servers.segmind import SegmindStandIn
 from tests.support import Shoot, remote_rows, shoot
 
 IDS = [f"r{number}" for number in range(12)]
+
+
+def nobody(event: Event) -> None:
+    """Nobody looks."""
 
 
 def fact_of(work: Shoot, name: str) -> str:
@@ -32,15 +38,12 @@ def test_a_stop_while_requests_are_claimed_sends_none_of_them(tmp_path: Path, mo
             control.stop("sigint")
         return claim(index, job_key, at=at, force=force)
 
-    def observe(event: Event) -> None:
-        """Nobody looks."""
-
     monkeypatch.setattr(Index, "claim", stop_at_the_third)
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows(*IDS))
         options = app.Options(provider="segmind", yes=True, max_in_flight=8)
         loaded = app.load(work.manifest, options, Services(environ=work.environ))
-        summary = asyncio.run(app.run(loaded, options, observe=observe, confirm=lambda *_: True, control=control))
+        summary = asyncio.run(app.run(loaded, options, observe=nobody, confirm=lambda *_: True, control=control))
         sent = server.ledger.submits_seen
 
         found = Counter(work.statuses().values())
@@ -50,3 +53,38 @@ def test_a_stop_while_requests_are_claimed_sends_none_of_them(tmp_path: Path, mo
 
         monkeypatch.undo()
         assert (work.run().code, server.ledger.billed) == (0, len(IDS))
+
+
+def test_a_run_that_is_broken_off_while_it_ends_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second Ctrl-C may come when connections are being closed; the processes are ended all the same."""
+    closing = asyncio.Event()
+
+    async def close(runner: Runner) -> None:
+        await close_runner(runner)
+        closing.set()
+        await asyncio.sleep(60)
+
+    async def broken_off(loaded: app.Loaded, options: app.Options) -> bool:
+        workers = hands.of(loaded, options)
+        monkeypatch.setattr(hands, "of", lambda *_: workers)
+        run = app.run(loaded, options, observe=nobody, confirm=lambda *_: True, control=app.Control())
+        running = asyncio.ensure_future(run)
+        await closing.wait()
+        courier = workers.courier
+        await courier._start()
+        pid = courier.pid
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return pid is not None and courier.pid is None
+
+    close_runner = Runner.close
+    monkeypatch.setattr(Runner, "close", close)
+    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+        work = shoot(tmp_path, server, remote_rows("one"))
+        options = app.Options(provider="segmind", yes=True)
+        loaded = app.load(work.manifest, options, Services(environ=work.environ))
+
+        assert asyncio.run(broken_off(loaded, options))
