@@ -171,9 +171,11 @@ async def _run_owned(
                 await runner.run(plan)
                 await beside.finish()
         finally:
-            await beside.close()
-            await runner.close()
-            workers.close()
+            try:
+                await beside.close()
+                await runner.close()
+            finally:
+                workers.close()
             indexed = claims.standing() if claims.told_all else ""
             claims.close()
             with suppress(StoppedEarly):
