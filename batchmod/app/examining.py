@@ -106,9 +106,6 @@ def _edited_in_place(pairs: Iterable[tuple[Row, Job]], loaded: Loaded, folder: P
             yield _warning(row, "first_frame_url", "frame_unused", message, hint)
 
 
-# --- files on the web ---------------------------------------------------------------------------------------
-
-
 def _remote(job: Job) -> Iterator[tuple[Field, Source]]:
     for field, source in zip(_FIELDS, (job.video, job.first_frame), strict=True):
         if source is not None and not source.local:

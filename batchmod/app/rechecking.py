@@ -127,9 +127,6 @@ def _read(path: Path) -> dict[str, Seen]:
     return {key: seen for key, seen in read.items() if seen is not None}
 
 
-# --- jobs of changed clips ----------------------------------------------------------------------------------
-
-
 def _with(loaded: Loaded, options: Options, known: Mapping[str, Seen]) -> Loaded:
     """The manifest whose jobs name the content of clips that have changed, and why each is another job."""
     changed = {key: seen for key, seen in known.items() if seen.changed is not None}

@@ -72,8 +72,6 @@ class Store:
         for each in (self._files, self._jobs, self._incoming):
             each.mkdir(parents=True, exist_ok=True)
 
-    # --- room ---
-
     def used(self) -> int:
         """The bytes of all files; one that stands at two places counts once."""
         seen: dict[tuple[int, int], int] = {}
@@ -95,8 +93,6 @@ class Store:
             yield
         finally:
             self._reserved -= size
-
-    # --- what came in ---
 
     def new_incoming(self) -> Path:
         """A place for a file that is on its way; whoever asks removes it."""
@@ -120,8 +116,6 @@ class Store:
         file = self._queue.file(kind, name, at=at)
         path = self._files / file.name if file else None
         return (file, path) if file and path and path.exists() else None
-
-    # --- jobs ---
 
     def bench(self, request_id: str) -> Path:
         """A job's own folder."""
@@ -150,8 +144,6 @@ class Store:
     def clear(self, request_id: str) -> None:
         """A job's folder is of no more use."""
         shutil.rmtree(self.bench(request_id), ignore_errors=True)
-
-    # --- time ---
 
     def sweep(self, *, at: float) -> None:
         """Remove what has had its time."""

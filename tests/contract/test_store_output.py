@@ -47,9 +47,6 @@ def below(store: Bucket) -> list[str]:
     return [re.sub(r"^(record|lease)/\w+", r"\1/*", name) for name in found]
 
 
-# --- what is up ---
-
-
 def test_a_run_leaves_outputs_tables_the_log_and_the_record_in_the_store_and_nothing_else(
     tmp_path: Path, store: Bucket, server: SegmindStandIn
 ) -> None:
@@ -137,9 +134,6 @@ def test_no_key_of_the_store_stands_anywhere(tmp_path: Path, store: Bucket, serv
     assert not [key for key in store.names() if SECRET.encode() in store.read(key)]
 
 
-# --- a store that fails ---
-
-
 def test_without_a_bucket_nothing_is_sent(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
     done = run(machine(tmp_path, server, output="s3://nobody-has-this/autumn"), store)
 
@@ -213,9 +207,6 @@ def test_pages_that_could_not_be_put_up_are_a_reason_to_run_again(
     assert store.read(f"{UP}results.csv") == (work.folder / "results.csv").read_bytes()
 
 
-# --- one at a time ---
-
-
 def lease_of_another(store: Bucket) -> None:
     about = {"host": "render-3", "pid": 4711, "boot": "elsewhere", "started": "1"}
     store.client.put_object(Bucket="shots", Key=f"{UP}lease/000007.json", Body=json.dumps(about).encode())
@@ -261,9 +252,6 @@ def test_a_run_whose_store_was_taken_over_sends_nothing_more(
         assert done.code == 3, done.err
         assert "lease_lost" in done.err
         assert server.ledger.submits_seen < 4
-
-
-# --- another machine, or a lost disk ---
 
 
 def test_a_lost_disk_costs_nothing(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
@@ -367,9 +355,6 @@ def test_a_damaged_card_is_refused(tmp_path: Path, store: Bucket, server: Segmin
 
     assert (done.code, server.ledger.submits_seen) == (2, 2), done.err
     assert "batchmod.json" in done.err
-
-
-# --- killed ---
 
 
 def killed_at(work: Shoot, store: Bucket, moment: Callable[[Asked], bool]) -> None:

@@ -52,9 +52,6 @@ def one(asked: Request, **how: object) -> Reply:
     return sent(lambda transport: transport.send(asked, **how))  # type: ignore[arg-type]
 
 
-# --- connections --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE"])
 def test_a_request_on_a_connection_the_server_drops_is_sent_once_and_unknown(method: str) -> None:
     def answer_once_then_close(peer: Peer) -> None:
@@ -163,9 +160,6 @@ def test_a_cancelled_send_raises_and_leaves_no_connection_in_use() -> None:
         assert sent(cancelled).sent is Sent.ANSWERED
 
 
-# --- what is sent -------------------------------------------------------------------------------------------
-
-
 def test_the_url_is_asked_as_it_is_spelled() -> None:
     path = "/a%2Fb/%7Ec%20d/%C3%A9?X-Amz-Credential=AK%2F2024%2Fus&sig=a%2Bb%3D%3D&plus=a+b&p=%41&e"
     with RawServer(keep_answering) as server:
@@ -222,9 +216,6 @@ def test_nothing_of_a_request_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     assert "token" not in caplog.text
 
 
-# --- what comes back ----------------------------------------------------------------------------------------
-
-
 def test_an_answer_has_its_headers_in_lower_case_and_its_gzip_undone() -> None:
     def answer(peer: Peer) -> None:
         peer.read_request()
@@ -255,9 +246,6 @@ def test_no_cookie_is_kept() -> None:
         reply = sent(two)
     assert "cookie" not in server.seen[1].headers
     assert "set-cookie" not in reply.headers
-
-
-# --- files in bodies ----------------------------------------------------------------------------------------
 
 
 def leaf(path: Path, media_type: str = "video/mp4") -> FileAsDataUrl:
@@ -355,9 +343,6 @@ def test_a_large_file_never_stands_in_memory(tmp_path: Path) -> None:
     assert reply.sent is Sent.ANSWERED
     assert server.seen[0].size > 64 * 1024**2 * 4 // 3
     assert peak < 5 * 2**20  # of which the server keeps 1 MiB, twice while it grows
-
-
-# --- proxies ------------------------------------------------------------------------------------------------
 
 
 def test_a_request_to_another_machine_goes_through_the_proxy_of_the_environment(

@@ -47,9 +47,6 @@ def fetch(url: str, into: Path) -> Fetched:
     return asyncio.run(run())
 
 
-# --- proxies ------------------------------------------------------------------------------------------------
-
-
 class Proxy:
     """A small HTTP proxy: it relays plain requests, and tunnels to whichever port a name is said to be at."""
 
@@ -93,9 +90,6 @@ def test_a_download_over_tls_goes_through_https_proxy_and_the_users_own_authorit
 
     assert (fetched.ok, proxy.lines) == (True, ["CONNECT service.test:443"])
     assert (tmp_path / "a.part").read_bytes() == VIDEO
-
-
-# --- certificates -------------------------------------------------------------------------------------------
 
 
 class Authority:
@@ -148,9 +142,6 @@ def test_an_authority_of_ones_own_is_trusted_by_either_variable_and_by_none_not(
         assert ask(server.url).sent is Sent.ANSWERED
 
 
-# --- one client an origin -----------------------------------------------------------------------------------
-
-
 def test_each_origin_has_a_client_of_its_own_which_all_its_requests_share() -> None:
     async def clients() -> list[object]:
         found = Doors(trust_env=False)
@@ -177,9 +168,6 @@ def test_a_hundred_requests_of_one_origin_use_the_connection_again() -> None:
         asyncio.run(run())
 
     assert (len(server.seen), server.connections) == (100, 1)
-
-
-# --- each phase has its time --------------------------------------------------------------------------------
 
 
 def hang_after_the_head(peer: Peer) -> None:
