@@ -74,9 +74,11 @@ class Crew:
 
     async def close(self) -> None:
         """Let go of everybody, also where nothing was begun; what is half downloaded stays."""
-        await self.beside.close()
-        await self.runner.close()
-        self.hands.close()
+        try:
+            await self.beside.close()
+            await self.runner.close()
+        finally:
+            self.hands.close()
         self.indexed = self._claims.standing() if self._claims.told_all else ""
         self._claims.close()
         with suppress(StoppedEarly):

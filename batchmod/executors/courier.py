@@ -22,6 +22,9 @@ from batchmod.work import Refusal, WorkerDied, verify_video
 
 _MANY: Final = 32
 """So many at once are worth a process; fewer are done sooner than it has started."""
+_KNOCK_EVERY_S: Final = 15.0
+_KNOCKS: Final = 2
+"""One that has not answered so many hangs. Not after the first: both of us may have been stopped, as by Ctrl-Z."""
 
 _TO_COME: Final = 8
 """Of so many times as many jobs under way, as many ask or download at once."""
@@ -33,7 +36,9 @@ class Courier:
     It has no keys of its own: a request brings its secret headers along.
     """
 
-    def __init__(self, *, drop_environment: Sequence[str] = (), many: int = _MANY) -> None:
+    def __init__(
+        self, *, drop_environment: Sequence[str] = (), many: int = _MANY, knock_every_s: float = _KNOCK_EVERY_S
+    ) -> None:
         self._drop = tuple(drop_environment)
         self._many = many
         self._busy = 0
@@ -42,6 +47,10 @@ class Courier:
         self._frames: Frames | None = None
         self._process: SpawnProcess | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._knock_every_s = knock_every_s
+        self._unanswered = 0
+        """Knocks since it was last heard."""
+        self._next_knock: asyncio.TimerHandle | None = None
         self.is_ready = False
         """Whether its process has started."""
 
@@ -102,6 +111,8 @@ class Courier:
         self._kill()
 
     def _kill(self) -> None:
+        if self._next_knock is not None:
+            self._next_knock.cancel()
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -141,9 +152,23 @@ class Courier:
         finally:
             self._waiting.pop(asked.number, None)
 
+    def _knock(self) -> None:
+        """One that is stopped, or hangs, would keep whoever waits for it for ever: it is ended."""
+        assert self._frames is not None
+        if self._unanswered >= _KNOCKS:
+            self._frames.close()
+            return
+        self._unanswered += 1
+        self._frames.say(errands.Knock())
+        self._next_knock = asyncio.get_running_loop().call_later(self._knock_every_s, self._knock)
+
     def _hear(self, message: Any) -> None:
+        self._unanswered = 0
         if isinstance(message, errands.Ready):
             self.is_ready = True
+            self._knock()
+            return
+        if isinstance(message, errands.Here):
             return
         waiting = self._waiting.get(message.number)
         if waiting is None or waiting.done():

@@ -43,6 +43,10 @@ class Drop(NamedTuple):
     number: int
 
 
+class Knock(NamedTuple):
+    """Say whether you are there."""
+
+
 # --- from the courier ---
 
 
@@ -50,6 +54,10 @@ class Ready(NamedTuple):
     """It has started."""
 
     pid: int
+
+
+class Here(NamedTuple):
+    """It is there."""
 
 
 class Asked(NamedTuple):

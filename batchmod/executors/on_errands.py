@@ -39,6 +39,9 @@ class _Errands:
         await over.wait()
 
     def _hear(self, message: Any) -> None:
+        if isinstance(message, errands.Knock):
+            self._frames.say(errands.Here())
+            return
         if isinstance(message, errands.Drop):
             task = self._under_way.get(message.number)
             if task is not None:

@@ -11,6 +11,8 @@ _BOX_HEADER: Final = 8
 _MATRIX_AT: Final = {0: 40, 1: 52}
 """Where a track header of each version holds its matrix, after the name."""
 _UPRIGHT: Final = b"".join(word.to_bytes(4, "big") for word in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000))
+_LONGEST_INDEX: Final = 64 * 2**20
+"""Bytes of an index that are read at once; that of a day of video is shorter, and who sends more may send 2 GB."""
 _LENGTH_SIZE_AT: Final = {"h264": 4, "hevc": 21}
 """Where the decoder's configuration in an MP4 says how long the lengths of units are (ISO/IEC 14496-15)."""
 
@@ -67,10 +69,10 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 def is_upright(file: BinaryIO) -> bool:
     """Whether every track of an MP4 is shown as it is stored, by the matrices of its index; False where none is found.
 
-    The matrix stands in the track header (ISO/IEC 14496-12, 8.3.2).
+    False as well where the index is too long to be read at once. The matrix stands in the track header (ISO/IEC 14496-12, 8.3.2).
     """
     index = next(((start, length) for name, start, length in _boxes(file) if name == b"moov"), None)
-    if index is None:
+    if index is None or index[1] > _LONGEST_INDEX:
         return False
     file.seek(index[0])
     headers = file.read(index[1]).split(b"tkhd")[1:]

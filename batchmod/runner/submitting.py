@@ -82,9 +82,11 @@ def _can_be_kept(desk: Desk, task: Task) -> bool:
 
 
 async def _claimed(desk: Desk, task: Task) -> bool:
-    """Whether the request is this folder's; another one may have claimed it since the plan was made."""
+    """Whether the request is this folder's, and may leave; another one may have claimed it since the plan was made."""
     if await desk.claim(task.work, hosted=task.lane.provider.facts.hosted):
-        return True
+        if not desk.sends:  # a stop came meanwhile: nothing of this request has begun to leave
+            desk.keep_claim(task.work.work_id)
+        return desk.sends
     ids = ", ".join(job.id for job in task.jobs)
     desk.warnings.append(f"{ids}: another output folder is paying for this very request; run again to reuse it")
     return False

@@ -42,9 +42,10 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def ready(*, many: int = 1) -> AsyncIterator[tuple[Courier, Transport]]:
+async def ready(*, knock_every_s: float = 15.0) -> AsyncIterator[tuple[Courier, Transport]]:
     """A courier whose process has started, and a transport for what is done here."""
-    courier, transport = Courier(drop_environment=("SEGMIND_API_KEY",), many=many), Transport(connect_timeout_s=1)
+    courier = Courier(drop_environment=("SEGMIND_API_KEY",), many=1, knock_every_s=knock_every_s)
+    transport = Transport(connect_timeout_s=1)
     try:
         await courier.send(
             Request(method="GET", url=f"http://127.0.0.1:{free_port()}"), secret_headers={}, by=transport
@@ -58,9 +59,9 @@ async def ready(*, many: int = 1) -> AsyncIterator[tuple[Courier, Transport]]:
         await transport.aclose()
 
 
-def with_courier(work: Callable[[Courier, Transport], Awaitable[Value]]) -> Value:
+def with_courier(work: Callable[[Courier, Transport], Awaitable[Value]], *, knock_every_s: float = 15.0) -> Value:
     async def run() -> Value:
-        async with ready() as (courier, transport):
+        async with ready(knock_every_s=knock_every_s) as (courier, transport):
             return await work(courier, transport)
 
     return asyncio.run(run())
@@ -181,6 +182,48 @@ def test_what_it_had_under_way_when_it_was_killed_is_finished_here(tmp_path: Pat
     assert [each.sha256 for each in found] == [HASH] * 3
     assert all((tmp_path / f"{n}.part").read_bytes() == VIDEO for n in range(3))
     assert (later.body, still) == (VIDEO, False)
+
+
+def test_what_one_that_is_stopped_has_under_way_is_finished_here(tmp_path: Path) -> None:
+    """Nobody goes on with it, and a run must end."""
+    with RawServer(serving()) as server:
+
+        async def work(courier: Courier, transport: Transport) -> list[object]:
+            pid = courier.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+            async with asyncio.timeout(20):
+                found = await asyncio.gather(
+                    courier.send(Request(method="GET", url=server.url), secret_headers={}, by=transport),
+                    courier.download(server.url, tmp_path / "a.part", loopback_allowed=True, by=transport),
+                    courier.verify(CLIP),
+                )
+            assert not _runs(pid)
+            return [*found, courier.is_ready]
+
+        reply, fetched, facts, still = with_courier(work, knock_every_s=0.2)
+
+    assert isinstance(reply, Reply)
+    assert isinstance(fetched, Fetched)
+    assert (reply.body, fetched.sha256, still) == (VIDEO, HASH, False)
+    assert isinstance(facts, VideoFacts)
+
+
+def test_one_that_waits_for_a_slow_server_is_not_taken_for_stopped(tmp_path: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        time.sleep(1.8)
+        peer.answer(200, VIDEO)
+
+    with RawServer(script) as server:
+
+        async def work(courier: Courier, transport: Transport) -> tuple[Fetched, bool]:
+            got = await courier.download(server.url, tmp_path / "a.part", loopback_allowed=True, by=transport)
+            return got, courier.is_ready
+
+        got, still = with_courier(work, knock_every_s=0.5)
+
+    assert (got.sha256, still, server.connections) == (HASH, True, 1)
 
 
 def test_a_full_disk_is_said_as_itself(tmp_path: Path) -> None:

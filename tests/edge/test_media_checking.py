@@ -1,6 +1,7 @@
 """A cut or damaged clip is found; a whole one is not suspected."""
 
 import io
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from batchmod import media
 from batchmod.errors import MediaError
 from batchmod.media import structure
 from batchmod.model import VideoFacts
+from tests.servers.clips import Clip, encoded
 
 CLIP = Path(__file__).parents[2] / "manifests" / "demo" / "bunny.mp4"
 DEPTHS = pytest.mark.parametrize("depth", ["container", "decode"])
@@ -191,6 +193,27 @@ def test_an_answer_that_is_no_file_is_named(tmp_path: Path, depth: Depth, conten
     path.write_bytes(content)
 
     assert slug == broken(path, depth).slug
+
+
+def test_an_index_of_any_length_takes_little_memory(tmp_path: Path) -> None:
+    """Most of it is a hole here; a service may send as much as it likes."""
+    clip, hole = encoded(Clip()), 200 * 2**20
+    at = clip.index(b"moov") - 4
+    size = len(clip) - at + 8 + hole
+    path = tmp_path / "clip.mp4"
+    with path.open("wb") as file:
+        file.write(clip[:at] + size.to_bytes(4) + clip[at + 4 :] + (8 + hole).to_bytes(4) + b"free")
+        file.truncate(at + size)
+
+    tracemalloc.start()
+    try:
+        found = media.verify_video(path, depth="container")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert found.frames == Clip().frames
+    assert peak < 50 * 2**20
 
 
 def test_trailing_rubbish_does_not_make_a_clip_broken(tmp_path: Path) -> None:
