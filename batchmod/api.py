@@ -210,8 +210,6 @@ def run_sync(
     return _waited_for(made, begun)
 
 
-# --- wishes -------------------------------------------------------------------------------------------------
-
 _WAYS: Final = ("encoding", "delimiter", "sheet", "visible_only")
 _LISTS: Final = ("extra_columns", "only", "key_env", "pay_again", "deliver")
 _LEAST: Final[Mapping[str, float]] = {
@@ -322,9 +320,6 @@ _GATES: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Gates]] = WeakKeyDict
 def _gates_of_this_loop() -> Gates:
     """Runs that go on at the same time in one loop share the pace of a key."""
     return _GATES.setdefault(asyncio.get_running_loop(), Gates())
-
-
-# --- a run that may be stopped ------------------------------------------------------------------------------
 
 
 class _Watch:

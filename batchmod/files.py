@@ -215,22 +215,26 @@ def append_durably(path: Path, item: Mapping[str, Any]) -> None:
 
 def listing(folder: Path, under: str) -> frozenset[str]:
     """Every finished file below `folder/under`, relative to `folder`, with `/`; listed once."""
-    return frozenset(_below(folder / under, under))
+    return frozenset(name for name, _ in finished(folder, under))
 
 
-def _below(folder: Path, shown_as: str) -> Iterator[str]:
-    """The files one by one, since there may be a million; hidden ones and links to folders are passed over."""
+def finished(folder: Path, under: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """The files below `folder/under`, named as in `listing`, one by one, since there may be a million.
+
+    Hidden files and links to folders are passed over; a link that leads nowhere is not.
+    """
     try:
-        entries = os.scandir(folder)
+        entries = os.scandir(folder / under)
     except OSError:
         return
     with entries:
         for entry in entries:
+            name = f"{under}/{entry.name}"
             if not entry.is_dir():
                 if not entry.name.startswith("."):
-                    yield f"{shown_as}/{entry.name}"
+                    yield name, entry
             elif not entry.is_symlink():
-                yield from _below(folder / entry.name, f"{shown_as}/{entry.name}")
+                yield from finished(folder, name)
 
 
 def make_folder(folder: Path) -> None:

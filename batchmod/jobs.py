@@ -178,9 +178,6 @@ def _clean(value: str, room: int) -> str:
     return ids.clean(ids.clean(value).encode()[:room].decode("utf-8", "ignore"))
 
 
-# --- jobs of long sheets --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class How:
     """What the jobs of one provider have in common."""

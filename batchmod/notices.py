@@ -145,9 +145,6 @@ def _row_lines(what: str, rows: Sequence[Row], count: int) -> list[str]:
     return [*lines, f"and {count - len(lines)} more {what}"] if count > len(lines) else lines
 
 
-# --- signing ------------------------------------------------------------------------------------------------
-
-
 def body_of(tree: Any) -> bytes:
     """A message as bytes: what is signed is what is sent, to the byte."""
     text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

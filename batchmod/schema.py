@@ -127,9 +127,6 @@ def surely_valid(value: Any, schema: Schema) -> bool:
 _NOT_AT_A_GLANCE: Final = frozenset({"pattern", "const", "not", "if", "anyOf", "oneOf", "allOf", "$ref", "$dynamicRef"})
 
 
-# --- near misses --------------------------------------------------------------------------------------------
-
-
 def squash(name: str) -> str:
     """A name without case, spaces, `_` and `-`."""
     return re.sub(r"[\s_-]", "", name).casefold()
@@ -191,9 +188,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint such as `did you mean 'mode'?`, or None."""
     meant = suggestion(name, known)
     return None if meant is None else f"did you mean '{meant}'?"
-
-
-# --- words --------------------------------------------------------------------------------------------------
 
 
 def shown(value: Any) -> str:

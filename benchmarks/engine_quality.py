@@ -58,9 +58,6 @@ def _clips(arguments: argparse.Namespace) -> Iterator[_Clip]:
         yield _Clip(name=path.stem, frames=frames, hard=path.stem in arguments.hard)
 
 
-# --- showing ---
-
-
 def _row(name: str, found: Quality) -> str:
     numbers = (
         *astuple(found.warp), found.motion.error, found.motion.agreement, found.style.texture,
@@ -83,9 +80,6 @@ def _sheet(path: Path, clip: _Clip, look: Look) -> None:
     output = list(judging.engine(clip.frames, look(clip.frames[0])))
     rows = [[clip.frames[k] for k in chosen], [look(clip.frames[k]) for k in chosen], [output[k] for k in chosen]]
     media.write_png(path, np.ascontiguousarray(np.vstack([np.hstack(row) for row in rows])))
-
-
-# --- measuring ---
 
 
 def _compared(clip: _Clip, name: str, sheets: Path | None) -> list[Bar]:

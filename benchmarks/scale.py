@@ -59,9 +59,6 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-# --- 1 worker, 2 workers -------------------------------------------------------------------------------------
-
-
 def _scaling(cluster: Cluster, folder: Path, *, clips: int, frames: int) -> None:
     """The same clips by processes and by Ray; ratios are within this run."""
     sheet = _sheet(folder / "large", rows=clips, frames=frames)
@@ -84,9 +81,6 @@ def _scaling(cluster: Cluster, folder: Path, *, clips: int, frames: int) -> None
         f"ray against process: {walls['ray, 1'] / walls['process, 1']:.2f} with 1, "
         f"{walls['ray, 2'] / walls['process, 2']:.2f} with 2 (start and first machine code of workers included)"
     )
-
-
-# --- what a job costs here -------------------------------------------------------------------------------------
 
 
 def _driver_for_each_task(cluster: Cluster, folder: Path, *, tasks: int) -> None:
@@ -140,9 +134,6 @@ def _driver_for_each_row(cluster: Cluster, folder: Path, *, rows: int) -> None:
     for name in _WRITTEN:
         print(f"{name:20} {(size[rows][name] - size[few][name]) / more:6.0f} bytes a row")
     print(f"(differences between runs of {few} and {rows} rows)")
-
-
-# --- parts -----------------------------------------------------------------------------------------------------
 
 
 def _on(cluster: Cluster) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ class _Case:
     """A harmless one."""
 
 
-# --- faults and harmless changes: (output, source, another clip) → frames ---
+# faults and harmless changes: (output, source, another clip) → frames
 
 
 def _fading_back(output: Frames, source: Frames, _: Frames) -> Frames:
@@ -111,9 +111,6 @@ _CHANGES = {
     "as 256x144, crf 28": _Coding(size=(256, 144), crf=28),
     "crf 38": _Coding(crf=38),
 }
-
-
-# --- making ---
 
 
 def _frames(path: Path) -> Frames:
@@ -189,9 +186,6 @@ def _spoilt(folder: Path, sources: dict[str, Path], good: _Case) -> Iterator[_Ca
         media.write_png(other_look, source[0])
         fault = "first frame of another look"
         yield _Case(output=good.output, source=good.source, mode=good.mode, first_frame=other_look, fault=fault)
-
-
-# --- saying ---
 
 
 def _line(case: _Case, scores: Scores, doubts: tuple[str, ...]) -> str:

@@ -172,8 +172,6 @@ class World:
         self.pace = self.pace.refused(self.now, ticket, after_s=self.after_s, jitter=dice.random())
         self._waiting += 1
 
-    # --- what came of it ---
-
     def got_through(self, since: float, until: float) -> int:
         return sum(since <= at < until for at in self.accepted)
 

@@ -70,9 +70,6 @@ def storm_rows(count: int) -> list[dict[str, Any]]:
     return [{"id": i, "video_url": f"https://example.com/{i}.mp4", "prompt": f"as wool, {i}"} for i in ids]
 
 
-# --- runs in processes of their own ---------------------------------------------------------------------------
-
-
 def words(work: Shoot, *more: str) -> list[str]:
     """A paid run, as a user starts it."""
     start = [sys.executable, "-m", "batchmod", "run", str(work.manifest), "--provider", "segmind", "--yes", "--quiet"]
@@ -103,8 +100,6 @@ def run_out(work: Shoot, *more: str) -> Ran:
     )
     return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
 
-
-# --- kills ----------------------------------------------------------------------------------------------------
 
 _REQUESTS_A_JOB: Final = 8
 
@@ -149,9 +144,6 @@ def _wait(work: Shoot, process: "subprocess.Popen[bytes]", *, requests: int) -> 
     """Until so many requests have reached the service since it began, or the run has ended."""
     while process.poll() is None and len(work.server.ledger.requests) < requests:
         time.sleep(0.005)
-
-
-# --- what must hold -------------------------------------------------------------------------------------------
 
 
 def half_files(work: Shoot, whole: set[str]) -> list[str]:

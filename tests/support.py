@@ -88,9 +88,6 @@ def bare_environment() -> dict[str, str]:
     return {name: v for name, v in os.environ.items() if not guards.is_secret(name) and not name.startswith(own)}
 
 
-# --- what goes in -------------------------------------------------------------------------------------------
-
-
 def write_clip(path: Path, clip: Clip | None = None, *, mark: str = "") -> Path:
     """A small real MP4; clips with different marks have different content."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,9 +123,6 @@ def remote_rows(*ids: str) -> list[dict[str, Any]]:
         {"id": row_id, "video_url": f"https://example.com/{row_id}.mp4", "prompt": f"as wool, {row_id}"}
         for row_id in ids
     ]
-
-
-# --- a paid run ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,9 +202,6 @@ def paid_long_ago(work: Shoot, *, days: float) -> None:
 def few_tries_at_an_output(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs in this process try each download twice: five tries at a file that is gone take eight seconds."""
     monkeypatch.setattr(delivering, "_TRIES", 2)
-
-
-# --- what comes out -----------------------------------------------------------------------------------------
 
 
 def read_results(folder: Path) -> list[dict[str, str]]:

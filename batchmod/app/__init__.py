@@ -8,7 +8,6 @@ from batchmod.app.checking import Checked, check
 from batchmod.app.cleaning import Cleaned, clean, survey
 from batchmod.app.copying import Outcome, deliver, wish_of
 from batchmod.app.ending import Summary
-from batchmod.app.folder import written_aside
 from batchmod.app.framing import Extracted, extract
 from batchmod.app.loading import Loaded
 from batchmod.app.marking import load, where, where_and_how
@@ -20,9 +19,10 @@ from batchmod.app.rescuing import Rescued, rescue
 from batchmod.app.resolving import Doubt, cancel, resolve
 from batchmod.app.reviewing import Reviewed, review
 from batchmod.app.running import Control, new_run_id, run
-from batchmod.app.scoring import LookedAt, look_at_missing
+from batchmod.app.scoring.afterwards import LookedAt, look_at_missing
 from batchmod.app.showing import Standing, rewrite, standing
 from batchmod.app.story import Story, tell
+from batchmod.app.tables import written_aside
 from batchmod.app.watching import Phase, View, Watch
 
 __all__ = [

@@ -7,7 +7,7 @@ store stands before the files that went there; those of another store count no m
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,8 @@ from batchmod import files
 
 FILE_NAME: Final = "uploads.jsonl"
 _PATH: Final = b'{"path": "'
+_NO_FILE: Final = (ValueError, TypeError, KeyError, AttributeError)
+"""What reading a line raises that was cut, or is about no file."""
 _SPARE_LINES: Final = 1_000
 """So many lines that say nothing any more may stand in the book before it is written anew."""
 
@@ -80,35 +82,46 @@ class Book:
 def names(folder: Path) -> frozenset[str]:
     """The files of a folder that are up in the store it was last sent to; nothing where it has none."""
     found: dict[str, set[str]] = {}
-    current = ""
-    with contextlib.suppress(FileNotFoundError), (folder / FILE_NAME).open("rb") as file:
-        for line in file:
-            if line.startswith(_PATH) and line.endswith(b"}\n") and b"\\" not in line:  # the rest is not looked into
-                found.setdefault(current, set()).add(line[len(_PATH) : line.index(b'"', len(_PATH))].decode())
-                continue
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                said = json.loads(line)
-                current = str(said.get("store", current))
-                if "path" in said:
-                    found.setdefault(current, set()).add(str(said["path"]))
-    return frozenset(found.get(current, ()))
+    store = ""
+    for store, line in _lines(folder / FILE_NAME):
+        if (name := _name_in(line)) is not None:
+            found.setdefault(store, set()).add(name)
+    return frozenset(found.get(store, ()))
 
 
-def _read(path: Path, store: str) -> tuple[int, dict[str, Up], str | None]:
+def _read(path: Path, store: str) -> tuple[int, dict[str, Up], str]:
     """How many lines there are, the files in this store, and the store that is named last."""
-    found: dict[str, dict[str, Up]] = {}
-    lines, current = 0, None
+    found: dict[str, Up] = {}
+    count, last = 0, ""
+    for last, line in _lines(path):
+        count += 1
+        if last == store:
+            with contextlib.suppress(*_NO_FILE):
+                said = json.loads(line)
+                name = str(said.pop("path"))
+                found[name] = Up(**said)
+    return count, found, last
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Every line, and before it the store that it is about; none where there is no book."""
+    store = ""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         for line in file:
-            lines += 1
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                said = json.loads(line)
-                if "store" in said:
-                    current = str(said["store"])
-                elif current is not None:
-                    name = str(said.pop("path"))
-                    found.setdefault(current, {})[name] = Up(**said)
-    return lines, found.get(store, {}), current
+            if not line.startswith(_PATH):
+                with contextlib.suppress(*_NO_FILE):
+                    store = str(json.loads(line)["store"])
+            yield store, line
+
+
+def _name_in(line: bytes) -> str | None:
+    """The file that a line is about, if it is about one; most lines say it where they need not be parsed for it."""
+    try:
+        if line.startswith(_PATH) and line.endswith(b"}\n") and b"\\" not in line:
+            return line[len(_PATH) : line.index(b'"', len(_PATH))].decode()
+        return str(json.loads(line)["path"])
+    except _NO_FILE:
+        return None
 
 
 def _said(up: Up) -> dict[str, Any]:

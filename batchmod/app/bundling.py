@@ -11,7 +11,7 @@ from typing import IO, Any, Final
 
 from batchmod import clock, executors, files, providers, report, work
 from batchmod.app import folder as folders
-from batchmod.app import paging
+from batchmod.app import outcomes, paging
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import UsageError
 from batchmod.report import Card, Clip, Places, Shown
@@ -91,7 +91,7 @@ def bundle(folder: Path, target: Path, *, state: Path | None = None) -> Bundled:
 
 def _noted(record: Checkpoint) -> tuple[report.Gathering, dict[str, str]]:
     noted = report.Gathering()
-    for _ in noted.watch(folders.lines(record)):
+    for _ in noted.watch(outcomes.lines(record)):
         pass
     located = {row.id: row.fields["source"] for row in record.stored_rows() if row.fields.get("source")}
     return noted, located

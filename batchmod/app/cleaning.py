@@ -11,7 +11,7 @@ from typing import Final
 from batchmod import clock, files
 from batchmod.app import delivered, following, owning, prepared, sheets
 from batchmod.app import folder as folders
-from batchmod.app.scoring import THUMBS, stem_of
+from batchmod.app.scoring import thumbnails
 from batchmod.app.vouching import Witness, out_of_place
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.errors import FolderInUse, RecordRefused
@@ -149,9 +149,6 @@ def _named(folder: Path, under: str) -> list[str]:
     return sorted(path.name for path in place.iterdir())
 
 
-# --- what there is ------------------------------------------------------------------------------------------
-
-
 def _logs(folder: Path) -> Iterator[tuple[str, str]]:
     """Old parts of the event log but the newest one, and what users' programs have said."""
     parts = sorted((int(match[1]), name) for name in _named(folder, ".") if (match := _OLD_LOG.fullmatch(name)))
@@ -197,9 +194,6 @@ def _superseded(witness: Witness) -> Iterator[Delivery]:
     yield from sorted(old, key=lambda each: each.path)
 
 
-# --- a rehearsal --------------------------------------------------------------------------------------------
-
-
 def _rehearsal(folder: Path, before: float, environ: Mapping[str, str]) -> tuple[list[Idle], str | None]:
     """The files of a rehearsal, or why it stays as a whole."""
     inner = folder / REHEARSAL
@@ -231,7 +225,7 @@ def _against_rehearsal(inner: Path, paths: Iterable[str], environ: Mapping[str, 
             return "something in it has not ended"
         witness = Witness.of(inner, record, environ)
         outputs = {each.path: each for some in witness.deliveries.values() for each in some}
-        thumbs = {f"{THUMBS}/{stem_of(path)}{end}.jpg" for path in outputs for end in ("", ".source")}
+        thumbs = {of(path) for path in outputs for of in (thumbnails.of_output, thumbnails.of_source)}
         copies = delivered.contents(inner)
         for path in paths:
             if path in outputs:

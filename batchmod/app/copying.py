@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Self
 
 from batchmod import executors, files, manifest, schema, sources, work
 from batchmod.app import folder as folders
-from batchmod.app import prepared
+from batchmod.app import prepared, tables
 from batchmod.app.delivered import FOLDER, Copy, Ledger, Place
 from batchmod.app.loading import matches
 from batchmod.app.services import Services, identities
@@ -349,9 +349,6 @@ def warnings_of(outcomes: Iterable[Outcome]) -> list[str]:
     return said
 
 
-# --- the command --------------------------------------------------------------------------------------------
-
-
 def deliver(
     folder: Path,
     services: Services,
@@ -375,5 +372,5 @@ def deliver(
         with Copier(folder=folder, wish=wish, services=services, tell=tell) as copier:
             asyncio.run(make_all(copier, wanted))
         if any(each.state == "made" for each in copier.outcomes.values()):
-            folders.write_results(record, folder)
+            tables.write(record, folder)
     return [copier.outcomes[each.output] for each in wanted]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from batchmod import clock, jobs, planning, storage
-from batchmod.app import folder as folders
+from batchmod.app import past, redoing
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
 from batchmod.checkpoint import Checkpoint
@@ -23,15 +23,15 @@ def make_plan(record: Checkpoint | None, loaded: Loaded, options: Options) -> Pl
     """What a run would do with the chosen rows; with no record yet, everything is new."""
     chosen = loaded.jobs if loaded.is_whole else jobs.those(loaded.jobs, loaded.chosen)
     facts = {name: loaded.services.facts(name) for name in jobs.providers_of(chosen)}
-    known = folders.known(record, loaded.folder, facts) if record is not None else planning.Known()
+    known = past.known(record, loaded.folder, facts) if record is not None else planning.Known()
     if options.reuse and any(of.hosted for of in facts.values()):
         elsewhere = loaded.services.elsewhere(record)
-        known = replace(known, elsewhere=elsewhere, reusable=folders.Reusable(elsewhere=elsewhere))
+        known = replace(known, elsewhere=elsewhere, reusable=past.Reusable(elsewhere=elsewhere))
     wishes = planning.Wishes(
         retry_failed=options.retry_failed,
         max_attempts=loaded.limits.max_attempts,
         pay_again=loaded.matching(options.pay_again),
-        redo=frozenset(folders.redo_asked(record, loaded)),
+        redo=frozenset(redoing.asked(record, loaded)),
         locked=frozenset(row.number for row in saying(loaded.manifest.rows, "review") if row.review == "keep"),
         price_usd=loaded.limits.price_usd,
         changed=loaded.changed,

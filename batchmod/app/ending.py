@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from batchmod import clock, files, results
-from batchmod.app import folder as folders
+from batchmod.app import outcomes, tables
 from batchmod.app.loading import Loaded
 from batchmod.app.log import Log
 from batchmod.checkpoint import Checkpoint
@@ -81,14 +81,14 @@ def ended(
     declined: bool,
 ) -> Summary:
     """Show and write down how a run ended."""
-    counts = folders.counts(record, loaded)
+    counts = outcomes.counts(record, loaded)
     stop = "declined" if declined else runner.desk.stop_slug or _unfinished_slug(runner)
     waiting = counts.get("planned", 0) + record.wishes_of(run_id)
     code = exit_code({**counts, "planned": waiting}, stop=stop, warned=runner.desk.uncollected > 0)
-    table, page, workbook = folders.tables(loaded.folder)
+    table, page, workbook = tables.places(loaded.folder)
     if new_rows or log.changes or record.not_shown() or not (table.exists() and page.exists()):
-        table, page, workbook = folders.write_results(record, loaded.folder)
-    aside = folders.written_aside(table, page, workbook)
+        table, page, workbook = tables.write(record, loaded.folder)
+    aside = tables.written_aside(table, page, workbook)
     if not aside:
         record.shown()
     summary = Summary(

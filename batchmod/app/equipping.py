@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from batchmod import executors, jobs, work
-from batchmod.app import folder as folders
-from batchmod.app import others, owning
+from batchmod.app import others, owning, redoing
 from batchmod.app.deciding import budgets
 from batchmod.app.loading import Loaded
 from batchmod.app.options import Options
@@ -27,7 +26,7 @@ from batchmod.urls import is_stored
 
 def _redo(record: Checkpoint, loaded: Loaded) -> dict[str, int]:
     """Id in casefold → the version its review asks to redo now."""
-    asked = folders.redo_asked(record, loaded)
+    asked = redoing.asked(record, loaded)
     return {row.id.casefold(): asked[row.number] for row in those(loaded.manifest.rows, asked)}
 
 

@@ -87,8 +87,6 @@ class Evidence:
         every = (story for of_key in self._by_key.values() for story in of_key.values())
         return sorted(every, key=lambda story: story.number)
 
-    # --- an old record ---
-
     def hear_record(self, old: Rows) -> None:
         """What could be read of a record, older ones first."""
         for table in self.plain:
@@ -117,8 +115,6 @@ class Evidence:
         if _how_far(row) >= _how_far(story.work):
             story.work |= row
             story.phase = _PHASE_OF.get(row["status"], "open")
-
-    # --- the event log ---
 
     def hear_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """The event log, from its beginning."""
@@ -207,8 +203,6 @@ class Evidence:
         story.attempts[number] = {**made, "body": dump(traces.gappy(about.get("body") or {})), "request_id": None}
         return story.attempts[number]
 
-    # --- results.csv ---
-
     def hear_results(self, lines: Iterable[Mapping[str, str]]) -> None:
         """The lines of results.csv: older than the event log, but safer on disk, and they know the files."""
         known = list(lines)
@@ -255,8 +249,6 @@ class Evidence:
             return newest
         return self._story(line["job_key"], self._top_work + 1)
 
-    # --- the index ---
-
     def hear_claims(self, claims: Mapping[str, Claim]) -> None:
         """What this folder has claimed in the per-user index: no claim is dropped because nothing else tells of it."""
         told = {story.job_key for story in self.stories if story.phase != "planned"}
@@ -282,8 +274,6 @@ class Evidence:
             story.give({"id": row_id, "version": version, "path": path})
         if story.last is None:
             self.attempt(story, {"body": traces.body_of(line) if line else {}, "at": f"{claim.on}T00:00:00Z"})
-
-    # --- numbers ---
 
     def _story(self, job_key: str, number: int | None) -> Story:
         """The work of this number and key; without a number the newest of the key, else a new one."""

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batchmod import files, sources, work
-from batchmod.app import pairing
-from batchmod.app.loading import Loaded
+from batchmod.app.loading import Loaded, pairing
 from batchmod.app.options import Options
 from batchmod.app.services import identities, seen
 from batchmod.errors import Problem
+from batchmod.filetypes import sniff
 from batchmod.fitness import Concern, Field, concern_of_frame, concerns_of
 from batchmod.manifest import distinct
-from batchmod.media.kinds import sniff
 from batchmod.model import FrameFacts, Job, ProviderFacts, Row, Source, VideoFacts
 from batchmod.planning import flaw_of
 from batchmod.urls import without_query
@@ -105,9 +104,6 @@ def _edited_in_place(pairs: Iterable[tuple[Row, Job]], loaded: Loaded, folder: P
             message = f"'{files.shortest(path)}' is not the clip's own first frame any more, and is not used"
             hint = f"if it is the edited one, call it {path.stem}.edited.png"
             yield _warning(row, "first_frame_url", "frame_unused", message, hint)
-
-
-# --- files on the web ---------------------------------------------------------------------------------------
 
 
 def _remote(job: Job) -> Iterator[tuple[Field, Source]]:

@@ -278,8 +278,6 @@ class Follower:
         about = {"output": call.path, **facts}
         self._tell(Event(kind=kind, at=clock.iso(clock.now()), run_id=self._run_id, id=call.values["id"], facts=about))
 
-    # --- what is put in ---
-
     def _values(self, delivery: Delivery, work: Work) -> dict[str, str]:
         """What the arguments may name: the row's columns as the manifest says them now, and facts of the output."""
         if not self._rows:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from batchmod import files, sources, work
-from batchmod.app import pairing
-from batchmod.app.loading import Loaded
+from batchmod.app.loading import Loaded, pairing
 from batchmod.app.options import Options
 from batchmod.errors import UsageError
 from batchmod.model import Row, Source

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from batchmod import files, results, sources
 from batchmod.app import folder as folders
-from batchmod.app import loading, pointer, returning
-from batchmod.app.loading import Loaded
+from batchmod.app import loading, outcomes, pointer
+from batchmod.app.loading import Loaded, returning
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.checkpoint import Checkpoint
@@ -148,7 +148,7 @@ def _table(record: Checkpoint, standing: Standing, of: frozenset[str]) -> bytes:
     names = results.names_of((row.fields for row in record.stored_rows()), further=(NOTE,))
 
     def lines() -> Iterator[Mapping[str, Any]]:
-        for row, line in folders.lines_of_rows(record):
+        for row, line in outcomes.lines_of_rows(record):
             if not of or (row.manifest or first) in of:
                 yield _with(line, standing.counting.get(row.id.casefold()))
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batchmod import clock, notices
-from batchmod.app import folder as folders
-from batchmod.app import owning
+from batchmod.app import outcomes, owning
 from batchmod.app.allowing import Receiver
 from batchmod.app.ending import Summary
 from batchmod.app.loading import Loaded
@@ -117,7 +116,7 @@ class Teller:
         failed: list[Row] = []
         flagged: list[Row] = []
         counts = [0, 0]
-        for line in folders.lines(record):
+        for line in outcomes.lines(record):
             if line["status"] in _BAD:
                 _take(failed, counts, 0, _row(line, line.get("error")))
             elif line.get("flagged") == "true" and line.get("run_id") == self._run_id:
@@ -270,7 +269,7 @@ async def _posted(transport: "Transport", receiver: Receiver, news: News) -> str
         )
         try:
             async with asyncio.timeout(EACH_S):
-                reply = await transport.send(request, fresh=True)
+                reply = await transport.send(request, idle_s=0.0)
         except TimeoutError:
             problem = f"no answer within {EACH_S:g} s"
             continue

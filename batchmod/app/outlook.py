@@ -7,8 +7,8 @@ from itertools import chain
 from pathlib import Path
 
 from batchmod import changes, executors, forecast
+from batchmod.app import belonging, preparing, rechecking, stored_rows, storing
 from batchmod.app import folder as folders
-from batchmod.app import preparing, rechecking, storing
 from batchmod.app.deciding import budgets, facts_of, make_plan, needs_a_word, objections
 from batchmod.app.loading import Invalid, Loaded
 from batchmod.app.options import Options
@@ -79,7 +79,7 @@ def foresee(loaded: Loaded, options: Options) -> Outlook:
         record = folders.look_if_there(loaded.folder, state=options.state)
         if record is not None:
             stack.enter_context(record)
-            folders.refuse_other(record, loaded, add=options.add)
+            belonging.refuse_other(record, loaded, add=options.add)
         now = rechecking.settled(loaded, options)
         return _outlook(record, preparing.settled(now, options, record), options)
 
@@ -115,9 +115,6 @@ def _outlook(record: Checkpoint | None, loaded: Loaded, options: Options) -> Out
     )
 
 
-# --- what has changed ---------------------------------------------------------------------------------------
-
-
 def _changes(record: Checkpoint | None, loaded: Loaded, plan: Plan) -> Changes | None:
     """Against what the last run saw; in a new folder, against the folder that has paid for most of the rows."""
     if record is not None and record.fact("manifest_name") is not None:
@@ -140,7 +137,7 @@ def changes_since(record: Checkpoint, loaded: Loaded, *, folder: Path, manifest:
         return None
     invalid = {row.id.casefold() for row in loaded.invalid}  # one that is wrong now is neither changed nor gone
     now = (
-        (Seen(id=row.id, job_key=job.key, fields=folders.fields_of(row, job)), job)
+        (Seen(id=row.id, job_key=job.key, fields=stored_rows.fields_of(row, job)), job)
         for row, job in zip(loaded.manifest.rows, loaded.jobs, strict=True)
     )
     return changes.between(

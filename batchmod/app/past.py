@@ -2,13 +2,34 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
+from batchmod import files
+from batchmod.app import bookkeeping
 from batchmod.checkpoint.reading import Reader
-from batchmod.model import Delivery, Work
+from batchmod.model import Claim, Delivery, ProviderFacts, Work
+from batchmod.planning import Known
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+
+
+def known(record: Reader, folder: Path, facts: Mapping[str, ProviderFacts]) -> Known:
+    """The record as planning needs it; `facts` of the providers that are planned for."""
+    floors = {name: of.price.per_call_usd or 0.0 for name, of in facts.items() if of.price is not None}
+    works, there = Latest(record), files.listing(folder, "videos") | bookkeeping.names(folder)
+    return Known(
+        works=works,
+        wishes={work.job_key: work for work in record.wishes() if works[work.job_key].work_id != work.work_id},
+        paid_again=OnceAsked(record.paid_again),
+        deliveries=Delivered(record),
+        unfinished=record.unfinished(),
+        files=there,
+        at_once=_at_once(record, there),
+        dearest=Later(lambda: record.dearest(floors)),
+    )
 
 
 class Latest(Mapping[str, Work]):
@@ -86,7 +107,18 @@ class OnceAsked:
         return key in self._found
 
 
-def at_once(record: Reader, files: frozenset[str]) -> Callable[[Sequence[str], Sequence[str]], Sequence[int] | None]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reusable:
+    """The keys that another folder has paid for and whose file is there: looked at when it is asked about one."""
+
+    elsewhere: Mapping[str, Claim]
+
+    def __contains__(self, key: object) -> bool:
+        claim = self.elsewhere.get(str(key))
+        return bool(claim and claim.output and claim.sha256 and (Path(claim.folder) / claim.output).is_file())
+
+
+def _at_once(record: Reader, files: frozenset[str]) -> Callable[[Sequence[str], Sequence[str]], Sequence[int] | None]:
     """The answer for many jobs at once, as `Known.at_once` has it."""
     others = record.not_succeeded()
 

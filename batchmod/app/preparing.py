@@ -190,9 +190,6 @@ def _with(loaded: Loaded, taken: Mapping[int, Job]) -> Loaded:
     )
 
 
-# --- writing them -------------------------------------------------------------------------------------------
-
-
 def mend(
     loaded: Loaded, options: Options, record: Checkpoint | None, *, tell: Callable[[Path], None]
 ) -> tuple[Loaded, list[Mended]]:

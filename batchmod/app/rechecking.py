@@ -14,6 +14,7 @@ from typing import Final
 from batchmod import clock, files, freshness, jobs, sources
 from batchmod.app.loading import Loaded, provider_of
 from batchmod.app.options import Options
+from batchmod.filetypes import sniff
 from batchmod.freshness import Look, Seen, Verdict
 from batchmod.jobs import Jobs, PlainJobs
 from batchmod.jobs import parts_of as jobs_in_parts
@@ -68,7 +69,6 @@ def asked(loaded: Loaded, options: Options) -> Rechecked:
 
 def _looked_at(known: Mapping[str, Seen], urls: Mapping[str, str]) -> tuple[dict[str, Seen], dict[str, Verdict]]:
     """What is known now, and what each look has shown. `urls`: key → where it is fetched."""
-    from batchmod.media.kinds import sniff
     from batchmod.transport.asking import PIECE_BYTES
 
     first = sources.ask(dict.fromkeys(urls.values(), False), all_s=_ALL_S)
@@ -125,9 +125,6 @@ def _read(path: Path) -> dict[str, Seen]:
     entries = said.get("sources") if isinstance(said, dict) and said.get("form") == FORM else None
     read = {key: freshness.from_json(entry) for key, entry in (entries if isinstance(entries, dict) else {}).items()}
     return {key: seen for key, seen in read.items() if seen is not None}
-
-
-# --- jobs of changed clips ----------------------------------------------------------------------------------
 
 
 def _with(loaded: Loaded, options: Options, known: Mapping[str, Seen]) -> Loaded:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from batchmod import clock, files, planning, reconcile
+from batchmod.app import belonging, hands, matching, others, owning, past, rechecking, stored_rows, tables
 from batchmod.app import folder as folders
-from batchmod.app import hands, matching, others, owning, rechecking
 from batchmod.app.deciding import make_plan
 from batchmod.app.equipping import opener, verifier
 from batchmod.app.loading import Loaded
@@ -81,7 +81,7 @@ async def rescue(
         Log(loaded.folder, observe) as log,
     ):
         record.own()
-        folders.claim(record, loaded)
+        belonging.claim(record, loaded)
         recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
         scratch = loaded.folder / ".work"
         scratch.mkdir(exist_ok=True)
@@ -157,11 +157,11 @@ class _Rescuer:
         """From the history to the files."""
         await self.runner.resolve()  # what we sent ourselves comes first
         plan = make_plan(self._record, self._loaded, self._options)
-        folders.store_rows(self._record, self._loaded, plan)
+        stored_rows.store(self._record, self._loaded, plan)
         fields, booked, choices = await self._booked(plan, places, by_hand, since=since)
         before = self._record.totals().spent_usd
         await self.runner.run(_collecting(plan, self._record, booked))
-        folders.write_results(self._record, self._loaded.folder)
+        tables.write(self._record, self._loaded.folder)
         return self._said(fields, booked, choices, before)
 
     async def book(self, places: Sequence[tuple[str, str]], *, since: float) -> tuple[Choice, ...]:
@@ -236,8 +236,6 @@ class _Rescuer:
         rows = [row for row in field.rows if row.request_id not in used]
         return matching.match(list(reversed(jobs.values())), rows, field.uploaded)
 
-    # --- pairs by hand ---
-
     def _chosen(self, plan: Plan, fields: Sequence[_Field], by_hand: Mapping[str, str]) -> tuple[Pair, ...]:
         """The pairs somebody has named. Raises UsageError for the first that cannot be, before anything is booked."""
         items = {item.job.id.casefold(): item for item in plan.items}
@@ -280,8 +278,6 @@ class _Rescuer:
         found = (attempt for attempt in self._record.uncertain_attempts() if attempt.request_id is None)
         return {self._record.work(attempt.work_id).job_key: attempt for attempt in found}
 
-    # --- booking ---
-
     def _book(self, plan: Plan, pair: Pair, provider: Provider) -> bool:
         """Write a request down as its row's own; False where it is another's after all."""
         job, row = pair.job, pair.row
@@ -320,14 +316,14 @@ class _Rescuer:
     def _said(
         self, fields: Sequence[_Field], booked: Sequence[Pair], choices: Sequence[Choice], before: float
     ) -> Rescued:
-        known = folders.known(self._record, self._loaded.folder, {}).works
+        works = past.Latest(self._record)
         used = {pair.row.request_id for pair in booked}
         used |= {row.request_id for choice in choices for row in choice.rows}
         rows = [row for field in fields for row in field.rows if row.request_id not in used]
         return Rescued(
             booked=tuple(booked),
             choices=tuple(choices),
-            statuses={pair.job.key: known[pair.job.key].status.value for pair in booked},
+            statuses={pair.job.key: works[pair.job.key].status.value for pair in booked},
             spent_usd=self._record.totals().spent_usd - before,
             others=sum(row.inputs is not None for row in rows),
             unreadable=sum(row.inputs is None for row in rows),

@@ -8,7 +8,7 @@ from typing import Final
 
 from batchmod import clock
 from batchmod.app import folder as folders
-from batchmod.app import hands, others, owning
+from batchmod.app import hands, others, owning, tables
 from batchmod.app.equipping import opener, verifier
 from batchmod.app.log import Log
 from batchmod.app.services import Services
@@ -60,7 +60,7 @@ async def resolve(
                 record.fail(work.work_id, code="given_up", message=message, billed=None, at=clock.now())
                 _tell_given_up(log, record, work)
         if ask or resend or give_up:
-            folders.write_results(record, folder)
+            tables.write(record, folder)
         return [_doubt(record, work) for work in _uncertain(record)]
 
 
@@ -116,7 +116,7 @@ async def cancel(
         with Log(folder, observe) as log:
             works = _named(record, ids, _sent(record), what="under way")
             said = [await _cancelled(log, record, work, folder, services) for work in works]
-        folders.write_results(record, folder)
+        tables.write(record, folder)
         return said
 
 

@@ -1,27 +1,33 @@
 """One manifest's run, from the lock to the closing line."""
 
 import asyncio
-import functools
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from batchmod import clock, files
+from batchmod.app import (
+    belonging,
+    hands,
+    owning,
+    pointer,
+    preparing,
+    rechecking,
+    redoing,
+    stored_rows,
+    storing,
+    whereabouts,
+)
 from batchmod.app import folder as folders
-from batchmod.app import hands, owning, pointer, preparing, rechecking, storing, whereabouts
-from batchmod.app.beside import Beside, Companion
-from batchmod.app.copies import Copies
+from batchmod.app.crew import Crew, Here
 from batchmod.app.deciding import Confirm, make_plan, may_go
 from batchmod.app.ending import Summary, ended, exit_code, not_begun
-from batchmod.app.equipping import claims_of, opener, runner_of, settings_of
-from batchmod.app.following import Follower, environment_of
 from batchmod.app.loading import Loaded
 from batchmod.app.log import Log, followed
 from batchmod.app.notifying import Teller
 from batchmod.app.options import Options
-from batchmod.app.scoring import Scoring
-from batchmod.app.staying import Nowhere
+from batchmod.app.storing import Nowhere
 from batchmod.checkpoint import Checkpoint, seal
 from batchmod.errors import NO_ROOM, FolderInUse, StoppedEarly
 from batchmod.model import Event
@@ -121,82 +127,23 @@ async def _run_owned(
 ) -> Summary:
     """The run in a folder that is ours, and so is its store."""
     began, run_id = clock.now(), around.run_id
-    scratch = loaded.folder / ".work"
     with (
         folders.open_record(loaded.folder, create=True, state=options.state) as record,
         Log(loaded.folder, followed(around.observe, around.teller.heard)) as log,
     ):
         seen = await _settled(record, loaded, options, owner, log, run_id=run_id)
         said = await store.settled(record, log, run_id)
-        loaded = seen.loaded
-        scratch.mkdir(exist_ok=True)
-        claims, workers = claims_of(record, loaded), hands.of(loaded, options)
-        tell = functools.partial(_tell_scoring, log, run_id)
-        scoring = Scoring(record, loaded.folder, options, tell, machines=workers.engine)
-        beside = Beside(
-            [
-                *_companions(record, loaded, options, log, run_id=run_id, began=began),
-                scoring,
-                *store.companions(record, log),
-            ]
-        )
-        runner = runner_of(
-            record,
-            loaded,
-            settings_of(record, loaded, options, run_id),
-            owner=owner,
-            provider=opener(
-                loaded.services, record, scratch, engine=workers.engine, store=loaded.store, courier=workers.courier
-            ),
-            observe=beside.watching(log.write),
-            claims=claims,
-            checker=workers.checker,
-        )
-        around.control.attach(beside.until(runner.drain))
-        runner.desk.warnings += [*seen.warnings, *said]
+        here = Here(record=record, log=log, loaded=seen.loaded, options=options, run_id=run_id, began=began)
+        crew = Crew(here, owner, store)
+        around.control.attach(crew.beside.until(crew.runner.drain))
+        crew.runner.desk.warnings += [*seen.warnings, *said]
         try:
-            await runner.resolve()
-            runner.desk.warnings += await store.look_for_unknown(record, runner)
-            plan = make_plan(record, loaded, options)
-            _say_changed(plan, loaded, log, run_id=run_id)
-            declined = not runner.desk.draining and not may_go(plan, loaded, options, around.confirm)
-            new_rows = folders.store_rows(record, loaded, plan)
-            if not declined:
-                if plan.count(Action.SEND):
-                    runner.desk.warnings += await hands.begin(workers.engine, loaded, scratch)
-                _say_begun(record, loaded, plan, log, run_id=run_id, began=began)
-                beside.begin()
-                await store.begun(record, plan)
-                await runner.run(plan)
-                await beside.finish()
+            went = await _carried_out(here, crew, store, around.confirm)
         finally:
-            try:
-                await beside.close()
-                await runner.close()
-            finally:
-                workers.close()
-            indexed = claims.standing() if claims.told_all else ""
-            claims.close()
-            with suppress(StoppedEarly):
-                owner.check()  # what lies there may be another run's by now
-                files.clear(scratch, keep=".part")
-        if indexed:
-            record.indexed(indexed)
-        runner.desk.not_up = await store.rest()
-        runner.desk.warnings += beside.warnings
-        new_rows = new_rows or scoring.kept > 0
-        summary = ended(
-            record,
-            loaded,
-            runner,
-            log,
-            run_id=run_id,
-            began=began,
-            new_rows=new_rows,
-            declined=declined,
-        )
+            await crew.close()
+        summary = await _concluded(here, crew, store, went)
         around.teller.look(record)
-        return replace(summary, unscored=scoring.left())
+        return replace(summary, unscored=crew.scoring.left())
 
 
 async def _settled(
@@ -206,39 +153,74 @@ async def _settled(
     record.own()
     if owner.taken_from is not None:
         log.tell("taken_over", run_id=run_id, message=f"the lease of {owner.taken_from}, which has ended")
-    folders.claim(record, loaded, add=options.add)
+    belonging.claim(record, loaded, add=options.add)
     whereabouts.remember(record, loaded.folder, loaded.services.environ)
     recover(record, hosted=lambda name: loaded.services.facts(name).hosted, at=clock.now())
     seen = await asyncio.to_thread(rechecking.asked, loaded, options)
     return replace(seen, loaded=preparing.settled_for_a_run(seen.loaded, options, record))
 
 
-def _say_begun(record: Checkpoint, loaded: Loaded, plan: Plan, log: Log, *, run_id: str, began: float) -> None:
-    record.begin_run(run_id, at=began)
-    folders.arm_reviews(record, loaded)
+class _Went(NamedTuple):
+    """How it went with a plan."""
+
+    declined: bool
+    new_rows: bool
+    """Whether the rows of the record are others now."""
+
+
+async def _carried_out(here: Here, crew: Crew, store: Nowhere, confirm: Confirm) -> _Went:
+    """Settle what is in doubt, then make the plan and, if it may be, carry it out."""
+    record, loaded, runner = here.record, here.loaded, crew.runner
+    await runner.resolve()
+    runner.desk.warnings += await store.look_for_unknown(record, runner)
+    plan = make_plan(record, loaded, here.options)
+    _say_changed(here, plan)
+    declined = not runner.desk.draining and not may_go(plan, loaded, here.options, confirm)
+    new_rows = stored_rows.store(record, loaded, plan)
+    if not declined:
+        if plan.count(Action.SEND):
+            runner.desk.warnings += await hands.begin(crew.hands.engine, loaded, here.scratch)
+        _say_begun(here, plan)
+        crew.beside.begin()
+        await crew.hands.courier.expect(min(len(plan.paid_sends), loaded.limits.max_in_flight))
+        await store.begun(record, plan)
+        await runner.run(plan)
+        await crew.beside.finish()
+    return _Went(declined=declined, new_rows=new_rows)
+
+
+def _say_changed(here: Here, plan: Plan) -> None:
+    """Which rows are sent because their clip is another one now."""
+    changed = here.loaded.changed
+    for item in plan.of(Action.SEND) if changed else ():
+        if (why := changed.get(item.job.number)) is not None:
+            at = clock.iso(clock.now())
+            facts = {"message": why}
+            here.log.write(Event(kind="source_changed", at=at, run_id=here.run_id, id=item.job.id, facts=facts))
+
+
+def _say_begun(here: Here, plan: Plan) -> None:
+    record, log, run_id = here.record, here.log, here.run_id
+    record.begin_run(run_id, at=here.began)
+    redoing.arm(record, here.loaded)
     log.tell("run_started", run_id=run_id, rows=len(plan.items), **folders.standing_facts(record))
     counts = {action.value: plan.count(action) for action in Action if plan.count(action)}
     log.tell("planned", run_id=run_id, counts=counts)
 
 
-def _tell_scoring(log: Log, run_id: str, done: int, of: int) -> None:
-    log.tell("scoring", run_id=run_id, done=done, of=of)
-
-
-def _companions(
-    record: Checkpoint, loaded: Loaded, options: Options, log: Log, *, run_id: str, began: float
-) -> Iterator[Companion]:
-    yield Copies(record, loaded, options, log, run_id=run_id)
-    if loaded.allowed.hook is not None:
-        environ = environment_of(loaded, loaded.services.environ)
-        yield Follower(
-            loaded, record, run_id=run_id, began=began, wait_s=options.drain_s, tell=log.write, environ=environ
-        )
-
-
-def _say_changed(plan: Plan, loaded: Loaded, log: Log, *, run_id: str) -> None:
-    """Which rows are sent because their clip is another one now."""
-    for item in plan.of(Action.SEND) if loaded.changed else ():
-        if (why := loaded.changed.get(item.job.number)) is not None:
-            at = clock.iso(clock.now())
-            log.write(Event(kind="source_changed", at=at, run_id=run_id, id=item.job.id, facts={"message": why}))
+async def _concluded(here: Here, crew: Crew, store: Nowhere, went: _Went) -> Summary:
+    """Everybody is gone; the last word of the record, the log and the tables."""
+    if crew.indexed:
+        here.record.indexed(crew.indexed)
+    crew.runner.desk.not_up = await store.rest()
+    crew.runner.desk.warnings += crew.beside.warnings
+    return ended(
+        here.record,
+        here.loaded,
+        crew.runner,
+        here.log,
+        run_id=here.run_id,
+        began=here.began,
+        new_rows=went.new_rows or crew.scoring.kept > 0,
+        declined=went.declined,
+    )

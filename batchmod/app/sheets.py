@@ -26,9 +26,6 @@ _FACT: Final = "sheet_of "
 _WORKERS: Final = 4
 
 
-# --- into the record ----------------------------------------------------------------------------------------
-
-
 def fact_of(loaded: Loaded) -> dict[str, str]:
     """What the record keeps of a manifest's own sheet, where that is a workbook."""
     sheet = _own(loaded)
@@ -76,9 +73,6 @@ def _its_own(cells: list[str], fields: Mapping[str, int], row: Row) -> list[str]
         if "variant" in fields:
             cells[fields["variant"]] = str(row.variant)
     return cells
-
-
-# --- out of it ----------------------------------------------------------------------------------------------
 
 
 def write(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchmod.app import copying, delivered
+from batchmod.app import copying, delivered, orphans, outcomes, tables
 from batchmod.app import folder as folders
 
 
@@ -30,7 +30,7 @@ class Standing:
 def standing(folder: Path, *, state: Path | None = None) -> Standing:
     """Where an output folder stands."""
     with folders.look_at(folder, state=state) as record:
-        lines = list(folders.lines(record))
+        lines = list(outcomes.lines(record))
         totals = record.totals()
         copies, wanted = delivered.shown(folder), copying.remembered(record) is not None
         counts: dict[str, int] = {}
@@ -42,7 +42,7 @@ def standing(folder: Path, *, state: Path | None = None) -> Standing:
             counts=counts,
             spent_usd=totals.spent_usd,
             reserved_usd=totals.reserved_usd,
-            orphans=tuple(folders.orphan_words(work) for work in folders.orphans(record)),
+            orphans=tuple(orphans.in_words(work) for work in orphans.of(record)),
             copies=sum(line["output"] in copies for line in lines),
             lacking=sum(bool(line["output"]) and line["output"] not in copies for line in lines) if wanted else 0,
             troubles=tuple(
@@ -56,4 +56,4 @@ def standing(folder: Path, *, state: Path | None = None) -> Standing:
 def rewrite(folder: Path, *, state: Path | None = None) -> tuple[Path, ...]:
     """results.csv, report.html and, where the manifest is a workbook, results.xlsx anew, from the record alone."""
     with folders.look_at(folder, state=state) as record:
-        return tuple(path for path in folders.write_results(record, folder, thumbnails=None) if path is not None)
+        return tuple(path for path in tables.write(record, folder, thumbnails=None) if path is not None)

@@ -208,9 +208,6 @@ def _unknown(
     return UsageError(f"no row has the id '{row_id}', and none had it; {hint}")
 
 
-# --- the row, as it was read --------------------------------------------------------------------------------
-
-
 def _cells(row: Row, loaded: Loaded, options: Options) -> Iterator[Cell]:
     """The values in the order of the fields, then the user's own."""
     for name in _FIELDS:
@@ -248,9 +245,6 @@ def _provider_cell(row: Row, loaded: Loaded, options: Options) -> Cell:
     if row.provider is not None:
         return _cell(row, "provider", name)
     return Cell(field="provider", value=name, place=None, origin="manifest" if loaded.manifest.provider else "default")
-
-
-# --- what became of it --------------------------------------------------------------------------------------
 
 
 def _requests(

@@ -59,9 +59,6 @@ def _balances(loaded: Sequence[app.Loaded], outlooks: Sequence[app.Outlook]) -> 
     return {name: left for each, of in asked.items() for name, left in app.balances(of, [each]).items()}
 
 
-# --- for people ---------------------------------------------------------------------------------------------
-
-
 def _lines(loaded: app.Loaded, outlook: app.Outlook, balances: Balances) -> Iterator[str]:
     yield from _row_lines(outlook)
     yield from _change_lines(outlook.changes)
@@ -238,9 +235,6 @@ def _quoted(text: str | None) -> str:
         return "(none)"
     line = " ".join(text.split())
     return f"'{line if len(line) <= _LONGEST else line[: _LONGEST - 1] + '…'}'"
-
-
-# --- for machines -------------------------------------------------------------------------------------------
 
 
 def as_json(outlook: app.Outlook, balances: Balances) -> dict[str, Any]:

@@ -27,9 +27,6 @@ def shown(error: ManifestError, form: str) -> str:
             return "\n".join(_text(error))
 
 
-# --- for people ---------------------------------------------------------------------------------------------
-
-
 def _text(error: ManifestError) -> Iterator[str]:
     """A line for each problem, with its source line where it has a column; what repeats is counted."""
     yield from error.notes
@@ -91,9 +88,6 @@ def _source(problem: Problem, lines: Mapping[str, Sequence[str]]) -> Iterator[st
     number = f"{place.line} | "
     yield f"  {number}{line[start : start + _WIDTH]}".rstrip()
     yield f"  {' ' * (len(number) - 2)}| {' ' * (place.column - 1 - start)}^"
-
-
-# --- for machines -------------------------------------------------------------------------------------------
 
 
 def as_json(error: ManifestError) -> dict[str, Any]:

@@ -57,9 +57,6 @@ def _once(folder: Path, args: argparse.Namespace, *, alone: bool) -> None:
         print(f"  {orphan}; no row shows it any more, the next run collects it")
 
 
-# --- again and again ----------------------------------------------------------------------------------------
-
-
 async def _watch(found: Sequence[Path], args: argparse.Namespace) -> int:
     """Look until each run is over, or cut off for longer than a moment."""
     show = _Lines() if args.json or not sys.stdout.isatty() else _Screen()

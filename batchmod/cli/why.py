@@ -60,9 +60,6 @@ def why(args: argparse.Namespace, environ: Environ) -> int:
     return 0
 
 
-# --- for people ---------------------------------------------------------------------------------------------
-
-
 def _lines(story: app.Story) -> Iterator[str]:
     yield _head(story)
     yield from (f"  {note}" for note in story.notes)
@@ -212,9 +209,6 @@ def _does(item: Item, story: app.Story) -> str:
 def _clipped(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
-
-
-# --- for machines -------------------------------------------------------------------------------------------
 
 
 def as_json(story: app.Story) -> dict[str, Any]:

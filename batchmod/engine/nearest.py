@@ -101,9 +101,6 @@ def _principal_axes(features: Features, positions: Integers, side: int) -> Basis
     return Basis(mean=mean.astype(np.float32), axes=np.ascontiguousarray(axes, np.float32))
 
 
-# --- kernels ------------------------------------------------------------------------------------------------
-
-
 @kernel
 def _project(values: Bytes, width: int, positions: Integers, basis: Basis, side: int) -> Floats:
     """The descriptors (`n x dimensions`) of the patches at `positions`."""

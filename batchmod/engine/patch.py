@@ -117,9 +117,6 @@ def packed(style: Rgb, source: Rgb, weights: Weights, side: int) -> Features:
     return Features(values=values.reshape(-1), width=width, height=height)
 
 
-# --- kernels ------------------------------------------------------------------------------------------------
-
-
 @inlined
 def _distance(first: Bytes, i: _Int, second: Bytes, j: _Int, strides: tuple[int, int], side: int, limit: _Int) -> _Int:
     """Sum of squared differences of the patches at bytes i and j; given up after the row that exceeds `limit`."""

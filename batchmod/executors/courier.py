@@ -26,6 +26,9 @@ _KNOCK_EVERY_S: Final = 15.0
 _KNOCKS: Final = 2
 """One that has not answered so many hangs. Not after the first: both of us may have been stopped, as by Ctrl-Z."""
 
+_TO_COME: Final = 8
+"""Of so many times as many jobs under way, as many ask or download at once."""
+
 
 class Courier:
     """Asks and downloads for this process as soon as there is much of it; what it cannot do now is done here.
@@ -55,6 +58,12 @@ class Courier:
     def pid(self) -> int | None:
         """Its process, where there is one."""
         return None if self._process is None else self._process.pid
+
+    async def expect(self, jobs: int) -> None:
+        """Start now where so many jobs are about to be under way: it loads while this process still gets ready."""
+        if jobs >= _TO_COME * self._many and self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+            await asyncio.wait([self._starting])
 
     async def send(self, request: Request, *, secret_headers: Mapping[str, str], by: Transport) -> Reply:
         """What `by.send` gives. `request`: one without a body, that may be sent twice."""

@@ -162,8 +162,6 @@ class Pace:
         long_s = _DOUBT_S if rate is None else max(_DOUBT_S, _DOUBT_STARTS / rate)
         return max(0.0, closed.since + long_s - at)
 
-    # --- what happened ---
-
     def started(self, at: float) -> tuple["Pace", Ticket]:
         """One has left."""
         told = None if self.told is None else self.told.take(at)[0]

@@ -155,9 +155,6 @@ def _wish_problems(wishes: Wishes, asked: Asked, tree: Tree) -> Iterator[Problem
             yield Problem(place=tree.place(("columns", name)), field=f"columns.{name}", message=message)
 
 
-# --- defaults -----------------------------------------------------------------------------------------------
-
-
 def _defaults(tree: Tree, root: Mapped, document: Document, asked: Asked) -> tuple[dict[str, Default], list[Problem]]:
     """The defaults by field, as text; what the schema says of them is reported elsewhere."""
     entry = root.entries.get("defaults")
@@ -192,9 +189,6 @@ def _default(name: str, text: str, document: Document, asked: Asked) -> tuple[st
     return text, wrong
 
 
-# --- includes -----------------------------------------------------------------------------------------------
-
-
 def _includes(tree: Tree, entry: Entry | None, asked: Asked) -> tuple[list[Include], list[Problem]]:
     found: list[Include] = []
     faults: list[Problem] = []
@@ -220,9 +214,6 @@ def _includes(tree: Tree, entry: Entry | None, asked: Asked) -> tuple[list[Inclu
         ways.pop("file", None)
         found.append(Include(name=name, place=tree.at(file.spot), ways=ways, columns=columns))
     return found, faults
-
-
-# --- names --------------------------------------------------------------------------------------------------
 
 
 def name_problems(

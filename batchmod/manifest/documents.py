@@ -40,9 +40,6 @@ def part_of(document: Document, asked: Asked) -> Part:
             return _sheet_part(document, asked)
 
 
-# --- sheets -------------------------------------------------------------------------------------------------
-
-
 def _sheet_part(document: Document, asked: Asked) -> Part:
     wishes = replace(document.wishes, in_file=False)
     found = sheets.read(
@@ -115,9 +112,6 @@ def _folder_named(from_us: Returned) -> str:
     return next(iter(from_us.manifests), "").rpartition("/")[0]
 
 
-# --- JSON Lines ---------------------------------------------------------------------------------------------
-
-
 def _jsonl_part(document: Document, asked: Asked) -> Part:
     decoded = decoding.decode(document.data, file=document.file, encoding=document.ways.encoding)
     if isinstance(decoded, Problem):
@@ -135,9 +129,6 @@ def _jsonl_part(document: Document, asked: Asked) -> Part:
 def _rows_at(tree: Tree, nodes: Sequence[Node], document: Document, asked: Asked) -> tuple[RawRow, ...]:
     found = raw_rows(tree, nodes, fields=asked.fields, wishes=document.wishes, defaults=document.defaults)
     return tuple(replace(row, base=document.base) for row in found) if document.base else tuple(found)
-
-
-# --- YAML ---------------------------------------------------------------------------------------------------
 
 
 def yaml_part(document: Document, asked: Asked) -> tuple[Tree | None, Batch | None, Part]:
@@ -189,9 +180,6 @@ def _no_mapping(tree: Tree, document: Document) -> Iterator[Problem]:
         what = "a list" if isinstance(root, Listed) else "a text"
         hint = "put the rows under `clips:`" if isinstance(root, Listed) else None
         yield Problem(place=tree.at(root.spot), message=f"a manifest is a mapping, not {what}", hint=hint)
-
-
-# --- included -----------------------------------------------------------------------------------------------
 
 
 def _included(include: Include, document: Document, asked: Asked) -> Iterator[Part]:

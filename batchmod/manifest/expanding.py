@@ -93,9 +93,6 @@ def _written(raw: RawRow, name: str) -> str | None:
     return raw.texts.get(name) or (default.text if default else None)
 
 
-# --- patterns -----------------------------------------------------------------------------------------------
-
-
 def _clips(raw: RawRow, asked: Asked) -> Iterator[RawRow]:
     """A row for each clip that its pattern matches."""
     pattern = _written(raw, "video_url")
@@ -112,9 +109,6 @@ def _clips(raw: RawRow, asked: Asked) -> Iterator[RawRow]:
     for name in names:
         suffix = f"-{ids.clean(ids.stem(name))}" if "id" in raw.texts else ""
         yield replace(raw, texts={**raw.texts, "video_url": name}, suffix=suffix + raw.suffix)
-
-
-# --- prompts ------------------------------------------------------------------------------------------------
 
 
 def _with_prompt(raw: RawRow, asked: Asked) -> RawRow:
@@ -138,9 +132,6 @@ def _with_prompt(raw: RawRow, asked: Asked) -> RawRow:
     default = raw.defaults.get("prompt_file")
     place = raw.places.get("prompt_file") or (default.place if default else None) or raw.place
     return replace(raw, texts={**raw.texts, "prompt": text}, places={**raw.places, "prompt": place})
-
-
-# --- variants -----------------------------------------------------------------------------------------------
 
 
 def _variants(raw: RawRow, most: int) -> Iterator[RawRow]:

@@ -165,9 +165,6 @@ def _core(scalar: Scalar) -> Any:
     return text
 
 
-# --- building -----------------------------------------------------------------------------------------------
-
-
 class _Refused(Exception):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -333,9 +330,6 @@ def _problem(file: str, spot: Spot, message: str, hint: str | None = None) -> Pr
 def _spot_of(text: str, index: int) -> Spot:
     before = text[:index]
     return Spot(before.count("\n") + 1, index - before.rfind("\n"))
-
-
-# --- what the parser says, in plain words -------------------------------------------------------------------
 
 
 def _said(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:

@@ -12,8 +12,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from batchmod import filetypes
 from batchmod.errors import MediaError
-from batchmod.media import kinds
 
 MAX_STREAMS: Final = 64
 MAX_PIXELS: Final = 8192 * 8192
@@ -49,7 +49,7 @@ def open_video(path: Path, *, decoding: bool = True) -> Iterator[OpenVideo]:
     `decoding`: false where what an MP4's index says will do; its frames' colours and rotation are not known then.
     """
     with _opened(path) as (file, head):
-        kind = kinds.sniff(head)
+        kind = filetypes.sniff(head)
         if kind.video is None:
             raise MediaError(
                 f"{path} is {kind.words}, not a video; give an MP4, MOV, WebM, MKV, AVI or MPEG-TS file",
@@ -67,7 +67,7 @@ def open_video(path: Path, *, decoding: bool = True) -> Iterator[OpenVideo]:
 def open_image(path: Path) -> Iterator[InputContainer]:
     """Open `path` as a still image; raises MediaError where it is none."""
     with _opened(path) as (file, head):
-        kind = kinds.sniff(head)
+        kind = filetypes.sniff(head)
         if kind.image is None:
             raise MediaError(
                 f"{path} is {kind.words}, not an image that can be read; give a PNG, JPEG or WebP file",
@@ -79,7 +79,7 @@ def open_image(path: Path) -> Iterator[InputContainer]:
         ):
             stream = container.streams.video[0]
             _limit(stream)
-            width, height = kinds.png_size(head) or (stream.width, stream.height)
+            width, height = filetypes.png_size(head) or (stream.width, stream.height)
             _check_declared(path, width, height, slug="broken_image")
             yield container
 
@@ -106,7 +106,7 @@ def _check_declared(path: Path, width: int, height: int, *, slug: str) -> None:
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
     """The file and its first bytes from one handle, so that nobody can swap the file in between."""
     with path.open("rb") as file:
-        head = file.read(kinds.HEAD_BYTES)
+        head = file.read(filetypes.HEAD_BYTES)
         if not head:
             raise MediaError(f"{path} is empty (0 bytes); fetch or export it again", slug="empty_file")
         file.seek(0)

@@ -10,8 +10,8 @@ from typing import Final
 import av
 
 from batchmod.errors import MediaError
+from batchmod.filetypes import HEAD_BYTES
 from batchmod.media.containers import OpenVideo, open_video
-from batchmod.media.kinds import HEAD_BYTES
 from batchmod.media.reading import decoded, duration_s, facts
 from batchmod.media.stamps import stamps_of
 from batchmod.model import ClipFacts, VideoFacts

@@ -32,7 +32,7 @@ from batchmod.providers import steps
 from batchmod.providers.base import Cancelled, Courier, Fetched, Progress, Secret, UploadShelf
 from batchmod.providers.objects import Bringing, Objects, stored_in, with_signed, without_signed
 from batchmod.reconcile import Walk
-from batchmod.transport import Transport
+from batchmod.transport import BRIEFLY_S, Transport
 from batchmod.urls import is_loopback_host, origin_of, without_query
 
 _MOST_PAGES: Final = 1000
@@ -273,7 +273,8 @@ class Hosted:
             return self._without_key(_without_signed(answer, signed))
         reply: Reply | None = None
         try:
-            reply = await self._transport.send(request, secret_headers=secret, fresh=call.paying, into=into)
+            idle_s = BRIEFLY_S if call.paying else None
+            reply = await self._transport.send(request, secret_headers=secret, idle_s=idle_s, into=into)
         finally:
             if into is not None and (reply is None or reply.file is None):
                 into.unlink(missing_ok=True)  # what is cut is asked for again by its id

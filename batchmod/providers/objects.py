@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from batchmod import clock, files
 from batchmod.errors import StorageError
-from batchmod.media.kinds import media_type
+from batchmod.filetypes import media_type
 from batchmod.model import Request, Work
 from batchmod.storage import SIGNED_FOR_S, Stored, Stores
 from batchmod.urls import is_stored

@@ -120,9 +120,6 @@ def _own_names(part: Stretch | list[Draft]) -> Iterator[str]:
     return (name for draft in part for name in draft.raw.own)
 
 
-# --- ids ----------------------------------------------------------------------------------------------------
-
-
 def _label(parts: Sequence[Stretch | list[Draft]]) -> list[Problem]:
     """Gives each nameless row its id, and each its suffix; says which ids are taken twice."""
     faults: dict[int, list[Problem]] = {}

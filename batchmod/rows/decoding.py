@@ -132,9 +132,6 @@ def _silent_utf16(data: bytes) -> str | None:
     return "utf-16-be" if even > least and not odd else None
 
 
-# --- the encodings that bear no mark ------------------------------------------------------------------------
-
-
 def place_of_byte(data: bytes, at: int, file: str) -> Place:
     """Line and column of a byte, all before it in UTF-8."""
     start = data.rfind(b"\n", 0, at) + 1

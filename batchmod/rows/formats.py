@@ -51,9 +51,6 @@ def _tokens(code: str) -> list[_Token]:
     return [_Token(match.lastgroup or "", match[match.lastgroup or 0]) for match in _TOKEN.finditer(code)]
 
 
-# --- numbers ------------------------------------------------------------------------------------------------
-
-
 def plain(value: float) -> str:
     """A number without a format: its significant digits, without the dust of binary fractions."""
     if isinstance(value, int) or value.is_integer():
@@ -143,9 +140,6 @@ def _whole(digits: str, tokens: list[_Token], *, grouped: bool) -> str:
 
 def _literal(token: _Token) -> str:
     return token.text if token.kind in ("quoted", "escaped", "money", "other", "sign", "part", "half") else ""
-
-
-# --- dates and times ----------------------------------------------------------------------------------------
 
 
 def _moment(value: date | time | timedelta, code: str) -> str:

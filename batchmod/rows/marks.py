@@ -113,8 +113,6 @@ def _returned(table: Table) -> Returned:
     return Returned(manifests=manifests, run_ids=runs, job_keys=keys, place=table.place(table.line))
 
 
-# --- into a sheet -------------------------------------------------------------------------------------------
-
 Cells = Mapping[int, Mapping[str, str]]
 """Line → header → what is to stand there."""
 

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from batchmod.errors import Place
+from batchmod.rows.archives import DAMAGED, objection
 from batchmod.rows.columns import Wishes
 from batchmod.rows.tables import Table
 
@@ -137,7 +138,11 @@ def may_be_returned(data: bytes, kind: str | None) -> bool:
     if kind != "xlsx":
         return kind in ("csv", "tsv") and b"job_key" in data[:_HEAD].replace(b"\0", b"")
     try:
-        with zipfile.ZipFile(BytesIO(data)) as archive, archive.open("xl/workbook.xml") as part:
-            return f'name="{NAMES_PAGE}"'.encode() in part.read(_HEAD)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError):
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            part = archive.getinfo("xl/workbook.xml")
+            if objection(part) is not None:
+                return False
+            with archive.open(part) as text:
+                return f'name="{NAMES_PAGE}"'.encode() in text.read(_HEAD)
+    except DAMAGED:  # whoever reads it says so
         return False

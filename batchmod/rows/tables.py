@@ -164,9 +164,6 @@ def _headers(cells: Sequence[str]) -> tuple[str, ...]:
     return headers
 
 
-# --- which separator ----------------------------------------------------------------------------------------
-
-
 def named(delimiter: str) -> str:
     """A separator as a message shows it: `';'`, or `a tab`."""
     return "a tab" if delimiter == "\t" else f"'{delimiter}'"
@@ -205,9 +202,6 @@ def _undecided(file: str, fit: Sequence[str]) -> Problem:
     message = f"{' and '.join(map(named, fit))} both make a table of this, and not the same one"
     hint = " or ".join(f"`--delimiter {words[each]}`" for each in fit) + " decides"
     return Problem(place=Place(file=file, line=1), message=message, hint=hint)
-
-
-# --- records ------------------------------------------------------------------------------------------------
 
 
 def _not_csv(wrong: NotCsv, text: Text, file: str) -> Problem:

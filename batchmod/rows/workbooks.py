@@ -9,6 +9,7 @@ from typing import IO, Any, Final
 from xml.parsers import expat
 
 from batchmod.errors import MissingExtra, Place, Problem
+from batchmod.rows.archives import DAMAGED, objection
 from batchmod.rows.formats import shown
 from batchmod.rows.records import Record
 from batchmod.rows.returning import NAMES_PAGE, Names, names_of
@@ -21,6 +22,8 @@ MAX_CELLS: Final = 2_000_000
 ZIP_MARK: Final = b"PK\x03\x04"
 OLD_MARK: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _CHUNK: Final = 1 << 16
+_UNREADABLE: Final = "this cannot be read as an .xlsx workbook"
+_SAVE_ANEW: Final = "save it once more as .xlsx, without a password"
 _NO_VALUE: Final = "the formula in this cell has no value yet"
 _COMPUTE: Final = "open the file in Excel or LibreOffice and save it there: that computes it"
 
@@ -53,22 +56,22 @@ def parse(data: bytes, *, file: str, sheet: str | None = None, visible_only: boo
     try:
         return _parse(data, file, sheet, visible_only=visible_only)
     except _Refused as refused:
-        problem = Problem(place=Place(file=file), message=str(refused), hint=refused.hint)
-        return Sheet(table=Table(file=file, problems=(problem,)))
+        message, hint = str(refused), refused.hint
+    except (*DAMAGED, expat.ExpatError) as error:
+        message, hint = f"{_UNREADABLE}: {error}", _SAVE_ANEW
+    problem = Problem(place=Place(file=file), message=message, hint=hint)
+    return Sheet(table=Table(file=file, problems=(problem,)))
 
 
 def _parse(data: bytes, file: str, wanted: str | None, *, visible_only: bool) -> Sheet:
     if data.startswith(OLD_MARK):
         raise _Refused("this is an old .xls workbook, or one with a password", "save it as .xlsx, without a password")
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        _refuse_unsafe(archive)
-        book = _load(data)
-        found = _chosen(book, wanted)
-        with archive.open(found._worksheet_path) as part:  # noqa: SLF001 - openpyxl says nowhere else which part it is
-            form = _form(part)
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile, expat.ExpatError, EOFError) as error:
-        raise _Refused(f"this cannot be read as an .xlsx workbook: {error}", "save it once more as .xlsx") from error
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    _refuse_unsafe(archive)
+    book = _load(data)
+    found = _chosen(book, wanted)
+    with archive.open(found._worksheet_path) as part:  # noqa: SLF001 - openpyxl says nowhere else which part it is
+        form = _form(part)
     faults: dict[tuple[int, int], tuple[str, str]] = {}
     records = list(_records(found, form, faults, visible_only=visible_only))
     table = with_records(Table(file=file, faults=faults, delimiter=""), records)
@@ -114,15 +117,14 @@ def _chosen(book: Any, wanted: str | None) -> Any:
     return sheets[wanted]
 
 
-# --- what is refused before anything is parsed ---------------------------------------------------------------
-
-
 def _refuse_unsafe(archive: zipfile.ZipFile) -> None:
     """Nothing that unpacks beyond measure, and no XML that declares entities: cells need none."""
     size = sum(part.file_size for part in archive.infolist())
     if size > MAX_BYTES:
         raise _Refused(f"this workbook unpacks to {size / 1e6:,.0f} MB; {MAX_BYTES / 1e6:,.0f} MB are the most")
     for part in archive.infolist():
+        if (why := objection(part)) is not None:
+            raise _Refused(f"{_UNREADABLE}: {why}", _SAVE_ANEW)
         if part.filename.endswith((".xml", ".rels", ".vml")):
             with archive.open(part) as stream:
                 _refuse_doctype(stream, part.filename)
@@ -148,9 +150,6 @@ def _refuse_doctype(stream: IO[bytes], name: str) -> None:
             parser.Parse(chunk)
     except _Begun:
         pass
-
-
-# --- the form of a sheet: what openpyxl does not tell of one that it streams ----------------------------------
 
 
 @dataclass(kw_only=True, slots=True)
@@ -223,9 +222,6 @@ def _number_of(reference: str) -> int:
     for letter in reference:
         number = number * 26 + ord(letter.upper()) - ord("A") + 1
     return number
-
-
-# --- cells --------------------------------------------------------------------------------------------------
 
 
 def _records(

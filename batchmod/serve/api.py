@@ -137,8 +137,6 @@ class Api:
         ]
         return [Route(path, handler, methods=[method]) for method, path, handler in table]
 
-    # --- requests ---
-
     async def submit(self, request: Request) -> Response:
         """v2: an id at once."""
         return JSONResponse(contract.submitted(await self._accepted(request), self._base(request)))
@@ -173,8 +171,6 @@ class Api:
     async def history_of(self, request: Request) -> Response:
         """One request of the history."""
         return JSONResponse(self._service.history_of(request.path_params["request_id"], self._base(request)))
-
-    # --- files ---
 
     async def upload(self, request: Request) -> Response:
         """Files as data URLs."""
@@ -274,8 +270,6 @@ class Api:
         file, path = self._service.file(kind, request.path_params["name"])
         return FileResponse(path, media_type=file.media_type, headers=_FILE_HEADERS)
 
-    # --- for people ---
-
     async def page(self, request: Request) -> Response:  # noqa: ARG002 - handlers are alike
         """The page where a person drops a clip."""
         html = page.html(token=self._service.door.token, needs_key=self._service.door.key is not None)
@@ -309,9 +303,6 @@ class Api:
 
     def _base(self, request: Request) -> str:
         return base_of(self._service.door, request.headers)
-
-
-# --- refusals ---
 
 
 def _refused(request: Request, refusal: Refused) -> Response:

@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 from batchmod import __version__
-from batchmod.serve.contract import DEFAULT_MODE, MODES, SLUG
+from batchmod.serve.body_schemas import reference, schemas
+from batchmod.serve.contract import SLUG
 from batchmod.serve.settings import Limits
 
 _ID: Final = {"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}}
-_ERROR: Final = {"$ref": "#/components/schemas/Error"}
 
 
 def document(limits: Limits) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def document(limits: Limits) -> dict[str, Any]:
         "paths": _paths(limits),
         "components": {
             "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
-            "schemas": _schemas(limits),
+            "schemas": schemas(limits),
         },
     }
 
@@ -73,21 +73,17 @@ _REFUSALS: Final = {
 
 
 def _refusal(code: int) -> dict[str, Any]:
-    return {"description": _REFUSALS[code], "content": {"application/json": {"schema": _ERROR}}}
+    return {"description": _REFUSALS[code], "content": {"application/json": {"schema": reference("Error")}}}
 
 
 def _json(name: str, description: str = "done") -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": _ref(name)}}}
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {"description": description, "content": {"application/json": {"schema": reference(name)}}}
 
 
 def _body(name: str, form: str | None = None) -> dict[str, Any]:
-    content = {"application/json": {"schema": _ref(name)}}
+    content = {"application/json": {"schema": reference(name)}}
     if form is not None:
-        content["multipart/form-data"] = {"schema": _ref(form)}
+        content["multipart/form-data"] = {"schema": reference(form)}
     return {"required": True, "content": content}
 
 
@@ -140,7 +136,7 @@ def _result(summary: str) -> dict[str, Any]:
 
 
 def _either(*names: str) -> dict[str, Any]:
-    return {"anyOf": [_ref(name) for name in names]}
+    return {"anyOf": [reference(name) for name in names]}
 
 
 def _upload(limits: Limits) -> dict[str, Any]:
@@ -177,84 +173,3 @@ def _file(summary: str) -> dict[str, Any]:
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     answer = {"description": "the file, whole or the range that was asked for", "content": {"*/*": {}}}
     return _operation(summary, answer, 403, 404, parameters=[name], security=[])
-
-
-def _object(required: list[str], **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": required, "properties": properties}
-
-
-def _schemas(limits: Limits) -> dict[str, Any]:
-    text, number, url = {"type": "string"}, {"type": "number"}, {"type": "string", "format": "uri"}
-    mode = {"enum": list(MODES), "default": DEFAULT_MODE, "description": "from the closest to the source to the freest"}
-    prompt = {"type": "string", "maxLength": limits.prompt_chars, "description": "names a look, where no frame leads"}
-    file = {"type": "string", "format": "binary"}
-    nullable = {"type": ["string", "null"]}
-    times = {"inference_time": number, "queue_time": number, "total_time": number}
-    inputs = {"video_url": url, "first_frame_url": url, "mode": mode, "prompt": prompt}
-    form = {
-        "video_url": {"anyOf": [url, file]},
-        "first_frame_url": {"anyOf": [url, file]},
-        "mode": mode,
-        "prompt": prompt,
-    }
-    links = {"status_url": url, "response_url": url}
-    state = {"enum": ["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]}
-    video = _object(["url"], url=url, content_type=text, file_name=text, file_size=text)
-    row = {
-        "request_id": text,
-        "model_name": text,
-        "model_status": {"enum": ["PENDING", "COMPLETED", "FAILED"]},
-        "credits_deduction": number,
-        "request_body": {"type": "object", "description": "the inputs as they were sent"},
-        "generation_url": nullable,
-        "latency_ms": {"type": ["integer", "null"]},
-        "created_at": {"type": "string", "format": "date-time"},
-        "error": nullable,
-    }
-    count = {"type": "integer"}
-    return {
-        "Error": _object(["error"], error={"type": "string", "description": "what was wrong, and what to do"}),
-        "Inputs": _object(["video_url"], **inputs),
-        "Form": _object(["video_url"], **form),
-        "Submitted": _object(
-            ["request_id", "status", "poll_url", *links], request_id=text, status=state, poll_url=url, **links
-        ),
-        "Status": _object(
-            ["status", "request_id", "metrics"],
-            status=state,
-            request_id=text,
-            progress={"type": "number", "minimum": 0, "maximum": 1},
-            queue_position={"type": "integer", "description": "requests before this one"},
-            error=text,
-            metrics={"type": "object", "properties": {"frames_done": count, "frames": count, **times}},
-            **links,
-        ),
-        "Result": _object(
-            ["status", "request_id", "output", "video", "metrics"],
-            status=state,
-            request_id=text,
-            error={"type": "null"},
-            output=url,
-            video=video,
-            warnings={"type": "array", "items": text},
-            metrics=_object(["cost"], cost=number, remaining_credits=number, **times),
-        ),
-        "Upload": _object(
-            ["data_urls"], data_urls={"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 8}
-        ),
-        "Uploaded": _object(["urls", "file_urls"], urls=_list(url), file_urls=_list(url), message=text),
-        "Credits": _object(["credits", "free-credits"], **{"credits": number, "free-credits": number}),
-        "HistoryRow": _object(list(row), **row),
-        "History": _object(
-            ["data", "page", "per_page", "total", "total_pages"],
-            data=_list(_ref("HistoryRow")),
-            page=count,
-            per_page=count,
-            total=count,
-            total_pages=count,
-        ),
-    }
-
-
-def _list(of: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": of}

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from batchmod import files
-from batchmod.media import kinds
+from batchmod import files, filetypes
 from batchmod.serve.contract import Refused
 from batchmod.serve.queue import File, Queue
 from batchmod.serve.settings import Limits
@@ -51,8 +50,8 @@ class Kind:
 def kind_of(path: Path) -> Kind:
     """An MP4 video or a picture by its first bytes, whatever it is called; else only `words`."""
     with path.open("rb") as file:
-        head = file.read(kinds.HEAD_BYTES)
-    found = kinds.sniff(head)
+        head = file.read(filetypes.HEAD_BYTES)
+    found = filetypes.sniff(head)
     if found.video == "mov" and head[4:8] == b"ftyp" and head[8:12] != _QUICKTIME:
         return Kind(media_type=VIDEO_TYPE, ending="mp4", words=found.words)
     if found.image in _PICTURES:
@@ -72,8 +71,6 @@ class Store:
         self._reserved = 0
         for each in (self._files, self._jobs, self._incoming):
             each.mkdir(parents=True, exist_ok=True)
-
-    # --- room ---
 
     def used(self) -> int:
         """The bytes of all files; one that stands at two places counts once."""
@@ -97,8 +94,6 @@ class Store:
         finally:
             self._reserved -= size
 
-    # --- what came in ---
-
     def new_incoming(self) -> Path:
         """A place for a file that is on its way; whoever asks removes it."""
         return self._incoming / secrets.token_hex(16)
@@ -121,8 +116,6 @@ class Store:
         file = self._queue.file(kind, name, at=at)
         path = self._files / file.name if file else None
         return (file, path) if file and path and path.exists() else None
-
-    # --- jobs ---
 
     def bench(self, request_id: str) -> Path:
         """A job's own folder."""
@@ -151,8 +144,6 @@ class Store:
     def clear(self, request_id: str) -> None:
         """A job's folder is of no more use."""
         shutil.rmtree(self.bench(request_id), ignore_errors=True)
-
-    # --- time ---
 
     def sweep(self, *, at: float) -> None:
         """Remove what has had its time."""

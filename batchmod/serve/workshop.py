@@ -114,8 +114,6 @@ class Workshop:
             self._queue.put_back(job.request_id, on_purpose=True)
         return len(left)
 
-    # --- one job ---
-
     async def _carried_out(self, job: Job) -> None:
         try:
             await self._made(job)

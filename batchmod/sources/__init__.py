@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from batchmod import jobs, work
 from batchmod.errors import Problem
 from batchmod.files import Identities
+from batchmod.filetypes import media_type
 from batchmod.model import ClipFacts, NamedFile, Row, Source
 from batchmod.rows import Stretch, files_of, parts_of
 from batchmod.sources.documents import Document, answers, read_document
@@ -115,11 +116,11 @@ def _source(value: str, *, manifest: Path, identities: Identities, given: str | 
         found = jobs.remote(value)
         return replace(found, identity=f"id:{given}") if given else found
     try:
-        digest, media_type = identities.sha256(place), _media_type(place)
+        digest, kind = identities.sha256(place), media_type(place)
     except OSError as error:
         return f"'{value}' cannot be read: {(error.strerror or str(error)).lower()}"
     identity = f"id:{given}" if given else f"sha256:{digest}"
-    return Source(location=str(place), local=True, identity=identity, sha256=digest, media_type=media_type)
+    return Source(location=str(place), local=True, identity=identity, sha256=digest, media_type=kind)
 
 
 def _folder(value: str, *, manifest: Path, identities: Identities, outside: bool) -> Source | str:
@@ -170,12 +171,6 @@ def _unusable(path: Path, value: str, *, tree: Path, outside: bool, folder: bool
     if not os.access(path, os.R_OK):
         return f"'{value}' may not be read"
     return None
-
-
-def _media_type(path: Path) -> str:
-    from batchmod.media.kinds import media_type  # with it comes all of PyAV
-
-    return media_type(path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

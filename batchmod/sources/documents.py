@@ -85,9 +85,6 @@ def _refused(file: str, message: str, hint: str | None = None) -> ManifestError:
     return ManifestError([Problem(place=Place(file=file), message=message, hint=hint)])
 
 
-# --- published sheets ---------------------------------------------------------------------------------------
-
-
 def _published(url: str, kind: str | None) -> Document:
     file = without_query(url)
     fetched = _fetch(exported(url), loopback=True)
@@ -133,9 +130,6 @@ async def _download(url: str, target: Path, *, loopback: bool) -> "Fetched":
         return await transport.download(url, target, loopback_allowed=loopback, max_bytes=_MOST_BYTES)
     finally:
         await transport.aclose()
-
-
-# --- what a manifest names ----------------------------------------------------------------------------------
 
 
 def answers(

@@ -144,8 +144,6 @@ class WebDav(Stores):
         self._thread.join()
         self._loop.close()
 
-    # --- on the wire ---
-
     def _make(self, folder: str) -> None:
         """Make a folder, and those above it that are lacking; never the server's own root."""
         if folder in self._made or not urlsplit(folder).path.strip("/"):

@@ -6,6 +6,7 @@
 
 from batchmod.transport.asking import Asked
 from batchmod.transport.client import Transport
+from batchmod.transport.doors import BRIEFLY_S
 from batchmod.transport.download import Fetched
 
-__all__ = ["Asked", "Fetched", "Transport"]
+__all__ = ["BRIEFLY_S", "Asked", "Fetched", "Transport"]

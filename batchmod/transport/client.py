@@ -16,6 +16,7 @@ import httpx
 
 from batchmod import __version__
 from batchmod.model import Reply, Request, Sent
+from batchmod.transport import doors
 from batchmod.transport.asking import Asked, asked
 from batchmod.transport.body import Body, body_of
 from batchmod.transport.calls import Call, written
@@ -90,17 +91,18 @@ class Transport:
         request: Request,
         *,
         secret_headers: Mapping[str, str] = _NO_HEADERS,
-        fresh: bool = False,
+        idle_s: float | None = None,
         into: Path | None = None,
     ) -> Reply:
         """Send once, follow nothing, and answer with all that is known; never raises for the wire.
 
-        `secret_headers` go with this request only and are repeated nowhere. `fresh` asks for a new connection,
-        closed afterwards. `into`: where the body of a good answer that is no JSON is written, durably, as it comes.
+        `secret_headers` go with this request only and are repeated nowhere. `idle_s`: how long the connection may have
+        been idle, where that is not for the client to say; 0 asks for a new one, closed afterwards. `into`: where the
+        body of a good answer that is no JSON is written, durably, as it comes.
         asyncio.CancelledError passes through: a cancelled send is unknown, not unsent.
         """
         try:
-            prepared = self._prepared(request, secret_headers, fresh=fresh, into=into)
+            prepared = self._prepared(request, secret_headers, idle_s=idle_s, into=into)
         except _UnsendableError as exc:
             return Reply(sent=Sent.NEVER_SENT, problem=str(exc), file_changed=exc.file_changed)
         except Exception as exc:  # noqa: BLE001 - whatever it was, no connection had been asked for
@@ -150,7 +152,7 @@ class Transport:
         await self._doors.aclose()
 
     def _prepared(
-        self, request: Request, secret_headers: Mapping[str, str], *, fresh: bool, into: Path | None
+        self, request: Request, secret_headers: Mapping[str, str], *, idle_s: float | None, into: Path | None
     ) -> _Prepared:
         """Make everything ready up to, but not including, the first network call."""
         if (problem := check_request_url(request.url)) is not None:
@@ -166,7 +168,7 @@ class Transport:
         sent = None if body is None else _watched(body, guard, patience_s)
         call = Call(request.method, url, headers=headers, body=sent, extensions={"timeout": times})
         return _Prepared(
-            door=self._door(url, fresh=fresh),
+            door=self._door(url, idle_s=doors.KEEPALIVE_S if idle_s is None else idle_s),
             call=call,
             wire=Wire(url=url),
             body=body,
@@ -175,9 +177,9 @@ class Transport:
             into=into,
         )
 
-    def _door(self, url: str, *, fresh: bool) -> httpx.AsyncBaseTransport:
+    def _door(self, url: str, *, idle_s: float) -> httpx.AsyncBaseTransport:
         try:
-            return self._doors.for_request(url, fresh=fresh)
+            return self._doors.for_request(url, idle_s=idle_s)
         except OSError as exc:
             raise _UnsendableError(f"the certificates cannot be read, see SSL_CERT_FILE ({exc.strerror})") from exc
 

@@ -21,6 +21,9 @@ from batchmod.urls import check_address, is_loopback_host, origin_of
 KEEPALIVE_S: Final = 4.0
 """How long an idle connection may be used again: under the 5 s after which common servers close theirs."""
 
+BRIEFLY_S: Final = 1.0
+"""The same for a request that must not meet a connection that its server closes at that moment: under any server's."""
+
 _CONNECTIONS: Final = 1000
 _HEADER_BYTES: Final = 64 * 1024
 
@@ -50,7 +53,8 @@ class _Key(NamedTuple):
     proxy: str | None
     origin: str = ""
     """Whose requests these are; downloads come from wherever outputs lie, and share one."""
-    fresh: bool = False
+    idle_s: float = KEEPALIVE_S
+    """How long its connections may have been idle; 0 closes each after its answer."""
     download: bool = False
     loopback_allowed: bool = False
 
@@ -65,10 +69,10 @@ class Doors:
         """Origin → the proxy on the way there: to read the environment takes longer than to write a request."""
         self._context: ssl.SSLContext | None = None
 
-    def for_request(self, url: str, *, fresh: bool) -> httpx.AsyncBaseTransport:
-        """The client of a request's origin; `fresh`: a new connection, closed after it."""
+    def for_request(self, url: str, *, idle_s: float) -> httpx.AsyncBaseTransport:
+        """The client of a request's origin whose connections have been idle for so long at most; 0: new ones only."""
         origin = origin_of(url)
-        return self._door(_Key(proxy=self._proxy_to(origin), origin=origin, fresh=fresh))
+        return self._door(_Key(proxy=self._proxy_to(origin), origin=origin, idle_s=idle_s))
 
     def for_download(self, url: str, *, loopback_allowed: bool) -> httpx.AsyncBaseTransport:
         """The pool for a download, which connects to public addresses only (and to loopback, if allowed)."""
@@ -120,7 +124,7 @@ class _Connector(aiohttp.TCPConnector):
 def _session(key: _Key, context: ssl.SSLContext) -> aiohttp.ClientSession:
     # with a proxy the addresses are the proxy's business: it is the one that resolves and connects
     screen = _screen(loopback_allowed=key.loopback_allowed) if key.download and key.proxy is None else None
-    keeping: dict[str, Any] = {"force_close": True} if key.fresh else {"keepalive_timeout": KEEPALIVE_S}
+    keeping: dict[str, Any] = {"keepalive_timeout": key.idle_s} if key.idle_s else {"force_close": True}
     return aiohttp.ClientSession(
         connector=_Connector(limit=_CONNECTIONS, ssl=context, socket_factory=screen, **keeping),
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -56,9 +56,6 @@ def shots(path: Path, environ: dict[str, str], *ids: str, **wishes: Any) -> batc
     return load_manifest(path, environ=environ, provider="segmind", **wishes)
 
 
-# --- reading, planning, running -----------------------------------------------------------------------------
-
-
 def test_a_manifest_is_loaded_planned_and_run(tmp_path: Path, environ: dict[str, str], server: SegmindStandIn) -> None:
     loaded = shots(tmp_path / "m.yaml", environ, "a", "b")
     outlook = plan(loaded)
@@ -125,9 +122,6 @@ def test_what_is_answered_is_frozen(tmp_path: Path, environ: dict[str, str]) -> 
         field = dataclasses.fields(value)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, field, "another")
-
-
-# --- errors -------------------------------------------------------------------------------------------------
 
 
 def test_every_problem_of_a_manifest_is_raised_at_once(tmp_path: Path) -> None:
@@ -229,9 +223,6 @@ def test_one_pattern_is_one_pattern(tmp_path: Path) -> None:
 
     assert plan(load_manifest(tmp_path / "m.yaml", only="a*")).ids(Action.SEND) == ("ab", "a")
     assert plan(load_manifest(tmp_path / "m.yaml", only=["a", "b"])).ids(Action.SEND) == ("a", "b")
-
-
-# --- event loops, threads, signals --------------------------------------------------------------------------
 
 
 def test_two_runs_go_on_in_one_loop_into_two_folders(
@@ -407,9 +398,6 @@ def test_ctrl_c_drains_run_sync_and_is_raised_then(
     assert [line["status"] for line in read_results(tmp_path / "outputs/m")] == ["submitted", "planned"]
 
 
-# --- watching -----------------------------------------------------------------------------------------------
-
-
 def test_the_observer_hears_every_event(tmp_path: Path, environ: dict[str, str]) -> None:
     heard: list[Event] = []
     done = run_sync(shots(tmp_path / "m.yaml", environ, "a"), observe=heard.append, **_PAID)
@@ -437,9 +425,6 @@ def test_an_observer_that_fails_stops_the_run_and_its_error_comes_out(
     assert plan(loaded).counts.get(Action.ASK, 0) == 0
     assert run_sync(loaded, **_PAID).ok
     assert (server.ledger.accepted, server.ledger.paid_twice()) == (3, {})
-
-
-# --- what a program is made of ------------------------------------------------------------------------------
 
 
 def test_importing_it_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -211,9 +211,6 @@ def test_a_wrong_word_on_the_command_line_is_named(words: tuple[str, ...], text:
     assert "Traceback" not in done.err
 
 
-# --- files that are there and of no use: that row fails, the others go on ------------------------------------
-
-
 def _no_video(path: Path) -> None:
     path.write_bytes(b"This is a text, whatever its name says.\n" * 50)
 

@@ -56,9 +56,6 @@ def pictures(folder: Path) -> dict[str, str]:
     return {name: name for name in ways}
 
 
-# --- first frames ---------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -113,9 +110,6 @@ def test_media_are_looked_at_without_the_engine(tmp_path: Path) -> None:
 
     assert (done.returncode, "unedited" in done.stderr) == (0, True)
     assert (tmp_path / "frames" / "a.png").exists()
-
-
-# --- clips ----------------------------------------------------------------------------------------------------
 
 
 def test_how_a_clip_is_stored_is_said_where_a_service_may_mind_it(tmp_path: Path) -> None:
@@ -256,9 +250,6 @@ def test_no_media_means_that_nothing_is_opened_and_nobody_asked(tmp_path: Path) 
         done = check(tmp_path, "--no-media")
 
         assert (refused.code, done.code, server.connections) == (2, 0, 0)
-
-
-# --- files on the web -----------------------------------------------------------------------------------------
 
 
 def answering(answer: Callable[[Peer, str, dict[str, str]], None]) -> RawServer:

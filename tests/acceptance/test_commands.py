@@ -50,9 +50,6 @@ def server() -> Iterator[SegmindStandIn]:
         yield running
 
 
-# --- looking ------------------------------------------------------------------------------------------------
-
-
 def test_looking_at_a_manifest_needs_no_key_and_leaves_nothing(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4")
     write_manifest(tmp_path / "m.yaml", [{"id": "a", "video_url": "a.mp4"}], provider="segmind")
@@ -166,9 +163,6 @@ def test_help_and_version_answer_at_once() -> None:
     assert all(verb in words.out for verb in ("run", "plan", "check", "status", "report", "exit codes"))
 
 
-# --- running ------------------------------------------------------------------------------------------------
-
-
 def test_a_run_in_a_process_of_its_own_ends_with_what_the_readme_promises(
     server: SegmindStandIn, tmp_path: Path
 ) -> None:
@@ -278,9 +272,6 @@ def test_output_says_where_and_the_default_is_never_the_current_folder(server: S
     assert (elsewhere / "here/videos/a_v001.mp4").exists()
 
 
-# --- the embedded engine ------------------------------------------------------------------------------------
-
-
 def test_the_engine_keeps_sound_length_and_rate_and_says_which_looks_it_has(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", TINY)
     write_picture(tmp_path / "frame.png", width=96, height=64)
@@ -320,9 +311,6 @@ def test_a_rehearsal_is_free_and_leaves_the_paid_folder_alone(server: SegmindSta
 
     # And the paid run is not kept from its folder by the rehearsal in it.
     assert (work.run().code, server.ledger.billed) == (0, 1)
-
-
-# --- folders and locks --------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -413,9 +401,6 @@ def test_a_folder_of_another_manifest_is_refused(server: SegmindStandIn, tmp_pat
     assert "'shots'" in done.err
 
 
-# --- signals ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_drains_and_the_next_run_goes_on(
     number: signal.Signals, code: int, server: SegmindStandIn, tmp_path: Path
@@ -454,9 +439,6 @@ def test_a_second_signal_stops_at_once_and_nothing_is_paid_twice(server: Segmind
     assert running.returncode == 130
     assert work.run().code == 0
     assert (server.ledger.submits_seen, server.ledger.paid_twice()) == (2, {})
-
-
-# --- the question -------------------------------------------------------------------------------------------
 
 
 def asked_on_a_terminal(work: Shoot, answer: str) -> Ran:

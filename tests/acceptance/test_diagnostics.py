@@ -154,9 +154,6 @@ def test_a_reader_that_goes_away_is_no_bug(tmp_path: Path) -> None:
     assert "Traceback" not in done.err
 
 
-# --- copies that say what is wrong --------------------------------------------------------------------------
-
-
 def test_an_annotated_copy_of_a_csv_is_the_sheet_and_a_column(tmp_path: Path) -> None:
     sheet = (
         '\r\nid;video_url;mode;prompt\r\na;clip.mp4;flex_9;"café;\r\n2"\r\n\r\nb;clip.mp4;;it’s {y}\r\nc;clip.mp4;;\r\n'

@@ -42,9 +42,6 @@ def last_of(out: str) -> dict[str, Any]:
     return events.check_all(out)[-1]
 
 
-# --- the schema ---------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["event", "run", "status"])
 def test_the_schemas_are_sound_and_say_what_each_fact_is(name: str) -> None:
     schema = files.schema(name)
@@ -79,9 +76,6 @@ def test_a_fact_that_the_schema_does_not_know_is_found_out() -> None:
         events.check({**event, "event": "exploded"})
     with pytest.raises(ValidationError):
         Draft202012Validator(files.schema("event")).validate(event)
-
-
-# --- real runs ----------------------------------------------------------------------------------------------
 
 
 def test_every_line_of_runs_of_all_kinds_is_as_the_schema_says(server: SegmindStandIn, tmp_path: Path) -> None:
@@ -145,9 +139,6 @@ def test_a_run_has_one_name_wherever_it_is_named(server: SegmindStandIn, tmp_pat
     assert status["run"]["run_id"] == run_id
     assert f'run_id="{run_id}"' in (tmp_path / "m.prom").read_text("utf-8")
     assert all(run_id in line for line in (tmp_path / "log").read_text("utf-8").splitlines())
-
-
-# --- the last line ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

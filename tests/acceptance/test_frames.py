@@ -43,9 +43,6 @@ def edit(extracted: Path, edited: Path) -> Path:
     return edited
 
 
-# --- what is written ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("turns", "how"),
     [
@@ -168,9 +165,6 @@ def test_frames_of_a_command_with_an_output_folder_are_written_there_and_found_t
         "s.csv: 1 row takes its first frame from out/frames"
         in plan(tmp_path, "s.csv", "--output", "out", "--pair-frames").err
     )
-
-
-# --- the way back ---------------------------------------------------------------------------------------------
 
 
 def extracted(folder: Path, *rows: dict[str, Any], **top: Any) -> Path:

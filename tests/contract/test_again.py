@@ -21,9 +21,6 @@ def without_history(work: Shoot) -> dict[str, str]:
     return {name: value for name, value in work.environ.items() if "HISTORY" not in name}
 
 
-# --- --pay-again --------------------------------------------------------------------------------------------
-
-
 def test_pay_again_opens_one_more_version_of_what_it_names(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("one", "two"))
@@ -87,9 +84,6 @@ def test_pay_again_does_not_touch_what_was_sent_or_may_have_been(tmp_path: Path)
         assert server.ledger.submits_seen == 2
 
 
-# --- reviews ------------------------------------------------------------------------------------------------
-
-
 def reviewed(work: Shoot, **review: Any) -> int:
     """The number of requests after a run in which the row says this."""
     (row,) = remote_rows("one")
@@ -149,9 +143,6 @@ def test_a_review_that_says_hold_holds(tmp_path: Path) -> None:
         assert server.ledger.submits_seen == 1
 
 
-# --- ends before the end ------------------------------------------------------------------------------------
-
-
 def test_after_its_time_a_run_sends_nothing_new_and_collects_what_was_sent(tmp_path: Path) -> None:
     ids = [f"r{number:02}" for number in range(12)]
     with SegmindStandIn(queued_s=0, processing_s=0.4) as server:
@@ -203,8 +194,6 @@ def test_a_balance_below_the_plan_is_a_warning(tmp_path: Path, balance: float, *
         assert ("the balance at segmind is $1.25, the plan may cost $1.80" in done.err) == warned
         assert (done.code, server.ledger.accepted) == ((3, 2) if warned else (0, 3))
 
-
-# --- by itself ----------------------------------------------------------------------------------------------
 
 FIVE_IN_THE_MORNING = 1_777_870_800.0
 """2026-05-04T05:00:00Z; tests live in UTC."""

@@ -133,9 +133,6 @@ def test_a_long_sheet_grows_old_too(server: SegmindStandIn, tmp_path: Path) -> N
     assert (work.run().code, server.ledger.submits_seen) == (0, 2)
 
 
-# --- failures, night after night ----------------------------------------------------------------------------
-
-
 def test_retrying_failures_every_night_stops_after_three_requests(server: SegmindStandIn, tmp_path: Path) -> None:
     work = shoot(tmp_path, server, remote_rows("bad", "good"))
     server.faults.add("error_400", times=None, match="bad.mp4")

@@ -78,9 +78,6 @@ def here(made: Path, tmp_path: Path) -> Iterator[Set]:
     assert set(PAID) <= there
 
 
-# --- what goes ----------------------------------------------------------------------------------------------
-
-
 def test_it_shows_first_and_deletes_when_told(here: Set) -> None:
     shown = here.clean("--superseded")
 
@@ -144,9 +141,6 @@ def test_a_folder_in_use_is_left_alone(here: Set) -> None:
     with files.locked(here.folder):
         assert here.clean("--superseded", "--yes").code == 4
     assert "mine_v001.mp4" in here.videos()
-
-
-# --- what never goes ----------------------------------------------------------------------------------------
 
 
 def test_a_lost_record_lets_nothing_go(here: Set) -> None:

@@ -118,9 +118,6 @@ def words_sent(server: StandIn) -> list[str]:
     return [json.dumps(job.inputs) for job in server.ledger.jobs]
 
 
-# --- the straight way -----------------------------------------------------------------------------------------
-
-
 def test_three_rows_are_paid_once_each_and_a_second_run_sends_nothing(name: str, tmp_path: Path) -> None:
     facts = providers.facts(name)
     with running(name) as server:
@@ -163,8 +160,6 @@ def test_one_clip_of_several_rows_goes_up_once(uploader: str, tmp_path: Path) ->
 
         assert (work.run().code, len(server.storage), server.ledger.billed) == (0, 1, 4)
 
-
-# --- the request that costs money -------------------------------------------------------------------------------
 
 LOST = (
     *("accept_then_reset", "accept_then_close", "accept_then_cut_head", "accept_then_cut_body"),
@@ -306,9 +301,6 @@ def test_a_run_that_is_killed_after_acceptance_goes_on_by_the_id(name: str, tmp_
         assert (server.ledger.submits_seen, server.ledger.billed) == (1, 1)
 
 
-# --- jobs that fail ---------------------------------------------------------------------------------------------
-
-
 def test_a_job_that_fails_says_why_and_what_a_filter_refused_has_its_own_name(name: str, tmp_path: Path) -> None:
     facts = providers.facts(name)
     noes = ("job_failed", "refused_prompt", "refused_frame", "refused_clip", "refused_output")
@@ -324,9 +316,6 @@ def test_a_job_that_fails_says_why_and_what_a_filter_refused_has_its_own_name(na
         assert all(work.results()[no]["error"] for no in noes)
         seen = server.ledger.submits_seen
         assert (work.run().code, server.ledger.submits_seen) == (1, seen)
-
-
-# --- outputs ----------------------------------------------------------------------------------------------------
 
 
 def test_a_download_that_goes_wrong_is_fetched_again_and_never_paid_again(name: str, tmp_path: Path) -> None:
@@ -383,9 +372,6 @@ def test_an_output_that_is_gone_for_good_is_failed_billed_and_never_sent_again(
         assert (work.run("--retry-failed").code, server.ledger.submits_seen) == (1, 1)
 
 
-# --- stopping what was sent -------------------------------------------------------------------------------------
-
-
 def test_what_runs_is_stopped_where_the_provider_knows_how(name: str, tmp_path: Path) -> None:
     facts = providers.facts(name)
     with running(name, queued_s=600) as server:
@@ -420,9 +406,6 @@ def test_what_has_ended_is_not_asked_to_stop(name: str, tmp_path: Path) -> None:
         assert (work.run().code, work.statuses(), server.ledger.billed) == (0, {"a": "succeeded"}, 1)
 
 
-# --- histories --------------------------------------------------------------------------------------------------
-
-
 def seeded(server: StandIn, **fields: Any) -> None:
     """A request that something else has paid for."""
     if isinstance(server, VendorStandIn):
@@ -446,9 +429,6 @@ def test_what_was_paid_for_elsewhere_is_brought_home_wherever_there_is_a_history
             return
         assert (found.code, work.statuses()) == (0, {"a": "succeeded", "b": "succeeded"}), found.out + found.err
         assert (server.ledger.submits_seen, len(work.outputs())) == (0, 2)
-
-
-# --- the key ------------------------------------------------------------------------------------------------------
 
 
 def test_the_key_goes_nowhere_else_and_is_in_nothing_a_run_leaves(name: str, tmp_path: Path) -> None:

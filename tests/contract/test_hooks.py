@@ -57,9 +57,6 @@ def _outputs(folder: Path) -> list[str]:
     return sorted(Path(argv[0]).name for argv, _, _ in _told(folder))
 
 
-# --- what it gets -------------------------------------------------------------------------------------------
-
-
 def test_each_output_is_handed_to_the_program_once(server: SegmindStandIn, tmp_path: Path) -> None:
     _program(tmp_path)
     work = _work(tmp_path, server, "a", "b")
@@ -106,9 +103,6 @@ def test_a_copy_for_another_id_is_an_output_too(server: SegmindStandIn, tmp_path
     assert server.ledger.submits_seen == 1
     # the arguments are others, hence the program is a new one: what was there before is not its business
     assert _outputs(tmp_path) == ["a_v001.mp4", "b_v001.mp4"]
-
-
-# --- who may start it ---------------------------------------------------------------------------------------
 
 
 def test_nothing_is_started_that_nobody_has_allowed(server: SegmindStandIn, tmp_path: Path) -> None:
@@ -170,9 +164,6 @@ def test_a_rehearsal_is_nobodys_business(server: SegmindStandIn, tmp_path: Path)
     work.run("--allow-hooks", "--rehearse")
 
     assert _told(tmp_path) == []
-
-
-# --- when it fails ------------------------------------------------------------------------------------------
 
 
 def test_a_program_that_fails_fails_no_run_and_is_started_by_the_next_one(
@@ -247,9 +238,6 @@ def test_a_value_that_looks_like_an_option_starts_nothing(server: SegmindStandIn
 
     assert (work.run("--allow-hooks").code, _told(tmp_path)) == (0, [])
     assert "could be taken for an option" in (work.folder / "hooks.jsonl").read_text()
-
-
-# --- what was there before, and what a kill has left --------------------------------------------------------
 
 
 def test_outputs_from_before_it_are_left_alone(server: SegmindStandIn, tmp_path: Path) -> None:

@@ -20,9 +20,6 @@ def stop_reason(work: Shoot) -> str:
     return str(json.loads((work.folder / "run.json").read_text())["stop_reason"])
 
 
-# --- what kie has not got ---------------------------------------------------------------------------------------
-
-
 def test_a_row_that_sets_a_mode_or_a_first_frame_is_told_so_with_its_place(tmp_path: Path) -> None:
     write_picture(tmp_path / "frame.png")
     with KieStandIn() as server:
@@ -87,9 +84,6 @@ def test_a_clip_beyond_kie_s_ten_seconds_is_found_before_anything_is_sent(tmp_pa
         assert server.ledger.requests == ()
 
 
-# --- errors -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("fault", "slug"),
     [
@@ -134,9 +128,6 @@ def test_every_request_and_every_download_looks_like_a_browser_s(tmp_path: Path)
         kinds = {seen.kind for seen in server.ledger.requests}
         assert kinds == {Kind.UPLOAD, Kind.SUBMIT, Kind.STATUS, Kind.DOWNLOAD}
         assert 403 not in {seen.status for seen in server.ledger.requests}
-
-
-# --- tasks and links --------------------------------------------------------------------------------------------
 
 
 def test_a_task_whose_callback_failed_is_brought_home(tmp_path: Path) -> None:

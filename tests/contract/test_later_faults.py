@@ -52,9 +52,6 @@ def one_each(server: SegmindStandIn, names: Iterable[str], kind: Kind) -> None:
         server.faults.add(name, on=kind, times=1, seconds=0.05, per_job=False)
 
 
-# --- polls --------------------------------------------------------------------------------------------------
-
-
 def alternating(names: Iterable[str]) -> list[str]:
     """Those that look as if the service were down, with another one between them.
 
@@ -153,9 +150,6 @@ def test_a_refusal_by_a_content_filter_has_a_code_of_its_own(prompt: str, tmp_pa
     assert (done.code, line["status"], line["billed"]) == (1, "failed", "false")
     assert line["error_code"] == {"as wool": "refused_prompt", "as clay": "refused_output"}[prompt]
     assert line["error"] in reasons.values()
-
-
-# --- downloads ----------------------------------------------------------------------------------------------
 
 
 # A definite no to a file that is paid for; whatever else happens to a download passes.
@@ -269,9 +263,6 @@ def test_a_whole_video_of_another_shape_is_kept_and_flagged(name: str, word: str
         assert (done.code, line["status"], line["flagged"]) == (0, "succeeded", "true")
         assert word in line["flag_reason"]
         assert (server.ledger.submits_seen, server.ledger.downloads) == (1, 1)
-
-
-# --- uploads ------------------------------------------------------------------------------------------------
 
 
 def local_rows(folder: Path, *ids: str) -> list[dict[str, Any]]:

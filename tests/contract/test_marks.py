@@ -222,8 +222,6 @@ def test_status_and_plan_take_it_too(work: Shoot, tmp_path: Path) -> None:
     assert status.out.startswith(f"{work.folder}: 3 rows")
 
 
-# --- into the user's own sheet ------------------------------------------------------------------------------
-
 SHEET = 'Shot;Plate;Look;"Reg\u00edsseur"\r\n"one";https://example.com/a.mp4;"wool; soft"; x \r\n\r\ntwo;https://example.com/b.mp4;clay\r\n'
 
 

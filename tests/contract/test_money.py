@@ -16,9 +16,6 @@ def local_rows(folder: Path, *ids: str) -> list[dict[str, Any]]:
     return [{"id": row_id, "video_url": "clip.mp4", "prompt": f"look {row_id}"} for row_id in ids]
 
 
-# --- the cap ------------------------------------------------------------------------------------------------
-
-
 def test_a_cap_is_never_passed_and_a_higher_one_goes_on(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, local_rows(tmp_path, "a", "b", "c", "d"))
@@ -77,9 +74,6 @@ def test_a_cap_of_one_run_begins_anew_when_a_run_has_ended(tmp_path: Path) -> No
         work.rows(rows, limits=limits)
 
         assert (first, work.run().code, server.ledger.billed) == (0, 0, 3)
-
-
-# --- stop when all goes wrong -------------------------------------------------------------------------------
 
 
 def submit_times(server: SegmindStandIn) -> list[float]:
@@ -146,9 +140,6 @@ def test_failures_with_successes_between_them_stop_nothing(tmp_path: Path) -> No
         done = work.run("--max-in-flight", "1")
 
     assert (done.code, server.ledger.submits_seen) == (1, 12)
-
-
-# --- what is asked for once ---------------------------------------------------------------------------------
 
 
 def test_identical_rows_are_one_request_and_a_file_each(tmp_path: Path) -> None:
@@ -269,9 +260,6 @@ def test_a_failed_row_is_tried_again_when_told_to_and_three_times_at_most(tmp_pa
         assert server.ledger.submits_seen == 3
 
 
-# --- where requests go --------------------------------------------------------------------------------------
-
-
 def test_a_base_url_changed_alone_leaves_no_upload_and_no_history(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4")
     rows = [*remote_rows("remote"), {"id": "local", "video_url": "a.mp4"}]
@@ -335,9 +323,6 @@ def test_a_base_url_that_would_give_the_key_away_is_refused(url: str, tmp_path: 
         assert "SEGMIND_BASE_URL" in done.err
         assert "hunter2" not in done.err
         assert not work.folder.exists()
-
-
-# --- a word for the money -----------------------------------------------------------------------------------
 
 
 def test_without_its_key_nothing_is_sent(tmp_path: Path) -> None:

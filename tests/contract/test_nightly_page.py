@@ -58,9 +58,6 @@ def _run(argv: list[str], *, environ: dict[str, str], cwd: Path) -> "subprocess.
     return subprocess.run(argv, env=environ, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
 
 
-# --- messages -----------------------------------------------------------------------------------------------
-
-
 def test_the_page_shows_how_a_message_is_verified(server: SegmindStandIn, tmp_path: Path) -> None:
     names: dict[str, Any] = {}
     exec(compile(_snippet("def verified"), "nightly.md", "exec"), names)
@@ -95,9 +92,6 @@ def test_the_keys_that_the_page_names_are_those_of_a_message() -> None:
     data = as_json(news)["data"]
 
     assert {name for name in (*data, *data["money"]) if f"`{name}`" not in page} == set()
-
-
-# --- cron and systemd ---------------------------------------------------------------------------------------
 
 
 def test_the_lines_of_the_crontab_run_in_crons_bare_environment(server: SegmindStandIn, tmp_path: Path) -> None:
@@ -152,9 +146,6 @@ def test_the_service_runs_with_its_environment_file(server: SegmindStandIn, tmp_
     assert (work.manifest.parent / "outputs" / "autumn" / "results.csv").exists()
 
 
-# --- GitHub Actions -----------------------------------------------------------------------------------------
-
-
 def test_the_workflow_is_one_by_githubs_own_schema(tmp_path: Path) -> None:
     words = [str(_BIN / "check-jsonschema"), "--builtin-schema", "vendor.github-workflows"]
     fine = _run([*words, str(_RECIPES / "github-actions.yml")], environ=dict(os.environ), cwd=tmp_path)
@@ -199,9 +190,6 @@ def test_the_steps_of_the_workflow_run_in_their_order(
     assert ("::warning::" in said) is (fault == "error_401_invalid")
     assert "1 row" in (tmp_path / "summary").read_text()
     assert all((tmp_path / "kept" / Path(path).name).exists() for path in uploaded)
-
-
-# --- Airflow and Prefect ------------------------------------------------------------------------------------
 
 
 class _Stop(Exception):
@@ -275,9 +263,6 @@ def test_prefect_retries_only_what_has_not_ended(monkeypatch: pytest.MonkeyPatch
     assert names["not_ended"](failed_with(InterruptedError("x")))
     assert not names["not_ended"](failed_with(ValueError("x")))
     assert not names["not_ended"](types.SimpleNamespace(result=dict))
-
-
-# --- the user's configuration -------------------------------------------------------------------------------
 
 
 def test_the_configuration_on_the_page_is_a_good_one() -> None:

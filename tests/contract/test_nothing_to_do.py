@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchmod import app, index, planning
-from batchmod.app import folder as folders
+from batchmod.app import past
 from batchmod.app.options import Options
 from batchmod.app.services import Services
 from batchmod.checkpoint import FILE_NAME, Checkpoint
@@ -105,7 +105,7 @@ def test_asked_at_once_the_record_says_what_it_says_job_by_job(work: Shoot, chan
     facts = {"segmind": loaded.services.facts("segmind")}
 
     with Checkpoint.look_at(work.folder / FILE_NAME) as record:
-        known = folders.known(record, work.folder, facts)
+        known = past.known(record, work.folder, facts)
         one, other = (
             planning.plan(loaded.jobs, known=each, facts=facts, clips={}, flaws={})
             for each in (known, replace(known, at_once=None, works=dict(known.works)))
@@ -113,9 +113,6 @@ def test_asked_at_once_the_record_says_what_it_says_job_by_job(work: Shoot, chan
         assert list(one.items) == list(other.items)
     assert one.count(Action.KEEP) == ROWS - 2 - len(gone) - bool(change)
     assert any(isinstance(part, planning.Alike) for part in one.items.parts)
-
-
-# --- the index of paid work -----------------------------------------------------------------------------------
 
 
 def claims(work: Shoot) -> dict[str, str]:

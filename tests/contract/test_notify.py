@@ -35,9 +35,6 @@ def _work(folder: Path, server: SegmindStandIn, *ids: str, to: Receiver, **notic
     return shoot(folder, server, remote_rows(*ids), notify=[{"url": f"{to.url}/hook", **notice}])
 
 
-# --- what is said -------------------------------------------------------------------------------------------
-
-
 def test_a_runs_end_is_told_with_its_counts_money_and_paths(
     server: SegmindStandIn, told: Receiver, tmp_path: Path
 ) -> None:
@@ -135,9 +132,6 @@ def test_a_folder_in_use_is_told_and_a_skipped_run_is_not(
     assert [each["exit_code"] for each in said(told.posts)] == [4]
 
 
-# --- the signature ------------------------------------------------------------------------------------------
-
-
 def test_a_message_is_signed_with_the_secret_that_the_user_allows(
     server: SegmindStandIn, told: Receiver, tmp_path: Path
 ) -> None:
@@ -167,9 +161,6 @@ def test_nothing_goes_unsigned_where_a_signature_was_wanted(
     assert (done.code, told.posts) == (0, [])
     assert "NIGHTLY_SECRET" in done.err
     assert value is None or value not in done.err
-
-
-# --- who may be told ----------------------------------------------------------------------------------------
 
 
 def test_nobody_is_told_whom_nobody_has_allowed(server: SegmindStandIn, told: Receiver, tmp_path: Path) -> None:
@@ -207,9 +198,6 @@ def test_a_url_may_come_from_a_variable_and_is_shown_nowhere(
     assert (done.code, told.posts[0].path) == (0, "/T000/secret-token")
     assert f"notify: {told.url} (run.ended) could not be told: it answered 404" in done.err
     assert "secret-token" not in done.err + done.out + (work.folder / "events.jsonl").read_text()
-
-
-# --- when it does not arrive --------------------------------------------------------------------------------
 
 
 def test_it_is_tried_again_under_the_same_id(server: SegmindStandIn, tmp_path: Path) -> None:

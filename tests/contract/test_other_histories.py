@@ -89,8 +89,6 @@ def test_a_line_of_the_table_tells_nothing_of_a_body_in_other_words() -> None:
     assert body_of({**line, "provider": "segmind"})["video_url"] == "https://example.com/a.mp4"
 
 
-# --- nested bodies --------------------------------------------------------------------------------------------------
-
 BODY: Mapping[str, Any] = {"model": "ray-2", "media": {"url": "https://example.com/a.mp4?sig=1"}, "mode": "flex_1"}
 
 
@@ -144,9 +142,6 @@ def test_a_request_with_a_first_frame_is_not_taken_for_the_one_without(name: str
 
         own = server.seed_fields(**theirs, ago_s=0.0)
         assert (work.run().code, work.results()["a"]["request_id"]) == (0, own.request_id)
-
-
-# --- an id that the service itself no longer finds ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["luma", "replicate"])

@@ -61,8 +61,6 @@ def test_a_refused_question_stops_the_questions_of_all_for_as_long_as_it_says(
     assert not [wait for wait in waits if 0.3 < wait < 1.4]  # those within an instant were on their way already
 
 
-# --- one pace for all manifests of a command ------------------------------------------------------------------
-
 RATE = ("--submits-per-minute", "60", "--polls-per-minute", "60000")
 """With a burst of 8: twelve requests take 4 s, six and six by themselves none."""
 SHARED_S = 2.0
@@ -102,9 +100,6 @@ def test_runs_at_the_same_time_in_one_program_share_the_pace_of_their_key(tmp_pa
         assert [summary.exit_code for summary in asyncio.run(both())] == [0, 0]
         assert server.ledger.billed == 12
         assert took_to_submit(server) > SHARED_S
-
-
-# --- a provider that is down ----------------------------------------------------------------------------------
 
 
 @contextmanager

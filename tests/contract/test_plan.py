@@ -168,9 +168,6 @@ def test_a_plan_says_what_the_run_lacks_and_needs_nothing_itself(tmp_path: Path,
     assert server.ledger.requests == ()
 
 
-# --- money and time -----------------------------------------------------------------------------------------
-
-
 def test_a_plan_counts_and_prices_each_provider(tmp_path: Path, server: SegmindStandIn) -> None:
     rows = remote_rows("a", "b", "c")
     rows[2]["provider"] = "local"
@@ -228,9 +225,6 @@ def test_a_balance_that_does_not_come_at_once_is_not_waited_for(tmp_path: Path, 
     assert 2.0 <= time.monotonic() - began < 15.0
     assert plan["balances_usd"] == {}
     assert plan["providers"][0]["balance_usd"] is None
-
-
-# --- what has changed ---------------------------------------------------------------------------------------
 
 
 def changes(plan: Mapping[str, Any]) -> dict[str, list[tuple[str, str | None, str | None, str | None]]]:

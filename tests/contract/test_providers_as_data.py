@@ -106,9 +106,6 @@ def test_a_plan_without_a_key_asks_nobody(tmp_path: Path) -> None:
     assert (done.code, "balance" in done.out) == (0, False)
 
 
-# --- what a provider has not got -------------------------------------------------------------------------------
-
-
 def test_a_row_that_sets_what_its_provider_has_not_got_is_a_mistake_with_a_way_out(tmp_path: Path) -> None:
     rows = [{"id": "a", "video_url": "https://example.com/a.mp4", "prompt": "wool", "mode": "flex_1"}]
     manifest = write_manifest(tmp_path / "shots.yaml", rows, provider="runway")

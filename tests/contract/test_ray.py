@@ -214,9 +214,6 @@ def a_node_is_killed_in_the_middle(cluster: Cluster, folder: Path) -> None:
     assert not list((folder / "spread").glob(".work/*"))
 
 
-# --- without a cluster ---
-
-
 def terms(**changed: Any) -> Terms:
     return Terms(**{"versions": versions(), "token": None, "reads": (), "drop_environment": (), **changed})
 

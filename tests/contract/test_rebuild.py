@@ -81,9 +81,6 @@ def owed(server: SegmindStandIn) -> tuple[int, dict[str, int]]:
     return server.ledger.accepted, server.ledger.paid_twice()
 
 
-# --- refused ------------------------------------------------------------------------------------------------
-
-
 def cut_record(work: Shoot) -> None:
     path = record_of(work)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -232,9 +229,6 @@ def test_a_folder_that_nothing_was_ever_done_in_has_nothing_to_rebuild(tmp_path:
     assert rebuild(work).code == 2
 
 
-# --- what is lost with it -----------------------------------------------------------------------------------
-
-
 def test_without_the_event_log_the_results_and_the_files_say_what_is_done(
     tmp_path: Path, server: SegmindStandIn
 ) -> None:
@@ -330,9 +324,6 @@ def test_it_can_be_lost_and_made_anew_again_and_again(tmp_path: Path, server: Se
 
     assert (work.run().code, server.ledger.submits_seen) == (0, 4)
     assert len(query(work, "SELECT * FROM work")) == 4
-
-
-# --- what nobody is sure of ---------------------------------------------------------------------------------
 
 
 def uncertain(work: Shoot, fault: str) -> None:
@@ -460,9 +451,6 @@ def test_a_half_written_last_line_of_the_event_log_is_passed_over(tmp_path: Path
     lose_record(work)
     assert rebuild(work).code == 0
     assert (work.run().code, server.ledger.submits_seen) == (0, 4)
-
-
-# --- killed, and the record lost too ------------------------------------------------------------------------
 
 
 def killed_at(work: Shoot, k: int) -> int:

@@ -39,9 +39,6 @@ def pair(row_id: str, job: Job) -> tuple[str, str]:
     return "--pair", f"{row_id}={job.request_id}"
 
 
-# --- beyond doubt -------------------------------------------------------------------------------------------
-
-
 def test_what_a_script_paid_for_is_booked_fetched_and_not_paid_again(tmp_path: Path, server: SegmindStandIn) -> None:
     rows = remote_rows("a", "b", "c")
     work = shoot(tmp_path, server, rows)
@@ -195,9 +192,6 @@ def test_only_the_chosen_rows_are_rescued(tmp_path: Path, server: SegmindStandIn
     assert work.statuses() == {"a": "planned", "b": "succeeded"}
 
 
-# --- not beyond doubt ---------------------------------------------------------------------------------------
-
-
 def test_two_requests_for_one_row_are_shown_and_one_is_taken_by_hand(tmp_path: Path, server: SegmindStandIn) -> None:
     rows = remote_rows("a")
     work = shoot(tmp_path, server, rows)
@@ -259,9 +253,6 @@ def test_an_uncertain_row_takes_the_request_it_is_given(tmp_path: Path, server: 
 
     assert rescue(work, *pair("a", theirs)).code == 0
     assert work.statuses() == {"a": "succeeded"}
-
-
-# --- nothing to rescue --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,6 @@ def test_the_doubts_of_a_copied_folder_can_be_settled(tmp_path: Path, *, rebuilt
         assert (server.ledger.submits_seen, server.ledger.paid_twice()) == (2, {})
 
 
-# --- what another folder holds ------------------------------------------------------------------------------
-
 SHOT: dict[str, Any] = {"id": "a", "video_url": "https://example.com/x.mp4", "prompt": "as wool"}
 PROOF: dict[str, Any] = {"id": "proof", "video_url": "https://example.com/p.mp4", "prompt": "p"}
 
@@ -134,9 +132,6 @@ def test_rescue_leaves_alone_what_another_folder_holds(tmp_path: Path) -> None:
         done = call("rescue", str(second.manifest), "--provider", "segmind", environ=second.environ)
 
         assert (done.code, second.statuses()) == (0, {"a": "planned"})
-
-
-# --- while other jobs work ----------------------------------------------------------------------------------
 
 
 def test_what_is_uncertain_is_found_while_other_jobs_still_work(tmp_path: Path) -> None:

@@ -207,9 +207,6 @@ def test_a_row_of_the_same_clip_with_shortened_inputs_keeps_a_request_open(
         assert (server.ledger.submits_seen, server.ledger.paid_twice()) == (2, {})
 
 
-# --- what was never accepted --------------------------------------------------------------------------------
-
-
 def local_rows(folder: Path, *ids: str) -> list[dict[str, Any]]:
     """Rows that each cost 60 cents."""
     write_clip(folder / "clip.mp4")

@@ -111,9 +111,6 @@ def test_what_is_free_passes_a_spent_cap() -> None:
     assert not asyncio.run(purse.hold(2, 0.01))
 
 
-# --- the index of paid work ---------------------------------------------------------------------------------
-
-
 def test_a_copied_output_folder_does_not_pay_again(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("one"))

@@ -72,9 +72,6 @@ def test_a_file_of_somebody_elses_under_an_outputs_name_is_neither_taken_nor_tou
         assert (work.run().code, (work.outputs(), server.ledger.downloads)) == (0, before)
 
 
-# --- reused from another folder -----------------------------------------------------------------------------
-
-
 def second_folder(work: Shoot, rows: list[dict[str, Any]]) -> Shoot:
     """Another manifest of the same user, with a folder of its own."""
     made = Shoot(server=work.server, home=work.home, manifest=work.manifest.with_name("second.yaml"))
@@ -116,9 +113,6 @@ def test_a_reused_output_that_was_deleted_is_reused_again_or_held_and_never_aske
 
         assert (held.code, other.outputs()) in ((0, []), (3, []))
         assert (server.ledger.polls, server.ledger.submits_seen) == (polls, 1)
-
-
-# --- a service that does not keep its word ------------------------------------------------------------------
 
 
 def said(body: str) -> Reply:

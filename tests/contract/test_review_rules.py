@@ -69,9 +69,6 @@ def test_what_still_waits_for_its_turn_has_no_intent(tmp_path: Path) -> None:
         assert not [event for event in read_events(work.folder) if event["event"] == "uncertain"]
 
 
-# --- what proves an absence ---------------------------------------------------------------------------------
-
-
 def test_the_history_is_asked_for_a_day_more_at_both_ends_in_pieces_that_are_allowed() -> None:
     since, now = 1_790_000_000.0, 1_790_000_000.0 + 70 * DAY_S
     spans = list(history_spans(since, now))
@@ -109,9 +106,6 @@ def test_requests_of_another_key_prove_nothing_of_this_ones(tmp_path: Path, monk
             time.sleep(GRACE_S)
 
         assert (work.statuses()["lost"], server.ledger.submits_seen) == ("uncertain", 2)
-
-
-# --- what no row names any more -----------------------------------------------------------------------------
 
 
 def test_a_request_that_no_row_names_and_no_key_can_collect_is_told_and_is_no_success(tmp_path: Path) -> None:

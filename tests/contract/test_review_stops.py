@@ -61,9 +61,6 @@ def ended(process: Process) -> tuple[int, str]:
     return process.returncode, err
 
 
-# --- the brake ----------------------------------------------------------------------------------------------
-
-
 def test_a_stop_while_a_request_is_in_the_air_waits_for_its_id_and_no_longer(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=600) as server:
         work = shoot(tmp_path, server, remote_rows("one"))
@@ -214,9 +211,6 @@ def test_ctrl_c_at_the_question_ends_it(tmp_path: Path) -> None:
         assert (code, server.ledger.submits_seen) == (130, 0)
 
 
-# --- a full disk --------------------------------------------------------------------------------------------
-
-
 def test_without_room_for_the_ballast_nothing_is_sent(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("one"))
@@ -262,9 +256,6 @@ def test_a_disk_that_fills_up_while_an_output_is_fetched_is_no_bug(tmp_path: Pat
 
         assert (code, "disk_full" in err, "Traceback" in err) == (3, True, False), err
         assert (work.run().code, server.ledger.paid_twice(), len(work.outputs())) == (0, {}, 2)
-
-
-# --- eyes on a folder ---------------------------------------------------------------------------------------
 
 
 def test_looking_at_a_folder_again_and_again_never_holds_up_the_run_in_it(tmp_path: Path) -> None:

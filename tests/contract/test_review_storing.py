@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchmod.app import storing, tenancy
+from batchmod.app.storing import record_copies, tenancy
 from batchmod.lease import Terms
 from tests.machines import STORE, UP, begun, card, machine, run
 from tests.servers.bucket import Asked, Bucket, bucket
@@ -71,9 +71,6 @@ def killed_in_a_request(work: Shoot, store: Bucket, server: SegmindStandIn, *mor
         process.wait(10)
 
 
-# --- a copy that was taken ---
-
-
 def two_of_a_kind() -> list[dict[str, Any]]:
     """Two rows that ask for the same thing twice: nobody can tell whose a request is."""
     return [{**remote_rows("a")[0], "id": row_id, "variant": variant} for variant, row_id in ((1, "one"), (2, "two"))]
@@ -124,9 +121,6 @@ def test_outputs_that_the_copy_does_not_know_are_not_paid_for_again_unasked_wher
         assert "videos/a_v001.mp4" in taken.err
 
 
-# --- another machine ---
-
-
 def test_a_record_that_is_kept_elsewhere_is_found_again_when_it_was_taken_down(
     tmp_path: Path, store: Bucket, server: SegmindStandIn
 ) -> None:
@@ -151,9 +145,6 @@ def test_a_record_of_which_no_card_tells_is_a_reason_to_refuse(tmp_path: Path, s
 
         assert (done.code, server.ledger.submits_seen) == (2, 2), done.err
         assert "record_refused" in done.err
-
-
-# --- what somebody else does in a bucket ---
 
 
 def test_two_ids_of_an_output_that_is_nowhere_any_more_are_fetched_and_copied(
@@ -281,13 +272,10 @@ def test_a_lease_that_says_nothing_holds_nobody_up(tmp_path: Path, store: Bucket
     assert (done.code, server.ledger.billed) == (0, 2), done.err
 
 
-# --- the record on its way ---
-
-
 def test_a_card_whose_answer_was_lost_is_this_runs_own(
     tmp_path: Path, store: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storing, "EVERY_S", 0.2)
+    monkeypatch.setattr(record_copies, "EVERY_S", 0.2)
     puts: list[str] = []
     lost: list[Asked] = []
 

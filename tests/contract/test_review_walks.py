@@ -42,9 +42,6 @@ def busy(server: SegmindStandIn, count: int = 150, *, ago_s: float = 0.0) -> Non
         server.seed({"video_url": f"https://x.example/{number}.mp4", "mode": "adhere_1"}, ago_s=ago_s - number)
 
 
-# --- whose a row is -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("more", MORE)
 @pytest.mark.parametrize("skew_s", [0, -5])
 def test_a_request_for_the_same_clip_with_a_further_field_is_another_one(
@@ -91,9 +88,6 @@ def test_a_row_of_a_request_that_is_still_in_the_air_is_given_to_nobody(
         assert len({line["request_id"] for line in work.results().values()}) == 4
         told = {event["id"] for event in read_events(work.folder) if event["event"] == "uncertain"}
         assert "b" not in told
-
-
-# --- when a row was made ------------------------------------------------------------------------------------
 
 
 def hours_off(hours: float) -> Callable[..., dict[str, Any]]:
@@ -155,9 +149,6 @@ def test_after_a_documented_500_an_equal_row_of_another_hour_is_not_overlooked(
         work.run()
 
         assert (work.statuses()["first"], server.ledger.submits_seen) == ("uncertain", 1)
-
-
-# --- in what order it is listed -----------------------------------------------------------------------------
 
 
 def by_day(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -27,9 +27,6 @@ def without_history(work: Shoot) -> dict[str, str]:
     return {name: value for name, value in work.environ.items() if "HISTORY" not in name}
 
 
-# --- one more version, as somebody asked --------------------------------------------------------------------
-
-
 def test_the_same_command_after_a_stop_pays_again_only_for_what_it_had_not(tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
         work = shoot(tmp_path, server, remote_rows("a"))
@@ -86,9 +83,6 @@ def test_a_review_takes_over_a_version_that_was_wished_for(tmp_path: Path) -> No
         assert work.run().code == 0
         assert (server.ledger.accepted, work.outputs()) == (2, ["a_v001.mp4", "a_v002.mp4"])
         assert (work.run().code, work.run("--pay-again", "a").code, server.ledger.accepted) == (0, 0, 3)
-
-
-# --- what is gone, and what only seems to be ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", ["error_403", "error_404"])
@@ -154,9 +148,6 @@ def test_what_was_given_up_here_is_not_paid_by_another_folder_either(tmp_path: P
             (work.folder / name).unlink()
         assert call("resolve", work.folder, "--rebuild", environ=work.environ).code == 0
         assert (work.run().code, work.statuses(), server.ledger.submits_seen) == (1, {"one": "failed"}, 1)
-
-
-# --- requests that no row shows -----------------------------------------------------------------------------
 
 
 def test_an_older_version_that_was_lost_with_its_record_is_collected(tmp_path: Path) -> None:
@@ -242,9 +233,6 @@ def test_without_its_providers_key_a_request_no_row_names_is_said_with_its_id(tm
         assert f"{request_id} at segmind cannot be collected: its key is not set" in ended.err
 
 
-# --- what is uncertain is settled under its name ------------------------------------------------------------
-
-
 def test_two_uncertain_requests_of_one_id_are_not_guessed_between(tmp_path: Path) -> None:
     (row,) = remote_rows("a")
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
@@ -284,9 +272,6 @@ def test_an_uncertain_row_of_a_record_made_anew_has_its_name(tmp_path: Path, nam
         assert (work.run(environ=bare).code, work.statuses()) == (0, {"a": "succeeded"})
 
 
-# --- failures that are tried again --------------------------------------------------------------------------
-
-
 def test_a_job_that_failed_for_a_file_that_is_gone_there_is_sent_up_anew(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4")
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
@@ -308,9 +293,6 @@ def test_being_turned_away_costs_a_row_none_of_its_attempts(tmp_path: Path) -> N
 
         assert [work.run("--retry-failed").code for _ in range(3)] == [1, 1, 1]
         assert (work.results()["a"]["attempts"], server.ledger.submits_seen) == ("3", 6)
-
-
-# --- promises that nothing else watches ---------------------------------------------------------------------
 
 
 def test_a_request_is_claimed_for_its_folder_before_it_leaves(tmp_path: Path) -> None:

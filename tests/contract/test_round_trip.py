@@ -69,9 +69,6 @@ def without_times(folder: Path) -> list[Mapping[str, str]]:
     return [{name: cell for name, cell in line.items() if name != "run_id"} for line in read_results(folder)]
 
 
-# --- run again ----------------------------------------------------------------------------------------------
-
-
 def test_run_again_where_it_lies_nothing_is_sent_and_nothing_changes(work: Shoot) -> None:
     before, sent = without_times(work.folder), work.server.ledger.submits_seen
     done = again(work, work.folder / "results.csv")
@@ -211,9 +208,6 @@ def test_saved_by_libreoffice_it_is_still_the_same_batch(work: Shoot, tmp_path: 
     assert without_times(work.folder) == before
 
 
-# --- edited -------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("where", ["in place", "elsewhere"])
 def test_of_one_prompt_changed_exactly_one_is_sent(work: Shoot, tmp_path: Path, where: str) -> None:
     sent = work.server.ledger.submits_seen
@@ -274,9 +268,6 @@ def test_the_users_own_column_with_one_of_our_names_keeps_its_text(work: Shoot) 
     again(work, work.folder / "results.csv")
 
     assert [line["my_status"] for line in read_results(work.folder)] == ["woollen", "", "", "", ""]
-
-
-# --- included, refused --------------------------------------------------------------------------------------
 
 
 def test_an_included_one_takes_its_clips_from_where_its_manifest_has_them(work: Shoot, tmp_path: Path) -> None:

@@ -74,9 +74,6 @@ def column(sheet: Any, header: str) -> int:
     return next(int(cell.column) for cell in sheet[1] if cell.value == header)
 
 
-# --- what stands in it --------------------------------------------------------------------------------------
-
-
 def test_the_users_columns_come_first_as_they_were_then_what_became_of_each_row(work: Shoot) -> None:
     header, *rows = cells(work.folder / "results.xlsx")
     wide = len(HEADERS)
@@ -150,9 +147,6 @@ def test_a_row_that_failed_says_so_in_words(server: SegmindStandIn, tmp_path: Pa
     assert (first[3], first[problem]) == ("failed", work.results()["a"]["error"])
     assert second[:4] == ("b", "c.mp4", "flex_9", "invalid")
     assert "'flex_9' is not a mode" in second[problem]
-
-
-# --- run again ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("where", ["in place", "elsewhere"])
@@ -253,9 +247,6 @@ def test_saved_by_libreoffice_it_is_still_the_same_batch(work: Shoot, tmp_path: 
 
     assert done.code == 0, done.err
     assert work.server.ledger.submits_seen == 5
-
-
-# --- held open ----------------------------------------------------------------------------------------------
 
 
 def test_a_table_that_a_spreadsheet_holds_open_gets_a_sibling_and_a_word(work: Shoot) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from batchmod import app, clock, judgement, work
-from batchmod.app.scoring import Scorer, Scoring, Wishes, stem_of
+from batchmod.app.scoring import thumbnails
+from batchmod.app.scoring.beside_a_run import Scoring
+from batchmod.app.scoring.workers import Workers
 from batchmod.app.services import Services
 from batchmod.checkpoint import FILE_NAME, Checkpoint
 from batchmod.model import Event
@@ -153,18 +155,17 @@ def test_what_a_scoring_worker_does_harms_nothing_and_it_has_no_keys(tmp_path: P
     clip = write_clip(tmp_path / "a.mp4", LOUD)
 
     async def tried() -> list[object]:
-        with Checkpoint.open(tmp_path / FILE_NAME) as record:
-            scorer = Scorer(record, tmp_path, Wishes(), workers=1)
-            try:
-                return [
-                    await scorer._run(os.getenv, "SOME_SERVICE_TOKEN"),
-                    await scorer._run(os.nice, 0),
-                    await scorer._run(os._exit, 3),
-                    await scorer._run(int, "no number"),
-                    await scorer._run(work.write_thumbnail, str(clip), str(tmp_path / "t/a.jpg"), 32),
-                ]
-            finally:
-                await scorer.close()
+        workers = Workers(1)
+        try:
+            return [
+                await workers.run(os.getenv, "SOME_SERVICE_TOKEN"),
+                await workers.run(os.nice, 0),
+                await workers.run(os._exit, 3),
+                await workers.run(int, "no number"),
+                await workers.run(work.write_thumbnail, str(clip), str(tmp_path / "t/a.jpg"), 32),
+            ]
+        finally:
+            workers.close()
 
     try:
         token, nice, died, broken, drawn = asyncio.run(tried())
@@ -274,4 +275,6 @@ def test_beside_a_run_an_output_is_looked_at_as_soon_as_it_is_there(tmp_path: Pa
 
 
 def test_thumbnails_are_named_by_their_outputs() -> None:
-    assert [stem_of("videos/one_v001.mp4"), stem_of("videos/day 1/one_v001.mp4")] == ["one_v001", "day 1/one_v001"]
+    outputs = ("videos/one_v001.mp4", "videos/day 1/one_v001.mp4")
+    assert [*map(thumbnails.of_output, outputs)] == ["thumbs/one_v001.jpg", "thumbs/day 1/one_v001.jpg"]
+    assert [*map(thumbnails.of_source, outputs)] == ["thumbs/one_v001.source.jpg", "thumbs/day 1/one_v001.source.jpg"]

@@ -134,9 +134,6 @@ def test_a_broken_file_is_asked_for_by_its_id(tmp_path: Path) -> None:
         assert (work.run().code, server.ledger.submits_seen) == (3, 1)
 
 
-# --- stopping -------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def paid_run(work: Shoot, *words: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "batchmod", "run", str(work.manifest), "--yes", *PACE, *words]

@@ -47,9 +47,6 @@ def pointer_of(work: Shoot) -> dict[str, str]:
     return found
 
 
-# --- the record is elsewhere ---
-
-
 def test_the_record_is_below_state_and_everything_else_in_the_output_folder(finished: Shoot, state: Path) -> None:
     names = {path.name for path in finished.folder.iterdir()}
 
@@ -124,9 +121,6 @@ def test_an_uncertain_job_is_settled_where_its_record_is(work: Shoot, state: Pat
     assert listed.out.startswith("a (attempt:1): sent to segmind")
     assert work.statuses() == {"a": "failed", "b": "succeeded"}
     assert not (work.folder / RECORD).exists()
-
-
-# --- exactly that one, or none ---
 
 
 def lose(work: Shoot, state: Path) -> None:
@@ -224,9 +218,6 @@ def test_nothing_was_ever_run_here_is_said_with_state_too(work: Shoot, state: Pa
 
     assert (asked.code, "there is no record" in asked.err) == (2, True)
     assert not state.exists()
-
-
-# --- networks ---
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batchmod.app import storing, tenancy
+from batchmod.app.storing import record_copies, tenancy
 from batchmod.lease import Terms
 from tests.machines import STORE, UP, begun, card, machine, run
 from tests.servers.bucket import SECRET, Asked, Bucket, bucket
@@ -45,9 +45,6 @@ def below(store: Bucket) -> list[str]:
     """What lies in the store, without what changes its name."""
     found = (key.removeprefix(UP) for key in store.names())
     return [re.sub(r"^(record|lease)/\w+", r"\1/*", name) for name in found]
-
-
-# --- what is up ---
 
 
 def test_a_run_leaves_outputs_tables_the_log_and_the_record_in_the_store_and_nothing_else(
@@ -137,9 +134,6 @@ def test_no_key_of_the_store_stands_anywhere(tmp_path: Path, store: Bucket, serv
     assert not [key for key in store.names() if SECRET.encode() in store.read(key)]
 
 
-# --- a store that fails ---
-
-
 def test_without_a_bucket_nothing_is_sent(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
     done = run(machine(tmp_path, server, output="s3://nobody-has-this/autumn"), store)
 
@@ -213,9 +207,6 @@ def test_pages_that_could_not_be_put_up_are_a_reason_to_run_again(
     assert store.read(f"{UP}results.csv") == (work.folder / "results.csv").read_bytes()
 
 
-# --- one at a time ---
-
-
 def lease_of_another(store: Bucket) -> None:
     about = {"host": "render-3", "pid": 4711, "boot": "elsewhere", "started": "1"}
     store.client.put_object(Bucket="shots", Key=f"{UP}lease/000007.json", Body=json.dumps(about).encode())
@@ -261,9 +252,6 @@ def test_a_run_whose_store_was_taken_over_sends_nothing_more(
         assert done.code == 3, done.err
         assert "lease_lost" in done.err
         assert server.ledger.submits_seen < 4
-
-
-# --- another machine, or a lost disk ---
 
 
 def test_a_lost_disk_costs_nothing(tmp_path: Path, store: Bucket, server: SegmindStandIn) -> None:
@@ -369,9 +357,6 @@ def test_a_damaged_card_is_refused(tmp_path: Path, store: Bucket, server: Segmin
     assert "batchmod.json" in done.err
 
 
-# --- killed ---
-
-
 def killed_at(work: Shoot, store: Bucket, moment: Callable[[Asked], bool]) -> None:
     """Run until the store is asked for something, and kill the process while it waits for the answer."""
     came, go_on = threading.Event(), threading.Event()
@@ -472,7 +457,7 @@ def test_a_kill_while_something_goes_up_leaves_it_whole_or_not_there(
 
 
 def test_the_record_goes_up_while_a_run_is_on(tmp_path: Path, store: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storing, "EVERY_S", 0.1)
+    monkeypatch.setattr(record_copies, "EVERY_S", 0.1)
     with SegmindStandIn(queued_s=0, processing_s=1.5) as server:
         seen: list[dict[str, Any]] = []
 

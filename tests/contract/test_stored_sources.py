@@ -214,9 +214,6 @@ def test_rows_from_a_sheet_are_named_by_their_objects(shop: Buckets, tmp_path: P
     assert [item["id"] for item in json.loads(done.out)[0]["items"]] == ["a", "b-2"]
 
 
-# --- a clip that changes ---
-
-
 def test_an_object_that_is_another_clip_now_is_another_request(shop: Buckets, tmp_path: Path) -> None:
     with running("segmind") as server:
         (row,) = rows(providers.facts("segmind"), "a")
@@ -227,9 +224,6 @@ def test_an_object_that_is_another_clip_now_is_another_request(shop: Buckets, tm
 
         assert server.ledger.submits_seen == 2
         assert work.outputs() == ["a_v001.mp4", "a_v002.mp4"]
-
-
-# --- the embedded engine, and what else looks at a clip ---
 
 
 def test_the_engine_fetches_the_object_and_keeps_nothing_of_it(shop: Buckets, tmp_path: Path) -> None:

@@ -151,9 +151,6 @@ def until_it_ends(work: Shoot) -> int:
     raise AssertionError(f"no end: {work.statuses()}")
 
 
-# --- pace and patience ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["error_429_retry_after", "error_429_reset_at"])
 def test_the_patience_that_was_asked_for_is_had(name: str, tmp_path: Path) -> None:
     with SegmindStandIn(queued_s=0, processing_s=0) as server:
@@ -240,9 +237,6 @@ def closed_for(server: SegmindStandIn, seconds: float) -> Iterator[None]:
     closed.wait()
     yield
     door.join()
-
-
-# --- what only the history can say ----------------------------------------------------------------------------
 
 
 def test_a_lost_request_is_never_sent_again_where_there_is_no_history(tmp_path: Path) -> None:

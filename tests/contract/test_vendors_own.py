@@ -16,8 +16,6 @@ from tests.servers.runway import RunwayStandIn
 from tests.servers.segmind import SegmindStandIn
 from tests.support import call, remote_rows, shoot, write_clip, write_picture
 
-# --- Runway ---------------------------------------------------------------------------------------------------
-
 
 def test_what_a_failed_task_cost_is_what_is_booked(tmp_path: Path) -> None:
     with RunwayStandIn(price_if_failed=0.84) as server:
@@ -85,9 +83,6 @@ def test_a_guiding_frame_stands_at_its_moment_and_a_seed_is_sent(tmp_path: Path)
         work.rows(rows, provider="runway", provider_options={"seed": 8})
 
         assert (work.run().code, server.ledger.submits_seen) == (0, 2)
-
-
-# --- Luma Agents ----------------------------------------------------------------------------------------------
 
 
 def test_an_upload_is_waited_for_until_it_has_been_looked_at(tmp_path: Path) -> None:
@@ -173,9 +168,6 @@ def test_a_budget_that_ends_in_the_midst_stops_the_batch_until_it_is_filled(tmp_
         assert (work.run("--retry-failed").code, server.ledger.submits_seen, server.ledger.billed) == (0, 4, 3)
 
 
-# --- Luma -----------------------------------------------------------------------------------------------------
-
-
 def test_a_failure_that_may_have_been_billed_counts_as_billed_and_is_not_tried_again(tmp_path: Path) -> None:
     with LumaStandIn() as server:
         work = shoot(tmp_path, server, remote_rows("a"), at="luma")
@@ -208,9 +200,6 @@ def test_rescue_finds_a_clip_with_a_first_frame_among_other_generations(tmp_path
         assert done.code == 0, done.out + done.err
         assert work.results()["a"]["request_id"] == wanted.request_id
         assert server.ledger.count(Kind.SUBMIT) == 0
-
-
-# --- a service without a price --------------------------------------------------------------------------------
 
 
 def test_a_cap_needs_a_price_where_none_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

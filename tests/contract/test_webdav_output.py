@@ -105,9 +105,6 @@ def test_a_plain_address_is_for_this_machine_only(tmp_path: Path, server: Segmin
     assert "plain http" in done.err
 
 
-# --- the face of a store ---
-
-
 def test_a_file_is_put_read_listed_and_removed(there: Shelf, dav: WebDav, tmp_path: Path) -> None:
     root = f"{there.url}/deep/er"
     (tmp_path / "f").write_bytes(b"content")

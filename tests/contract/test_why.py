@@ -238,9 +238,6 @@ def test_the_query_of_a_url_stays_out_of_the_story(tmp_path: Path, server: Segmi
     assert "secret" not in said
 
 
-# --- the page -----------------------------------------------------------------------------------------------
-
-
 def keys_in_page(of: str) -> list[str]:
     """The first cells of the table that lists the keys of this."""
     table = _PAGE[_PAGE.index(f"| key of {of} |") :].partition("\n\n")[0]

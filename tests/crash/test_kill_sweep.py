@@ -230,9 +230,6 @@ def test_killed_from_outside_at_any_time_everything_is_paid_once_and_whole(
     assert broken_promises(work, k=0) == []
 
 
-# --- the sweep has teeth ------------------------------------------------------------------------------------
-
-
 def test_a_request_that_leaves_before_its_intent_is_written_is_noticed(server: SegmindStandIn, tmp_path: Path) -> None:
     work = set_up(tmp_path, server)
     kill_in_the_air(work, "accept_then_delay", "forget_intents")

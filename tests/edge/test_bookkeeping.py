@@ -59,3 +59,12 @@ def test_a_name_is_read_back_whatever_is_in_it(tmp_path: Path, name: str) -> Non
     Book(tmp_path, STORE).note(name, Up(bytes=7))
 
     assert bookkeeping.names(tmp_path) == Book(tmp_path, STORE).names == {name}
+
+
+@pytest.mark.parametrize("line", [b'{"path": "videos/\xff.mp4", "bytes": 1}', b'"path"', b"[]", b'{"path": "'])
+def test_a_line_that_is_damaged_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    Book(tmp_path, STORE).note("videos/a.mp4", Up(bytes=7))
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(line + b"\n")
+
+    assert bookkeeping.names(tmp_path) == Book(tmp_path, STORE).names == {"videos/a.mp4"}

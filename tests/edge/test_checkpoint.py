@@ -75,9 +75,6 @@ def attempts(record: Checkpoint) -> list[tuple[Any, ...]]:
     return record._db.execute("SELECT work_id, outcome, request_id, seen_dead_at FROM attempt").fetchall()
 
 
-# --- the life of a work ---
-
-
 def test_a_new_work_is_planned_with_all_that_its_request_needs(record: Checkpoint) -> None:
     work = record.open_work(replace(JOB, options={"seed": 7}), run_id="run-1")
 
@@ -337,9 +334,6 @@ def test_half_a_character_in_an_answer_does_not_keep_the_receipt_out(record: Che
     assert (record.work(work_id).request_id, record.work(work_id).error) == ("a?z", "a?z")
 
 
-# --- a request id belongs to one attempt for ever ---
-
-
 def test_an_id_that_belongs_to_another_attempt_is_not_taken_and_nothing_is_written(record: Checkpoint) -> None:
     accepted(record)
     work_id, attempt_id = intended(record, given.job("b", prompt="b"))
@@ -368,9 +362,6 @@ def test_another_provider_may_use_the_same_id(record: Checkpoint) -> None:
     work_id, attempt_id = intended(record, given.job("b", origin="http://127.0.0.1:8700"))
 
     assert record.accept(work_id, attempt_id, request_id="r1", state={})
-
-
-# --- versions ---
 
 
 def test_versions_of_an_id_count_up_whatever_case_it_is_written_in(record: Checkpoint) -> None:
@@ -421,9 +412,6 @@ def test_a_further_id_gets_a_copys_version_once(record: Checkpoint) -> None:
     record.delivered(delivery)
 
     assert [(d.id, d.delivered) for d in record.deliveries()[work_id]] == [("B", True), ("shot", True)]
-
-
-# --- money ---
 
 
 def test_money_is_what_was_spent_and_what_may_still_be(record: Checkpoint) -> None:
@@ -497,9 +485,6 @@ def test_a_key_is_held_by_what_is_or_may_be_paid(record: Checkpoint) -> None:
     assert held.work_id == work_id
 
 
-# --- the folder, its rows, its uploads ---
-
-
 def test_facts_of_the_folder_stay(record: Checkpoint) -> None:
     record.set_facts({"manifest_name": "autumn", "x": "1"})
     record.set_facts({"x": "2"})
@@ -557,9 +542,6 @@ def test_a_clip_is_up_at_one_place_until_it_is_forgotten(record: Checkpoint) -> 
     record.forget_upload("segmind", "o", "hash")
 
     assert record.uploaded("segmind", "o", "hash") is None
-
-
-# --- the file ---
 
 
 def test_commits_are_durable_when_they_return(record: Checkpoint) -> None:
@@ -717,9 +699,6 @@ def test_a_record_that_somebody_else_holds_stops_the_run_and_is_as_it_was(record
     assert record.work(work_id).status is Status.PLANNED
 
 
-# --- kill -9 ---
-
-
 CHILD = """
 import os, signal, sys
 from pathlib import Path
@@ -794,9 +773,6 @@ def test_a_record_whose_owner_was_killed_anywhere_is_consistent_and_keeps_what_i
             break
 
     assert seen == set(order)
-
-
-# --- any order of calls ---
 
 
 KEYS = [given.job(name, prompt=name) for name in "abc"]

@@ -174,9 +174,6 @@ def test_frames_that_an_edit_list_hides_do_not_count(tmp_path: Path) -> None:
     assert (about(target)["frames"], numbers_in(target)) == (18, list(range(18)))
 
 
-# --- too short, too long ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("codec", ["h264", "prores"])
 def test_an_output_that_is_much_too_short_has_no_copy(tmp_path: Path, codec: str) -> None:
     with pytest.raises(MediaError, match=r"lasts 1\.00 s, and 2\.00 s are wanted.*`hold_s`.*`duration: output`") as no:
@@ -204,9 +201,6 @@ def test_a_little_is_held_and_what_is_too_much_is_cut(
     assert numbers_in(target) == shown
     assert len(said.notes) == len(noted)
     assert all(words in note for words, note in zip(noted, said.notes, strict=True))
-
-
-# --- shapes -------------------------------------------------------------------------------------------------
 
 
 def middle_column(path: Path) -> Any:

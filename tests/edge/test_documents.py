@@ -162,9 +162,6 @@ def test_the_address_that_one_edits_a_google_sheet_at_will_do(address: str, aske
     assert exported(address) == (asked or address)
 
 
-# --- what a manifest names ----------------------------------------------------------------------------------
-
-
 def _none(_: Path) -> bool:
     return False
 

@@ -30,9 +30,6 @@ def made(path: Path, content: bytes = b"new") -> Path:
     return path
 
 
-# --- a finished file gets its name ---
-
-
 def test_a_finished_file_gets_its_name_and_keeps_no_other(tmp_path: Path) -> None:
     part = made(tmp_path / ".work/1.part")
     files.put_in_place(part, tmp_path / "videos/deep/a.mp4")
@@ -145,9 +142,6 @@ def test_a_copy_of_what_is_gone_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not list((tmp_path / "videos").iterdir())
 
 
-# --- written whole ---
-
-
 def writing(content: bytes) -> Callable[[IO[bytes]], object]:
     return lambda file: file.write(content)
 
@@ -234,8 +228,6 @@ def test_events_are_one_object_a_line_and_there_at_once(tmp_path: Path) -> None:
     assert [json.loads(line)["text"] for line in lines] == ["日\n本", "half ?"]
 
 
-# --- the lock ---
-
 HOLDER = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
@@ -315,9 +307,6 @@ def test_a_program_that_a_run_starts_does_not_keep_its_folder(tmp_path: Path) ->
     with files.locked(tmp_path):
         heir.kill()
         heir.communicate()
-
-
-# --- identities ---
 
 
 @for_all(st.binary(max_size=100), st.integers(0, 3))
@@ -406,9 +395,6 @@ def test_identities_work_without_a_cache(tmp_path: Path) -> None:
     assert known.sha256(made(tmp_path / "a")) == sha256(b"new")
 
     known.save()
-
-
-# --- looking around ---
 
 
 def test_a_listing_has_every_finished_file_relative_to_the_folder(tmp_path: Path) -> None:

@@ -38,8 +38,6 @@ def until(true: Callable[[], object], *, seconds: float = 15.0) -> bool:
     return True
 
 
-# --- which folders are on a network ---
-
 MOUNTINFO = r"""
 22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard
@@ -124,8 +122,6 @@ def test_this_machine_answers_for_folders_that_are_not_there_yet(tmp_path: Path)
     assert mounts.network_file_system(tmp_path / "not/there") is None
     assert mounts.network_file_system(tmp_path / "link/self") is None
 
-
-# --- the lease ---
 
 ME = replace(lease.Holder.me(), host="render-1")
 OTHER_HOST = replace(ME, host="render-2")
@@ -361,9 +357,6 @@ def test_the_clock_of_a_host_does_not_matter(tmp_path: Path) -> None:
         assert set(asdict(ME)) == {"host", "pid", "boot", "started"}
 
 
-# --- which of the two ---
-
-
 def test_a_folder_on_a_local_disk_is_locked_and_on_a_network_leased(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,8 +370,6 @@ def test_a_folder_on_a_local_disk_is_locked_and_on_a_network_leased(
     assert leases(tmp_path / "share") == [".batchmod.lease.000001"]
     assert mine.taken_from is None
 
-
-# --- the epoch ---
 
 JOB = given.job("shot")
 
@@ -433,9 +424,6 @@ def test_epochs_go_up(tmp_path: Path) -> None:
             epochs.append(record.fact("epoch"))
 
     assert epochs == [str(number) for number in range(1, 13)]
-
-
-# --- room ---
 
 
 def test_a_disk_that_is_nearly_full_takes_nothing_that_is_paid_for(tmp_path: Path) -> None:
@@ -527,8 +515,6 @@ def test_a_disk_that_fills_up_stops_what_is_not_sent_and_collects_what_is(tmp_pa
         )
         assert "disk_full" in (disk / "shots/run.json").read_text()
 
-
-# --- whole runs ---
 
 AS_IF = """
 import socket, sys

@@ -62,9 +62,6 @@ def refused(path: Path) -> MediaError:
     return caught.value
 
 
-# --- clips ----------------------------------------------------------------------------------------------------
-
-
 def test_a_clip_is_probed_with_its_size_rate_length_and_sound() -> None:
     facts = media.probe_video(CLIP)
 
@@ -162,9 +159,6 @@ def test_an_untagged_high_definition_clip_is_read_as_bt709(tmp_path: Path) -> No
         container.mux(stream.encode(None))
 
     assert np.abs(media.first_frame(path).astype(int) - red).mean() < 3
-
-
-# --- what is no clip ------------------------------------------------------------------------------------------
 
 
 def test_a_concat_list_named_mp4_does_not_open_another_clip(tmp_path: Path) -> None:
@@ -317,9 +311,6 @@ def test_nothing_is_printed_about_broken_files(tmp_path: Path, capfd: pytest.Cap
             media.verify_video(path, depth="decode")
 
     assert tuple(capfd.readouterr()) == ("", "")
-
-
-# --- images ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "webp", "jpg"])

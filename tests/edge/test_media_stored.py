@@ -81,9 +81,6 @@ def test_frames_that_are_not_evenly_spaced_are_found(tmp_path: Path, pts: list[i
     assert media.clip_facts(write(tmp_path / "a.mp4", pts=pts)).steady is steady
 
 
-# --- written anew -------------------------------------------------------------------------------------------
-
-
 def test_a_prepared_clip_is_upright_h264_of_8_bits_in_its_own_colours(tmp_path: Path) -> None:
     write_card(tmp_path / "in.mov", rotation=90, bits=10, size=(192, 108))
     media.prepare(tmp_path / "in.mov", tmp_path / "out.mp4", until_s=None, max_bytes=None)

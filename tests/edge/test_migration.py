@@ -148,9 +148,6 @@ def test_a_newer_form_that_stands_in_the_log_alone_is_refused(path: Path) -> Non
     assert int.from_bytes(head, "big") == checkpoint.VERSION
 
 
-# --- scores in the record ---
-
-
 def kept(record: Checkpoint, *, sha256: str = "a" * 64, form: int = 1, **scores: Any) -> None:
     record.keep_scores([Scored(work_id=1, sha256=sha256, scores=Scores(**scores))], form=form)
 

@@ -46,8 +46,6 @@ def test_a_timeline_loses_nothing_however_long_it_is(moments: list[float], data:
     assert points[-1].at >= max(moments)
 
 
-# --- what is new, and what was before -----------------------------------------------------------------------
-
 TEN = Since(began=1777802400.0, began_at="2026-05-03T10:00:00Z", is_first=False, succeeded=2, failed=1, cost_usd=1.2)
 
 

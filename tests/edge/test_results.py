@@ -58,9 +58,6 @@ def written(folder: Path, *lines: Mapping[str, Any], own: Sequence[str] = ()) ->
     return list(results.read(results.write(folder, lines, own)))
 
 
-# --- one line ---
-
-
 def test_a_finished_row_says_all_there_is() -> None:
     found = line(work=DONE, mode="flex_1", prompt="wool", video_url="a.mp4", job_key="1-x", variant=2)
 
@@ -130,9 +127,6 @@ def test_a_clock_that_was_set_back_makes_no_negative_time() -> None:
     assert line(work=replace(DONE, finished_at=1.0))["seconds"] == 0.0
 
 
-# --- the user's own columns ---
-
-
 def test_own_columns_follow_ours_in_their_order(tmp_path: Path) -> None:
     own = {"zulu": "1", "alpha": "2", "Scene": "3"}
     (found,) = written(tmp_path, line(own=own), own=list(own))
@@ -168,9 +162,6 @@ def test_rows_without_a_column_leave_it_empty(tmp_path: Path) -> None:
     found = written(tmp_path, line("a", own={"scene": "1"}), line("b", own={"take": "2"}), own=["scene", "take"])
 
     assert [(row["scene"], row["take"]) for row in found] == [("1", ""), ("", "2")]
-
-
-# --- cells ---
 
 
 @for_all(st.text())
@@ -220,9 +211,6 @@ def test_half_a_character_does_not_lose_the_table(tmp_path: Path) -> None:
     (found,) = written(tmp_path, line(prompt="half \ud83d"))
 
     assert found["prompt"] == "half ?"
-
-
-# --- the file ---
 
 
 def test_spreadsheets_see_utf_8(tmp_path: Path) -> None:
@@ -278,9 +266,6 @@ def test_twenty_thousand_lines_take_seconds(tmp_path: Path) -> None:
 
     assert count == 20_000
     assert time.process_time() - began < 6
-
-
-# --- as a table ---
 
 
 def test_the_table_has_numbers_where_the_schema_says_so(tmp_path: Path) -> None:

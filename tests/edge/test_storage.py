@@ -183,9 +183,6 @@ def test_the_beginning_and_the_end_are_read_alone(shop: Buckets, stores: Stores)
     assert (small.head, small.tail) == (b"abc", b"")
 
 
-# --- signed URLs ---
-
-
 def test_a_signed_url_is_good_for_anybody_until_it_expires(shop: Buckets, stores: Stores) -> None:
     shop.put("shop", "a b.mp4", b"12345")
 
@@ -210,9 +207,6 @@ def test_without_credentials_nothing_is_signed(shop: Buckets, monkeypatch: pytes
 def test_a_store_in_ones_own_network_gives_no_url_for_a_service_outside(shop: Buckets, stores: Stores) -> None:
     assert stores.presign_public("s3://shop/a") is None
     assert stores.presign_public("s3://shop/a", near=True) is not None
-
-
-# --- troubles ---
 
 
 def test_credentials_that_are_missing_are_said_to_be(shop: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,8 +106,6 @@ def test_a_file_that_is_not_the_one_that_was_meant_is_never_sent_whole(*, as_for
     assert not any(seen.complete for seen in server.seen)
 
 
-# --- answers that are files ---------------------------------------------------------------------------------------
-
 VIDEO = bytes(range(256)) * 5000
 
 

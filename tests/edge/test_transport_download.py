@@ -65,9 +65,6 @@ def ranges(peer: Peer) -> None:
             peer.answer(200, VIDEO)
 
 
-# --- whole files --------------------------------------------------------------------------------------------
-
-
 def test_a_whole_file_is_stored_with_its_hash(part: Path) -> None:
     with RawServer(always(Content_Type="video/mp4")) as server:
         fetched = download(f"{server.url}/a.mp4?sig=x%2Fy", part)
@@ -160,9 +157,6 @@ def test_a_file_encoded_unasked_is_refused(part: Path) -> None:
     assert (fetched.ok, fetched.retry) == (False, False)
 
 
-# --- resuming -----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("have", [0, 1, 1_048_577, len(VIDEO) - 1, len(VIDEO), len(VIDEO) + 7])
 def test_a_resumed_file_is_the_whole_file(have: int, part: Path) -> None:
     part.write_bytes((VIDEO + b"surplus")[:have])
@@ -189,9 +183,6 @@ def test_a_server_that_gives_no_such_range_starts_the_file_anew(script: Script, 
         fetched = download(server.url, part, resume=True)
     assert (fetched.ok, fetched.sha256) == (True, HASH)
     assert part.read_bytes() == VIDEO
-
-
-# --- where it may go ----------------------------------------------------------------------------------------
 
 
 def test_redirects_are_followed_without_losing_the_way(part: Path) -> None:
@@ -303,9 +294,6 @@ def test_what_was_allowed_once_is_not_allowed_on_a_connection_left_open(part: Pa
         first, second = asyncio.run(both(f"http://localhost:{server.port}"))
     assert (first.ok, second.ok) == (True, False)
     assert len(server.seen) == 1
-
-
-# --- the disk -----------------------------------------------------------------------------------------------
 
 
 def test_a_folder_that_is_missing_is_said_as_it_is(tmp_path: Path) -> None:

@@ -52,9 +52,6 @@ def one(asked: Request, **how: object) -> Reply:
     return sent(lambda transport: transport.send(asked, **how))  # type: ignore[arg-type]
 
 
-# --- connections --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE"])
 def test_a_request_on_a_connection_the_server_drops_is_sent_once_and_unknown(method: str) -> None:
     def answer_once_then_close(peer: Peer) -> None:
@@ -76,8 +73,8 @@ def test_a_request_on_a_connection_the_server_drops_is_sent_once_and_unknown(met
 
 def test_connections_are_shared_and_a_fresh_one_is_not() -> None:
     async def five(transport: Transport) -> Reply:
-        for fresh in (False, False, True, True):
-            await transport.send(request(server.url), fresh=fresh)
+        for idle_s in (None, None, 0.0, 0.0):
+            await transport.send(request(server.url), idle_s=idle_s)
         return await transport.send(request(server.url))
 
     with RawServer(keep_answering) as server:
@@ -98,6 +95,21 @@ def test_an_idle_connection_is_left_alone_before_servers_close_theirs(monkeypatc
     with RawServer(keep_answering) as server:
         assert sent(two).sent is Sent.ANSWERED
     assert server.connections == 2
+
+
+def test_a_request_that_may_not_meet_a_closing_connection_takes_one_that_was_busy_a_moment_ago() -> None:
+    assert doors.BRIEFLY_S <= 1
+
+    async def four(transport: Transport) -> Reply:
+        reply = await transport.send(request(server.url))
+        for wait_s in (0.0, 0.0, doors.BRIEFLY_S + 0.1):
+            await asyncio.sleep(wait_s)
+            reply = await transport.send(request(server.url), idle_s=doors.BRIEFLY_S)
+        return reply
+
+    with RawServer(keep_answering) as server:
+        assert sent(four).sent is Sent.ANSWERED
+    assert (len(server.seen), server.connections) == (4, 3), "of its own kind only, and only while it is warm"
 
 
 def test_five_hundred_requests_are_in_flight_at_once() -> None:
@@ -146,9 +158,6 @@ def test_a_cancelled_send_raises_and_leaves_no_connection_in_use() -> None:
     arrived = threading.Event()
     with RawServer(hang_at_hang) as server:
         assert sent(cancelled).sent is Sent.ANSWERED
-
-
-# --- what is sent -------------------------------------------------------------------------------------------
 
 
 def test_the_url_is_asked_as_it_is_spelled() -> None:
@@ -207,9 +216,6 @@ def test_nothing_of_a_request_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     assert "token" not in caplog.text
 
 
-# --- what comes back ----------------------------------------------------------------------------------------
-
-
 def test_an_answer_has_its_headers_in_lower_case_and_its_gzip_undone() -> None:
     def answer(peer: Peer) -> None:
         peer.read_request()
@@ -240,9 +246,6 @@ def test_no_cookie_is_kept() -> None:
         reply = sent(two)
     assert "cookie" not in server.seen[1].headers
     assert "set-cookie" not in reply.headers
-
-
-# --- files in bodies ----------------------------------------------------------------------------------------
 
 
 def leaf(path: Path, media_type: str = "video/mp4") -> FileAsDataUrl:
@@ -340,9 +343,6 @@ def test_a_large_file_never_stands_in_memory(tmp_path: Path) -> None:
     assert reply.sent is Sent.ANSWERED
     assert server.seen[0].size > 64 * 1024**2 * 4 // 3
     assert peak < 5 * 2**20  # of which the server keeps 1 MiB, twice while it grows
-
-
-# --- proxies ------------------------------------------------------------------------------------------------
 
 
 def test_a_request_to_another_machine_goes_through_the_proxy_of_the_environment(

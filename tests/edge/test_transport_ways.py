@@ -12,7 +12,7 @@ import pytest
 
 from batchmod.executors.courier import Courier
 from batchmod.model import Reply, Request, Sent
-from batchmod.transport import Fetched, Transport
+from batchmod.transport import Fetched, Transport, doors
 from batchmod.transport.doors import Doors
 from tests.servers.sockets import Peer, RawServer, free_port, full_backlog, keep_answering, tls_server
 
@@ -46,9 +46,6 @@ def fetch(url: str, into: Path) -> Fetched:
             await transport.aclose()
 
     return asyncio.run(run())
-
-
-# --- proxies ------------------------------------------------------------------------------------------------
 
 
 class Proxy:
@@ -134,9 +131,6 @@ def test_the_process_that_asks_and_downloads_goes_out_the_same_way(
     assert proxy.lines == ["CONNECT service.test:443"] * 2
 
 
-# --- certificates -------------------------------------------------------------------------------------------
-
-
 class Authority:
     """An authority of one's own, and a server with a certificate that it has signed."""
 
@@ -187,14 +181,11 @@ def test_an_authority_of_ones_own_is_trusted_by_either_variable_and_by_none_not(
         assert ask(server.url).sent is Sent.ANSWERED
 
 
-# --- one client an origin -----------------------------------------------------------------------------------
-
-
 def test_each_origin_has_a_client_of_its_own_which_all_its_requests_share() -> None:
     async def clients() -> list[object]:
         found = Doors(trust_env=False)
         urls = ("https://a.test/1", "https://a.test:443/2", "https://b.test/1", "http://a.test/1")
-        made: list[object] = [found.for_request(url, fresh=False) for url in urls]
+        made: list[object] = [found.for_request(url, idle_s=doors.KEEPALIVE_S) for url in urls]
         await found.aclose()
         return made
 
@@ -216,9 +207,6 @@ def test_a_hundred_requests_of_one_origin_use_the_connection_again() -> None:
         asyncio.run(run())
 
     assert (len(server.seen), server.connections) == (100, 1)
-
-
-# --- each phase has its time --------------------------------------------------------------------------------
 
 
 def hang_after_the_head(peer: Peer) -> None:

@@ -19,8 +19,6 @@ from tests.engine.pictures import noise
 Look = Callable[[Rgb], Rgb]
 Frames = Sequence[Rgb]
 
-# --- clips ---
-
 
 @cache
 def scene(width: int, height: int, seed: int = 0) -> Rgb:
@@ -99,9 +97,6 @@ def flat(rgb: Rgb) -> Rgb:
     return np.asarray(np.clip((0.5 * smooth + 0.5 * tint) * ink, 0, 255), np.uint8)
 
 
-# --- the ways ---
-
-
 def steps(frames: Frames, *, largest: int = 1280 * 720) -> list[Step]:
     """A short clip's steps, to be shared between several outputs."""
     track = SourceTrack(largest)
@@ -166,9 +161,6 @@ def quality(clip: Sequence[Step], output: Iterator[Rgb], style: Rgb) -> Quality:
     for step, picture in zip(clip, output, strict=True):
         meter.judge(step, picture)
     return meter.result()
-
-
-# --- the bars ---
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

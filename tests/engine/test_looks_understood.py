@@ -19,9 +19,6 @@ def modifiers_of(prompt: str) -> list[str]:
     return [modifier.name for modifier in understand(prompt).modifiers]
 
 
-# --- looks ---
-
-
 @pytest.mark.parametrize(
     ("prompt", "name"),
     [
@@ -124,9 +121,6 @@ def test_a_pause_parts_phrases() -> None:
     assert look_of("stained, glass") is None
 
 
-# --- modifiers ---
-
-
 @pytest.mark.parametrize(
     ("prompt", "names"),
     [
@@ -174,9 +168,6 @@ def test_a_cartoon_of_a_thing_keeps_its_modifiers() -> None:
     assert (look_of("cartoon rabbit, brighter"), modifiers_of("cartoon rabbit, brighter")) == ("cel", ["brighter"])
 
 
-# --- colours ---
-
-
 @pytest.mark.parametrize(
     ("prompt", "name"),
     [
@@ -219,9 +210,6 @@ def test_every_colour_can_be_asked_for(colour: str) -> None:
     assert modifiers_of(f"an oil painting in {colour} and teal") == [
         f"in {colour} and teal" if colour != "teal" else "in teal"
     ]
-
-
-# --- what is left over ---
 
 
 @pytest.mark.parametrize(

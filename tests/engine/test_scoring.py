@@ -115,9 +115,6 @@ def test_clips_too_short_for_a_beginning_and_an_end_are_measured_all_the_same() 
     assert scoring.compared([], []).structure is None
 
 
-# --- files ---
-
-
 def coded(
     path: Path, frames: Sequence[Rgb], *, rate: int, size: tuple[int, int] = (WIDTH, HEIGHT), crf: int = 18
 ) -> Path:

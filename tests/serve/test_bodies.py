@@ -152,9 +152,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert bodies.MOST_TEXT == MOST_TEXT
 
 
-# --- forms ---
-
-
 def form_body(fields: list[tuple[str, tuple[str | None, bytes]]]) -> tuple[str, bytes]:
     """A form as a client sends it: its Content-Type and its bytes."""
     request = httpx.Request("POST", "http://x", files=fields)

@@ -50,9 +50,6 @@ def described(name: str, value: Any) -> None:
     Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
 
 
-# --- submits ---
-
-
 def test_a_submit_is_accepted_with_three_urls_on_the_origin_that_was_asked(server: Running) -> None:
     body = server.ask("POST", "/v2/modify-video", json=source(server)).json()
     request_id = body["request_id"]
@@ -186,9 +183,6 @@ def test_fields_of_others_are_kept_as_they_were_sent(server: Running) -> None:
     assert server.ask("GET", f"/inference-request/request-history/{request_id}").json()["request_body"] == inputs
 
 
-# --- what is not there ---
-
-
 def test_an_unknown_request_is_not_found(server: Running) -> None:
     for path in ("/v2/requests/x/status", "/v2/requests/x", "/v1/requests/x", "/inference-request/request-history/x"):
         refused(server.ask("GET", path), 404, "Request x not found")
@@ -205,9 +199,6 @@ def test_a_wrong_verb_is_answered_in_html(server: Running) -> None:
         assert (answer.status_code, answer.text) == (405, contract.WRONG_VERB)
         assert answer.headers["content-type"].startswith("text/html")
         assert answer.headers["allow"]
-
-
-# --- uploads and files ---
 
 
 def test_an_upload_gets_a_url_that_nobody_can_guess(server: Running, tmp_path: Path) -> None:
@@ -387,9 +378,6 @@ def test_a_form_brings_its_files_along(server: Running, tmp_path: Path) -> None:
     assert "prompt" not in inputs
 
 
-# --- balance and history ---
-
-
 def test_there_are_always_credits(server: Running) -> None:
     body = server.ask("GET", "/v1/get-user-credits").json()
 
@@ -447,9 +435,6 @@ def test_a_history_beyond_its_limits_is_refused(server: Running, query: str) -> 
     answer = server.ask("GET", f"/inference-request/request-history?{query}")
 
     refused(answer, 400, "")
-
-
-# --- documents ---
 
 
 def test_the_document_describes_every_path_and_no_other() -> None:

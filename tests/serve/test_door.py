@@ -29,9 +29,6 @@ def answer(door: Door, path: str = API, method: str = "POST", **headers: str) ->
     return 200
 
 
-# --- hosts ---
-
-
 @pytest.mark.parametrize(
     "host", ["127.0.0.1:8700", "localhost:8700", "localhost", "LOCALHOST:9000", "[::1]:8700", "127.0.0.1"]
 )
@@ -90,9 +87,6 @@ def test_a_public_url_gives_a_name_and_links_begin_with_it() -> None:
     assert not answers_to(door, "evil.example:8700", port=8700)
 
 
-# --- sites ---
-
-
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 @pytest.mark.parametrize("path", [API, "/", "/docs", "/page/page.js", "/outputs/x.mp4", "/v1/get-user-credits"])
 def test_a_page_of_another_site_gets_nothing(site: str, path: str) -> None:
@@ -128,9 +122,6 @@ def test_the_own_page_needs_its_token_and_a_program_does_not() -> None:
     assert answer(LOCAL, "/v1/get-user-credits", "GET", sec_fetch_site="none") == 403
 
 
-# --- keys ---
-
-
 @pytest.mark.parametrize("path", [API, "/v1/modify-video", "/upload-asset", "/v1/get-user-credits", "/nowhere"])
 def test_a_key_that_is_set_is_needed_everywhere_also_on_loopback(path: str) -> None:
     local = Door(names=LOCAL.names, addresses=False, key=KEY, token=TOKEN)
@@ -158,9 +149,6 @@ def test_pages_and_files_need_no_key(path: str) -> None:
 @pytest.mark.parametrize("path", ["/v2/requests/x", "//", "/docs/", "/pagex", "/Assets/x", "/inference-request/x"])
 def test_nothing_else_is_open(path: str) -> None:
     assert not is_open(path)
-
-
-# --- over HTTP ---
 
 
 @pytest.fixture

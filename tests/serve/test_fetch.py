@@ -52,8 +52,6 @@ def inner() -> Iterator[RawServer]:
         yield server
 
 
-# --- addresses ---
-
 TRICKS = [
     "127.0.0.1",
     "127.1",
@@ -143,9 +141,6 @@ def test_nothing_but_plain_http_urls_is_asked(tmp_path: Path, url: str) -> None:
     assert "hunter2" not in refusal(url, tmp_path / "a")
 
 
-# --- names ---
-
-
 def resolving(monkeypatch: pytest.MonkeyPatch, answers: Callable[[str], list[str]]) -> list[str]:
     """Names under .test are resolved by `answers`, as a name server that is not ours would; the names asked for."""
     asked: list[str] = []
@@ -210,9 +205,6 @@ def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
     assert asked == ["clips.test"]
 
 
-# --- redirects ---
-
-
 @pytest.mark.parametrize(
     "location",
     [
@@ -240,9 +232,6 @@ def test_a_redirect_in_the_open_is_followed_and_a_circle_ends(tmp_path: Path) ->
     with RawServer(always(302, b"", Location="/again")) as server:
         assert "redirects" in refusal(f"{server.url}/a.mp4", tmp_path / "a", near=True)
         assert len(server.seen) == 6
-
-
-# --- bodies ---
 
 
 def test_an_endless_body_ends_at_its_limit(tmp_path: Path) -> None:
@@ -284,9 +273,6 @@ def test_queries_and_keys_are_neither_told_nor_sent(tmp_path: Path) -> None:
     assert "SECRET" not in said
     assert "answered 404" in said
     assert not {"x-api-key", "cookie", "authorization"} & set(server.seen[0].headers)
-
-
-# --- the whole service ---
 
 
 def test_a_job_whose_clip_lies_inside_fails_and_says_why(inner: RawServer, tmp_path: Path) -> None:

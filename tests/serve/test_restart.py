@@ -183,9 +183,6 @@ def test_on_a_full_disk_an_upload_is_refused_and_the_service_goes_on(tmp_path: P
     assert "Traceback" not in said
 
 
-# --- a service that does not begin ---
-
-
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

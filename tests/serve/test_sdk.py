@@ -124,9 +124,6 @@ def test_the_history_lists_what_the_sdk_sent(sdk: SegmindClient, clip_url: str) 
     assert page["data"][0]["model_status"] == "COMPLETED"
 
 
-# --- one error of each class, as the SDK's own exception ---
-
-
 def error_of(sdk: SegmindClient, **inputs: object) -> SegmindError:
     with pytest.raises(SegmindError) as error:
         sdk.submit_async(SLUG, **inputs)

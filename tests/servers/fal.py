@@ -91,8 +91,6 @@ class Fal(Vendor):
         made = {"video_url": video_url, "mode": mode} | ({"prompt": prompt} if prompt else {})
         return made | ({"image_url": first_frame_url} if first_frame_url else {})
 
-    # --- the queue ---
-
     async def submit(self, call: Call) -> web.Response:
         job = await self.accept(call)
         if call.faulty("completed_with_error"):
@@ -142,8 +140,6 @@ class Fal(Vendor):
         self._infra[job.request_id] = "client_cancelled"
         self.ledger.cancel(job.request_id)
         return web.json_response({"status": "CANCELLATION_REQUESTED"}, status=202)
-
-    # --- uploads ---
 
     async def token(self, call: Call) -> web.Response:
         if call.request.query.get("storage_type") != "fal-cdn-v3":

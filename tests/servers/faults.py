@@ -145,9 +145,6 @@ class FaultBook:
         return None
 
 
-# --- on the wire --------------------------------------------------------------------------------------------
-
-
 def reset(request: web.Request) -> None:
     """Ends the connection with RST: the client sees `connection reset by peer`."""
     if request.transport is None:
@@ -201,8 +198,6 @@ async def spoil(request: web.Request, response: web.Response, fault: Fault) -> w
             pass
     return response
 
-
-# --- the catalogue every stand-in shares --------------------------------------------------------------------
 
 _PAGE = "<html><head><title>$title</title></head><body><center><h1>$title</h1></center><hr>nginx</body></html>"
 

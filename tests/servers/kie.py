@@ -85,8 +85,6 @@ class Kie(Vendor):
     def body(self, *, video_url: str, prompt: str | None, **_left_out: str | None) -> dict[str, Any]:
         return {"videoUrl": video_url, "prompt": prompt or ""}
 
-    # --- tasks ---
-
     async def submit(self, call: Call) -> web.Response:
         job = await self.accept(call)
         if call.faulty("callback_failed"):
@@ -129,8 +127,6 @@ class Kie(Vendor):
         if begin != self.urls[Origin.OUTPUTS] or job is None or job.account != call.account:
             self.refuse(422, "The URL is none of kie's own")
         return web.json_response(_told(self.url_of(job)))
-
-    # --- uploads ---
 
     async def upload(self, call: Call) -> web.Response:
         if call.request.content_type != "multipart/form-data":

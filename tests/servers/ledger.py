@@ -201,8 +201,6 @@ class Ledger:
         job = self.job(request_id)
         return job.state(self.clock.now()) if job else None
 
-    # --- money ----------------------------------------------------------------------------------------------
-
     @property
     def accepted(self) -> int:
         return len(self.jobs)
@@ -230,8 +228,6 @@ class Ledger:
     def paid_twice(self) -> dict[str, int]:
         """The oracle of the money tests: empty, unless some inputs are owed for more than once."""
         return {identity: count for identity, count in self.owed_by_inputs().items() if count > 1}
-
-    # --- traffic --------------------------------------------------------------------------------------------
 
     def count(self, *kinds: Kind) -> int:
         return sum(seen.kind in kinds for seen in self.requests)
@@ -263,8 +259,6 @@ class Ledger:
     @property
     def leaks(self) -> tuple[Seen, ...]:
         return tuple(seen for seen in self.requests if seen.leak)
-
-    # --- for watchers ---------------------------------------------------------------------------------------
 
     def wait_until(self, what: Callable[["Ledger"], bool], *, timeout_s: float = 5.0) -> None:
         """Blocks until `what(ledger)`; AssertionError with the counters if it never comes."""

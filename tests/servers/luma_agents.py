@@ -67,8 +67,6 @@ class LumaAgents(Vendor):
     def more_faults(cls) -> Mapping[str, Recipe]:
         return {"file_refused": Recipe(way=Way.INSIDE, on=(Kind.UPLOAD,), takes_effect=True)}
 
-    # --- files ----------------------------------------------------------------------------------------------
-
     async def create_file(self, call: Call) -> web.Response:
         try:
             asked = json.loads(await call.request.read())
@@ -121,8 +119,6 @@ class LumaAgents(Vendor):
 
     def _is_ready(self, file_id: Any) -> bool:
         return file_id in self._files and self._shown_file(file_id)["state"] == "ready"
-
-    # --- generations ----------------------------------------------------------------------------------------
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         if inputs.get("type") != "video_edit" or inputs.get("model") != "ray-3.2":

@@ -98,8 +98,6 @@ class Replicate(Vendor):
         given = {"video": video_url, "mode": mode} | ({"prompt": prompt} if prompt else {})
         return {"input": given | ({"first_frame": first_frame_url} if first_frame_url else {})}
 
-    # --- predictions ---
-
     async def submit(self, call: Call) -> web.Response:
         if call.request.path == "/v1/predictions":
             wanted = json.loads(await call.request.read() or b"{}").get("version")
@@ -163,8 +161,6 @@ class Replicate(Vendor):
             "completed_at": self.stamp(job.ends_at) if over else None,
             "urls": {"get": asked, "cancel": f"{asked}/cancel", "web": f"https://replicate.com/p/{job.request_id}"},
         }
-
-    # --- files ---
 
     async def upload(self, call: Call) -> web.Response:
         if call.request.content_type != "multipart/form-data":

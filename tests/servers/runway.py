@@ -70,8 +70,6 @@ class Runway(Vendor):
         if call.origin is Origin.API and call.request.headers.get("X-Runway-Version") != "2024-11-06":
             self.refuse(400, "X-Runway-Version is required")
 
-    # --- uploads --------------------------------------------------------------------------------------------
-
     async def create_upload(self, call: Call) -> web.Response:
         asked = json.loads(await call.request.read())
         if asked.get("type") != "ephemeral" or not isinstance(asked.get("filename"), str):
@@ -94,8 +92,6 @@ class Runway(Vendor):
             self.storage.rename(url, f"runway://{call.argument}")
         self._tickets[call.argument] = (f"runway://{call.argument}", ready_at)
         return answer
-
-    # --- tasks ----------------------------------------------------------------------------------------------
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         if inputs.get("model") != "aleph2":

@@ -26,8 +26,6 @@ def refuse(status: int, text: str) -> NoReturn:
     raise Refused(error(status, text))
 
 
-# --- the texts ----------------------------------------------------------------------------------------------
-
 KEY_MISSING = error(401, "No API key found in request: send it in the x-api-key header")
 KEY_INVALID = error(401, "Invalid or expired API key")
 CONTENT_TYPE = error(406, "Invalid content type. Use application/json or multipart/form-data")
@@ -52,8 +50,6 @@ def too_many(**headers: str) -> Reply:
 
 
 RESET_AT = too_many(**{"x-rate-limit-reset-at-utc": "$reset_at"})
-
-# --- the submit ---------------------------------------------------------------------------------------------
 
 
 def decoded(body: bytes) -> dict[str, Any]:
@@ -97,9 +93,6 @@ def links(request_id: str, base: str) -> dict[str, str]:
 
 def submitted(request_id: str, base: str) -> dict[str, Any]:
     return {"request_id": request_id, "status": str(State.QUEUED), **links(request_id, base)}
-
-
-# --- status and result --------------------------------------------------------------------------------------
 
 
 def times(job: Job) -> dict[str, float]:
@@ -148,9 +141,6 @@ def blocking_headers(job: Job, remaining: float) -> dict[str, str]:
         "x-request-id": job.request_id,
         "x-generation-time": str(times(job)["inference_time"]),
     }
-
-
-# --- history ------------------------------------------------------------------------------------------------
 
 
 def history_row(job: Job, now: float, *, url: str, skew_s: float) -> dict[str, Any]:
@@ -253,9 +243,6 @@ def _sorted(rows: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[s
         refuse(400, f"sort_by is one of {', '.join(SORTABLE)}; sort_order is asc or desc")
     column = "created_at" if by == "model_created" else by
     return sorted(rows, key=lambda row: row[column], reverse=order == "desc")
-
-
-# --- the provider's own faults ------------------------------------------------------------------------------
 
 
 def _refusal(reply: Reply) -> Recipe:

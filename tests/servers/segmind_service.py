@@ -44,8 +44,6 @@ class Service:
         """The hosts have their addresses."""
         self.storage.base = f"{self.urls[Origin.OUTPUTS]}/assets/"
 
-    # --- who and how often ----------------------------------------------------------------------------------
-
     @property
     def keys(self) -> tuple[str, ...]:
         return (self.settings.key, *self.settings.other_keys)
@@ -78,8 +76,6 @@ class Service:
             raise Refused(
                 replace(contract.RESET_AT, headers={"x-rate-limit-reset-at-utc": iso(reset)}),
             )
-
-    # --- submits --------------------------------------------------------------------------------------------
 
     async def submit(self, call: Call) -> web.Response:
         job = await self._accepted(call)
@@ -186,8 +182,6 @@ class Service:
         prompt = inputs.get("prompt", "")
         return next((why for text, why in self.settings.fail_prompts.items() if text in prompt), None)
 
-    # --- assets and files -----------------------------------------------------------------------------------
-
     async def upload(self, call: Call) -> web.Response:
         if call.request.content_type != "application/json":
             raise Refused(contract.CONTENT_TYPE)
@@ -232,8 +226,6 @@ class Service:
             contract.refuse(404, "No such file")
         return ranged(call, self.file_of(job), "video/mp4")
 
-    # --- polls ----------------------------------------------------------------------------------------------
-
     def _known(self, call: Call) -> tuple[Job, State]:
         """The job of a poll; Refused (404) when unknown, another account's, or expired."""
         job, now = self.ledger.job(call.argument), self.clock.now()
@@ -264,8 +256,6 @@ class Service:
     async def credits(self, call: Call) -> web.Response:
         return web.json_response({"credits": round(self.balance(call.account), 6), "free-credits": 0.0})
 
-    # --- history --------------------------------------------------------------------------------------------
-
     async def history(self, call: Call) -> web.Response:
         """A page of the account's requests, as documented; the envelope is a setting."""
         now = self.clock.now()
@@ -287,8 +277,6 @@ class Service:
             return []
         row = contract.history_row(job, now, url=self.url_of(job), skew_s=self.settings.clock_skew_s)
         return contract.spoiled_rows(row, call.faulty("history_") or job.history_fault)
-
-    # --- another origin -------------------------------------------------------------------------------------
 
     async def elsewhere(self, call: Call) -> web.Response:
         """Serves polls and files to whoever was lured here, without asking for a key, so that leaks show."""

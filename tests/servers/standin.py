@@ -113,8 +113,6 @@ class StandIn:
         """An answer as the service would give it; most give it as it is."""
         return response
 
-    # --- for tests ------------------------------------------------------------------------------------------
-
     @property
     def ledger(self) -> Ledger:
         ledger: Ledger = self._service.ledger
@@ -210,8 +208,6 @@ class StandIn:
     async def _reopen_door(self) -> None:
         await web.TCPSite(self._api, HOST, int(self.url.rsplit(":", 1)[1])).start()
 
-    # --- the thread -----------------------------------------------------------------------------------------
-
     def __enter__(self) -> Self:
         self._thread.start()
         self._started.wait()
@@ -271,8 +267,6 @@ class StandIn:
         await runner.setup()
         await web.TCPSite(runner, HOST, port).start()
         return runner
-
-    # --- one request ----------------------------------------------------------------------------------------
 
     async def _answer(self, request: web.Request, origins: frozenset[Origin]) -> web.StreamResponse:
         if request.path == "/__ledger__" and Origin.API in origins:

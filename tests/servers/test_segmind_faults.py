@@ -32,8 +32,6 @@ def test_a_fault_by_chance_comes_as_often_as_it_says_and_the_same_seed_gives_the
     assert weather(1) == weather(1) != weather(2)
 
 
-# --- answers and cuts -------------------------------------------------------------------------------------------------
-
 CATALOGUE = SegmindStandIn().faults.catalogue
 ANSWERS = [name for name, recipe in CATALOGUE.items() if recipe.way is Way.ANSWER and Kind.SUBMIT in recipe.on]
 
@@ -388,9 +386,6 @@ def test_every_fault_is_proven_in_this_file() -> None:
     unproven = [name for name in CATALOGUE if name not in ANSWERS and f'"{name}"' not in source]
 
     assert unproven == []
-
-
-# --- planning faults ----------------------------------------------------------------------------------------
 
 
 def codes_of(client: Client, count: int, **changes: Any) -> list[int]:

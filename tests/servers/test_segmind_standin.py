@@ -29,9 +29,6 @@ def pair() -> Iterator[tuple[SegmindStandIn, Client]]:
         yield both
 
 
-# --- the happy path -----------------------------------------------------------------------------------------
-
-
 def test_a_submit_becomes_a_video_that_can_be_downloaded_and_played(pair: tuple[SegmindStandIn, Client]) -> None:
     server, client = pair
     answer = client.submit().json()
@@ -135,8 +132,6 @@ def test_v1_takes_files_in_a_multipart_body(pair: tuple[SegmindStandIn, Client])
     assert inputs["mode"] == "flex_2"
     assert httpx.get(inputs["video_url"], trust_env=False).content == b"raw clip"
 
-
-# --- refusals -----------------------------------------------------------------------------------------------
 
 TEXT = {"Content-Type": "text/plain"}
 BROKEN: dict[str, tuple[dict[str, Any], int, str]] = {
@@ -252,9 +247,6 @@ def test_with_one_slot_jobs_wait_for_each_other() -> None:
     assert after == [State.COMPLETED, State.PROCESSING, State.QUEUED]
 
 
-# --- what expires -------------------------------------------------------------------------------------------
-
-
 def test_the_record_expires_after_an_hour_and_the_file_after_a_week(pair: tuple[SegmindStandIn, Client]) -> None:
     server, client = pair
     request_id = client.done()
@@ -268,9 +260,6 @@ def test_the_record_expires_after_an_hour_and_the_file_after_a_week(pair: tuple[
 
     assert [poll.status_code for poll in polls] == [404, 404, 404]
     assert (file.status_code, gone.status_code) == (200, 404)
-
-
-# --- uploads ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("answer", ["urls", "file_urls"])
@@ -310,9 +299,6 @@ def test_a_lost_asset_fails_the_job_or_refuses_the_submit_as_set(pair: tuple[Seg
     assert (failed.status_code, refused.status_code) == (422, 400)
     assert url in refused.json()["error"]
     assert server.ledger.billed == 0
-
-
-# --- history ------------------------------------------------------------------------------------------------
 
 
 def test_a_row_of_the_history_tells_the_inputs_the_cost_and_the_file(pair: tuple[SegmindStandIn, Client]) -> None:
@@ -423,9 +409,6 @@ def test_the_clock_of_the_service_may_be_wrong() -> None:
 
     assert abs(now - made - timedelta(hours=2)) < timedelta(seconds=10)
     assert abs(now - said - timedelta(hours=2)) < timedelta(seconds=10)
-
-
-# --- the server itself --------------------------------------------------------------------------------------
 
 
 def test_hosts_are_apart_unless_asked_for_as_one() -> None:

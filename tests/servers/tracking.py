@@ -94,8 +94,6 @@ def _tracker(answer: Callable[[Tracker, Asked], Answer]) -> Iterator[Tracker]:
         yield made[0]
 
 
-# --- Kitsu --------------------------------------------------------------------------------------------------
-
 _KITSU = {
     "/data/projects": [{"id": "p1", "name": "Autumn"}],
     "/data/sequences": [{"id": "s1", "name": "SQ01", "project_id": "p1"}],
@@ -137,9 +135,6 @@ def _kitsu(tracker: Tracker, asked: Asked) -> Answer:  # noqa: PLR0911 - one ans
         tracker.uploads[match[1]] = asked.form["file"]
         return 201, {"id": match[1], "status": "processing"}
     return 404, {"message": "not there"}
-
-
-# --- ShotGrid -----------------------------------------------------------------------------------------------
 
 
 def shotgrid() -> Any:

@@ -96,8 +96,6 @@ class Vendor:
         """Presigned upload → the name its file is to have, where that is told beforehand."""
         self._codes: dict[str, str] = {}
 
-    # --- what a vendor says for itself ----------------------------------------------------------------------
-
     @classmethod
     def routes(cls) -> tuple[Route, ...]:
         """Its endpoints, but for the hosts below."""
@@ -129,8 +127,6 @@ class Vendor:
         """What can go wrong at this vendor alone."""
         return {}
 
-    # --- who ------------------------------------------------------------------------------------------------
-
     @property
     def keys(self) -> tuple[str, ...]:
         return (self.settings.key, *self.settings.other_keys)
@@ -152,8 +148,6 @@ class Vendor:
     def opened(self) -> None:
         """The hosts have their addresses."""
         self.storage.base = self.reference or f"{self.urls[Origin.OUTPUTS]}/assets/"
-
-    # --- jobs -----------------------------------------------------------------------------------------------
 
     async def accept(self, call: Call) -> Job:
         """The job of a JSON submit that keeps to the contract, in the ledger; Refused otherwise."""
@@ -235,8 +229,6 @@ class Vendor:
         jobs = [job for job in self.ledger.all_jobs if job.account == call.account and now >= job.history_from]
         return sorted(jobs, key=lambda job: job.accepted_at, reverse=not self.settings.oldest_first)
 
-    # --- files ----------------------------------------------------------------------------------------------
-
     def file_of(self, job: Job) -> bytes:
         """The output file of a job, byte for byte as it is served."""
         return unique(job.video, job.request_id)
@@ -289,8 +281,6 @@ class Vendor:
         """What the file sent to a presigned URL is called; None while nothing usable is there."""
         url, ready_at = self._tickets.get(ticket.rsplit("/", 1)[-1], ("", 0.0))
         return url or None if self.clock.now() >= ready_at else None
-
-    # --- another origin -------------------------------------------------------------------------------------
 
     async def elsewhere(self, call: Call) -> web.Response:
         """Serves files to whoever was lured here, and answers nothing else, so that leaks show."""

@@ -74,8 +74,6 @@ class WaveSpeed(Vendor):
         made = {"video": video_url, "mode": mode} | ({"prompt": prompt} if prompt else {})
         return made | ({"first_frame": first_frame_url} if first_frame_url else {})
 
-    # --- predictions ---
-
     async def submit(self, call: Call) -> web.Response:
         job = await self.accept(call)
         if call.fault and (word := call.fault.name.removeprefix("ends_")) in ENDS:
@@ -102,8 +100,6 @@ class WaveSpeed(Vendor):
             "created_at": self.stamp(job.accepted_at),
             "error": job.error or "" if status == "failed" else "",
         }
-
-    # --- uploads ---
 
     async def upload(self, call: Call) -> web.Response:
         wish = json.loads(await call.request.read() or b"{}")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from batchmod.app.carding import Card, Here, Standing, refusal, stand
+from batchmod.app.storing.carding import Card, Here, Standing, refusal, stand
 from batchmod.errors import RecordRefused
 
 

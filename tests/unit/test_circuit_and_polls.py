@@ -58,9 +58,6 @@ def test_a_run_that_begins_soon_after_finds_it_open_and_one_long_after_does_not(
     assert circuit.later(now + 120.0) == Circuit()
 
 
-# --- polls ---
-
-
 def test_a_budget_under_another_number_keeps_what_refusals_have_taken() -> None:
     refused = PollBudget.of(60.0, at=0.0).refused(0.0, after_s=5.0, jitter=0.0)
     moved = refused.under(PollBudget.of(120.0, at=1.0), at=1.0)

@@ -21,9 +21,6 @@ def schemas() -> Schemas:
     return Schemas(**{name: files.schema(name) for name in ("manifest", "row", "results")})
 
 
-# --- moments ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("rate", [FILM, Fraction(25), NTSC, Fraction(60)])
 @pytest.mark.parametrize("own", [Fraction(24), Fraction(16), Fraction(30)])
 def test_no_frame_is_shown_a_frame_too_early_or_too_late(rate: Fraction, own: Fraction) -> None:
@@ -50,8 +47,6 @@ def test_one_frame_dropped_of_a_thousand_is_no_film_rate() -> None:
 
     assert even_rate(stamps, Fraction(1, 24), Fraction(24000, 1001)) is None
 
-
-# --- shapes -------------------------------------------------------------------------------------------------
 
 Fit = Literal["pad", "crop", "stretch"]
 
@@ -81,9 +76,6 @@ def test_a_picture_keeps_its_shape_in_a_frame(
     assert (found.width, found.height, found.changed) == drawn
 
 
-# --- timecode -----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("timecode", "was", "rate", "then"),
     [
@@ -101,9 +93,6 @@ def test_a_timecode_says_the_same_moment_at_another_rate(
     timecode: str, was: Fraction, rate: Fraction, then: str
 ) -> None:
     assert at_rate(timecode, was, rate) == then
-
-
-# --- settings -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,6 @@ def _schema(name: str) -> dict[str, Any]:
     return loaded
 
 
-# --- keys and columns ---
-
-
 def _properties(schema: dict[str, Any]) -> Iterator[str]:
     for name, inner in schema.get("properties", {}).items():
         yield name
@@ -83,9 +80,6 @@ def test_the_manifest_page_gives_every_limit_its_default() -> None:
 
 def test_the_results_page_lists_the_columns_in_their_order() -> None:
     assert _rows_of_tables(_text("docs/results.md")) == list(_schema("results")["properties"])
-
-
-# --- states, tables, modes, looks, layers ---
 
 
 def test_every_state_and_table_is_explained() -> None:
@@ -123,8 +117,6 @@ def test_contributing_lists_every_member_of_a_dialect() -> None:
     assert "begin" in members
     assert not missing
 
-
-# --- short names ---
 
 _MESSAGES = "docs/messages.md"
 
@@ -240,9 +232,6 @@ def test_every_stand_in_has_a_port_of_its_own() -> None:
     ports = [port for text in pages.values() for port in re.findall(r"tests/servers/\w+\.py --port (\d+)", text)]
     assert len(ports) == len(pages)
     assert sorted(ports) == sorted(set(ports))
-
-
-# --- options, links, length ---
 
 
 def _options(of: argparse.ArgumentParser) -> Iterator[str]:

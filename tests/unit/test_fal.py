@@ -38,9 +38,6 @@ def result(reply: Reply) -> Any:
     return fal.next_step(call.state, reply)
 
 
-# --- the request ---
-
-
 def test_the_body_is_the_inputs_themselves_and_the_mode_is_always_said() -> None:
     request = submitting(fal).request
     assert request.url == "https://api.test/fal-ai/luma-dream-machine/ray-2-flash/modify"
@@ -64,9 +61,6 @@ def test_options_are_headers() -> None:
     headers = headers_of(submitting(fal, options={"expires_s": 86400, "priority": "low"}))
     assert headers["x-fal-object-lifecycle-preference"] == '{"expiration_duration_seconds": 86400}'
     assert headers["x-fal-queue-priority"] == "low"
-
-
-# --- the submit's answer ---
 
 
 def test_an_accepted_request_is_asked_for_where_it_said() -> None:
@@ -137,9 +131,6 @@ def test_patience_is_as_long_as_fal_asks_for() -> None:
     step = after_submit(fal, answer(429, {"detail": "slow down"}, retry_after="7"))
     assert isinstance(step, Failed)
     assert (step.slug, step.again, step.after_s) == ("rate_limited", Again.LATER, 7.0)
-
-
-# --- the job runs ---
 
 
 @pytest.mark.parametrize("status", ["IN_QUEUE", "IN_PROGRESS", "SOMETHING_NEW"])
@@ -222,9 +213,6 @@ def test_a_key_that_is_no_longer_good_stops_the_run_and_leaves_the_job() -> None
     assert isinstance(after_asking(fal, answer(401, {"detail": "no"})), Blocked)
 
 
-# --- uploads ---
-
-
 def test_a_file_goes_to_the_place_that_is_named_and_the_link_to_it_into_the_request() -> None:
     initiate = fal.begin(work(video=LOCAL, first_frame=None, options={"expires_s": 3600}), AT, {})
     assert isinstance(initiate, Call)
@@ -262,8 +250,6 @@ def test_a_store_that_does_not_take_the_bytes_may_be_tried_again() -> None:
     assert isinstance(step, Failed)
     assert (step.slug, step.again) == ("upload_failed", Again.UNREACHED)
 
-
-# --- uploads, where there is no such place ---
 
 TOKEN = {"token": "t-1", "token_type": "Bearer", "base_url": "https://v3.test", "expires_at": "2026-01-01T00:00:00Z"}
 
@@ -336,9 +322,6 @@ def test_a_token_that_is_not_given_and_bytes_that_are_not_taken_end_the_upload()
         assert isinstance(step, Failed)
         assert (step.slug, step.again) == ("upload_failed", Again.UNREACHED)
         assert "t-1" not in step.message
-
-
-# --- cancel, and what there is not ---
 
 
 def test_cancelling_is_a_put() -> None:

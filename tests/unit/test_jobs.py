@@ -23,9 +23,6 @@ def key(**fields: Any) -> str:
     return given.job(**{"facts": TUNED, **fields}).key
 
 
-# --- the key ---
-
-
 @pytest.mark.parametrize(
     ("fields", "golden"),
     [
@@ -155,9 +152,6 @@ def test_the_key_is_of_the_content_not_of_its_order(canonical: dict[str, str], r
     assert jobs.key_of(dict(shuffled)) == jobs.key_of(canonical)
 
 
-# --- prompts ---
-
-
 @pytest.mark.parametrize(
     ("written", "sent"),
     [
@@ -186,9 +180,6 @@ def test_a_normal_prompt_stays_as_it_is(text: str) -> None:
 @for_all(st.text(st.characters(categories=["L", "N"]), min_size=1), st.text("  \n\t", min_size=1))
 def test_spelling_of_white_space_makes_no_new_request(word: str, space: str) -> None:
     assert key(prompt=f"{word}{space}{word}") == key(prompt=f"{space}{word} {word}")
-
-
-# --- names of outputs ---
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,6 @@ def record(flag: int, **more: Any) -> Reply:
     return told(200, {"taskId": "r-1", "successFlag": flag, "response": response, **more})
 
 
-# --- the request ---
-
-
 def test_neither_mode_nor_first_frame_is_sent() -> None:
     request = submitting(kie).request
     assert request.url == "https://api.test/api/v1/modify/generate"
@@ -51,9 +48,6 @@ def test_a_watermark_is_an_option() -> None:
 def test_what_kie_lacks_stands_in_its_facts() -> None:
     assert {"mode", "first_frame_url"}.isdisjoint(kie.FACTS.fields)
     assert "prompt" in kie.FACTS.required
-
-
-# --- the submit's answer ---
 
 
 def test_an_accepted_task_is_asked_for_by_its_id() -> None:
@@ -139,9 +133,6 @@ def test_what_is_dropped_for_its_pace_waits_a_whole_window() -> None:
     assert (step.slug, step.again, step.after_s) == ("rate_limited", Again.LATER, 10.0)
 
 
-# --- the job runs ---
-
-
 def test_0_is_waited_for() -> None:
     assert isinstance(after_asking(kie, record(0)), Wait)
 
@@ -191,9 +182,6 @@ def test_done_without_an_output_is_asked_for_again_and_then_nobody_can_say() -> 
     assert isinstance(again_and_again(kie, empty, times=9), Uncertain)
 
 
-# --- a fresh link ---
-
-
 def link_asked() -> Call:
     """The question for a fresh link, after the one in the record has died."""
     step = after_asking(kie, record(1), output_location="https://files.test/dead.mp4")
@@ -223,9 +211,6 @@ def test_a_key_that_is_no_longer_good_stops_the_run_and_leaves_the_task() -> Non
     assert isinstance(after_asking(kie, told(401)), Blocked)
 
 
-# --- uploads ---
-
-
 def test_only_the_clip_is_sent_up() -> None:
     frame = {**FRAME, "location": "/frames/a.png", "local": True, "sha256": "cd" * 32, "media_type": "image/png"}
     upload = kie.begin(work(video=LOCAL | {"media_type": "video/quicktime"}, first_frame=frame), AT, {})
@@ -250,9 +235,6 @@ def test_an_upload_that_comes_to_nothing_may_be_tried_again(reply: Reply) -> Non
     step = kie.next_step(upload.state, reply)
     assert isinstance(step, Failed)
     assert (step.slug, step.again) == ("upload_failed", Again.UNREACHED)
-
-
-# --- what there is not ---
 
 
 def test_there_is_neither_history_nor_cancel() -> None:

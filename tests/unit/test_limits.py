@@ -105,9 +105,6 @@ def test_taking_leaves_the_bucket_it_was_taken_from_as_it_was() -> None:
     assert bucket.take(0.0)[1] == 0.0
 
 
-# --- polls ---
-
-
 def test_the_first_poll_is_at_once_and_the_second_soon() -> None:
     assert poll_delay(0) == 0.0
     assert 0 < poll_delay(1) < 1
@@ -120,9 +117,6 @@ def test_polls_grow_apart_up_to_the_longest(polls: int, longest_s: float) -> Non
 
 def test_a_slow_job_costs_six_polls_a_minute() -> None:
     assert poll_delay(20) == 10.0
-
-
-# --- money ---
 
 
 cents = st.integers(0, 100_000).map(lambda cents: cents / 100)

@@ -52,8 +52,6 @@ def plain_row(number: int) -> list[str]:
     return [f"shot-{number}", URL.format(number), URL.format(f"f{number}"), mode, f"a, {number}", "", "", "", "n"]
 
 
-# --- records ------------------------------------------------------------------------------------------------
-
 PIECES: Final = ("a", "é", "毛", ",", '"', '""', "\n", "\r\n", "\r", " ", '"\n', 'a,"b\nc",d\n')
 CSV: Final = st.lists(st.sampled_from(PIECES)).map("".join)
 
@@ -123,9 +121,6 @@ def test_the_first_record_and_those_under_it_are_the_whole(text: str) -> None:
         assert [first[0], *first[1].records()] == whole
 
 
-# --- what is good at a glance -----------------------------------------------------------------------------------
-
-
 @given(st.lists(st.from_regex(urls._PLAIN, fullmatch=True), min_size=1, max_size=3))
 def test_a_url_that_is_plain_at_a_glance_may_be_asked_and_is_its_own_identity(found: list[str]) -> None:
     assert urls.are_plain(found)
@@ -162,8 +157,6 @@ def test_an_id_that_is_simple_at_a_glance_is_one(label: str) -> None:
         assert ids.normal(label) == label
         assert ids.fault(label) is None
 
-
-# --- row by row, and column by column ---------------------------------------------------------------------------
 
 CELLS: Final[Mapping[str, st.SearchStrategy[str]]] = {
     "id": st.sampled_from(["a", "b", "A", "c d", "con", "é", "-x", "", "shot-1", "shot-2", "shot-3", "e", "f", "g"]),
@@ -236,9 +229,6 @@ def test_two_equal_ids_in_far_blocks_are_found() -> None:
     ]
     assert found.manifest is not None
     assert [row.number for row in found.manifest.rows] == [n for n in range(1, 61) if n != 56]
-
-
-# --- jobs and plans -------------------------------------------------------------------------------------------
 
 
 def loaded(path: Path, options: Options, *, columns: bool) -> tuple[app.Loaded, Plan] | tuple[str, ...]:

@@ -25,9 +25,6 @@ def _core(text: str) -> Any:
     return trees.plain(root)
 
 
-# --- scalars ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("written", "value"),
     [
@@ -100,9 +97,6 @@ def test_any_text_in_a_users_field_comes_through_yaml_unchanged(own: dict[str, s
     text = yaml.dump({"clips": [{"video_url": "a.mp4", **own}]}, sort_keys=False)
 
     assert manifest_from(text, file="m.yaml").rows[0].own == own
-
-
-# --- rows ---------------------------------------------------------------------------------------------------
 
 
 def test_what_the_row_itself_set_is_explicit_and_defaults_keep_their_place() -> None:
@@ -189,9 +183,6 @@ def test_every_id_of_a_matrix_could_be_a_file_name_and_is_one_of_a_kind(
     assert all(ids.fault(each) is None for each in made)
     assert len({ids.folded(each) for each in made}) == len(made)
     assert len(made) + len(reading.rejected) == 2 * len(looks) * len(takes)
-
-
-# --- files of any kind --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", ["shots.ods", "shots", "shots.txt"])

@@ -17,9 +17,6 @@ def minutes(dice: random.Random) -> float:
     return dice.uniform(120, 240)
 
 
-# --- slots ---
-
-
 @pytest.mark.parametrize("after_s", [None, 1.0, 89.0])
 @pytest.mark.parametrize("blocking", [False, True])
 def test_eight_slots_are_kept_busy_with_few_refusals(after_s: float | None, *, blocking: bool) -> None:
@@ -47,8 +44,6 @@ def test_slots_of_jobs_that_take_minutes_are_found_too() -> None:
     assert world.finished == 80
     assert world.now <= 1.25 * 80 * 180 / 8
 
-
-# --- rates ---
 
 RATES: dict[str, tuple[Callable[[], Limit], int]] = {
     "sliding": (lambda: Sliding(60), 60),
@@ -80,8 +75,6 @@ def test_a_rate_that_changes_midway_is_found_again(first: int, later: int) -> No
     assert got >= 0.93 * later * 30
     assert no < 0.02 * (got + no)
 
-
-# --- whatever happens ---
 
 limits = st.one_of(
     st.builds(Slots, st.integers(1, 30), st.tuples(st.floats(0, 30), st.integers(1, 30))),
@@ -173,9 +166,6 @@ def test_what_is_told_is_never_exceeded(
             assert last - first + 1 <= burst + (begun[last] - begun[first]) * per_minute / 60 + 1e-6
     told.ends()
     assert told.pace.wait(told.now) <= max(120.0, 60.0 * burst / per_minute + 120.0)
-
-
-# --- Retry-After ---
 
 
 def closed(after_s: float | None, *, running: int = 0) -> Pace:

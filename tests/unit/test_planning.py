@@ -48,9 +48,6 @@ def twins(*ids: str, **fields: Any) -> list[Job]:
     return [given.job(id_, number=number, **fields) for number, id_ in enumerate(ids, 1)]
 
 
-# --- one row ---
-
-
 def test_a_new_row_is_sent() -> None:
     (item,) = plan(given.job()).items
 
@@ -140,9 +137,6 @@ def test_a_clip_that_broke_later_does_not_lose_what_was_paid(status: Status) -> 
     assert action(job, known=known((job, given.work(job, status))), flaws={1: FLAW}) is not Action.FAIL
 
 
-# --- failed before ---
-
-
 @pytest.mark.parametrize(
     ("work", "expected"),
     [
@@ -174,9 +168,6 @@ def test_retrying_failures_touches_nothing_else(status: Status) -> None:
     job = given.job()
 
     assert action(job, known=known((job, given.work(job, status))), wishes=Wishes(retry_failed=True)) is not Action.SEND
-
-
-# --- held rows ---
 
 
 @pytest.mark.parametrize("facts", given.FACTS.values(), ids=lambda facts: str(facts.name))
@@ -229,9 +220,6 @@ def test_a_held_row_does_not_hold_its_twins() -> None:
     ]
 
 
-# --- rows together ---
-
-
 def test_identical_rows_are_one_request() -> None:
     first, *others = plan(*twins("a", "b", "c")).items
 
@@ -281,9 +269,6 @@ def test_the_latest_work_of_a_key_counts() -> None:
     works = [given.work(job, status, work_id=number) for number, status in ((2, Status.FAILED), (7, Status.SUBMITTED))]
 
     assert planning.latest_by_key(reversed(works)) == {job.key: works[1]}
-
-
-# --- money ---
 
 
 def test_an_estimate_goes_by_the_clips_length() -> None:
@@ -352,9 +337,6 @@ def test_a_clip_beyond_the_published_limits_is_not_sent(clip: dict[str, Any], sl
 
 def test_a_provider_without_limits_takes_any_clip() -> None:
     assert planning.flaw_of(replace(given.CLIP, duration_s=9e9, bytes=10**15), given.LOCAL) is None
-
-
-# --- whatever the manifest and the record hold ---
 
 
 @st.composite

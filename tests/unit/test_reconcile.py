@@ -46,9 +46,6 @@ def reason(found: Verdict) -> str:
     return found.reason
 
 
-# --- found ---
-
-
 def test_a_request_is_found_by_its_inputs() -> None:
     found = verdict(row("other", "clay"), row("mine"))
 
@@ -258,9 +255,6 @@ def test_an_id_that_is_somebodys_already_is_never_given_and_is_no_request_of_our
     assert reason(unproven) == reconcile.UNPROVEN
 
 
-# --- never accepted, and all that must hold for it ---
-
-
 def test_a_request_that_a_proven_history_does_not_show_was_never_accepted() -> None:
     assert isinstance(verdict(row("other", "clay")), NeverAccepted)
 
@@ -352,9 +346,6 @@ def test_an_id_that_is_listed_with_two_inputs_hides_neither() -> None:
     found = verdict(row("odd", "clay", at=SENT - 5000), row("odd", "wool", at=SENT - 5000))
 
     assert isinstance(found, StillOpen)
-
-
-# --- whatever the history holds ---
 
 
 rows = st.builds(

@@ -57,9 +57,6 @@ def prediction(status: str, **more: Any) -> dict[str, Any]:
     }
 
 
-# --- the request ---
-
-
 def test_the_mode_is_always_said_and_inputs_have_their_newer_names() -> None:
     request = submitting(replicate).request
     assert request.url == "https://api.test/v1/models/luma/modify-video/predictions"
@@ -77,9 +74,6 @@ def test_the_mode_is_always_said_and_inputs_have_their_newer_names() -> None:
 def test_a_deadline_is_an_option() -> None:
     assert headers_of(submitting(replicate, options={"cancel_after_s": 1800})) == {"cancel-after": "1800s"}
     assert headers_of(submitting(replicate)) == {}
-
-
-# --- the submit's answer ---
 
 
 def test_an_accepted_prediction_is_asked_for_where_it_said() -> None:
@@ -145,9 +139,6 @@ def test_patience_is_read_from_the_header_or_from_the_words(headers: dict[str, s
     assert (step.slug, step.again, step.after_s) == ("rate_limited", Again.LATER, after_s)
 
 
-# --- the job runs ---
-
-
 @pytest.mark.parametrize("status", ["starting", "processing", "something-new"])
 def test_what_is_not_over_is_waited_for(status: str) -> None:
     assert isinstance(after_asking(replicate, answer(200, prediction(status))), Wait)
@@ -203,9 +194,6 @@ def test_a_key_that_is_no_longer_good_stops_the_run_and_leaves_the_job() -> None
     assert isinstance(after_asking(replicate, answer(401, body)), Blocked)
 
 
-# --- uploads and cancel ---
-
-
 def test_a_file_is_a_part_of_a_form() -> None:
     upload = replicate.begin(work(video=LOCAL, first_frame=None), AT, {})
     assert isinstance(upload, Call)
@@ -233,9 +221,6 @@ def test_cancelling_is_a_post() -> None:
     request = replicate.cancel_request(work(request_id="r-1"), AT)
     assert request is not None
     assert (request.method, request.url) == ("POST", "https://api.test/v1/predictions/r-1/cancel")
-
-
-# --- the history ---
 
 
 def page(*rows: dict[str, Any], following: str | None = None) -> Reply:
@@ -307,9 +292,6 @@ def test_what_is_no_list_is_no_empty_list(reply: Reply) -> None:
 def test_an_empty_list_is_one() -> None:
     assert replicate.history_rows(page()) == []
     assert asking(replicate).request.method == "GET"
-
-
-# --- an id that is not found ---
 
 
 def looking(reply: Reply, *more: Reply) -> Step:

@@ -44,9 +44,6 @@ def waits(again: Again) -> list[float]:
     return found
 
 
-# --- what may be paid ---
-
-
 @for_all(st.text(), sends, jitters)
 def test_an_uncertain_request_is_never_sent_again(reason: str, sends: int, jitter: float) -> None:
     outcome = Uncertain(state=None, reason=reason)
@@ -76,9 +73,6 @@ def test_only_what_created_nothing_is_sent_again(outcome: Any, sends: int, jitte
         assert decision.fresh_upload == (outcome.again is Again.FRESH_UPLOAD)
 
 
-# --- how often ---
-
-
 @pytest.mark.parametrize(
     ("again", "most"),
     [
@@ -100,9 +94,6 @@ def test_patience_that_ends_leaves_the_job_planned(again: Again) -> None:
 
 def test_a_documented_failure_that_stays_ends_the_job() -> None:
     assert after(Again.ASK_FIRST, POLICY.sends_after_500 + 1) == GiveUp()
-
-
-# --- how long ---
 
 
 @for_all(outcomes, sends, jitters)

@@ -19,9 +19,6 @@ def _refusal(text: str, *, file: str = "s.csv", **wishes: object) -> str:
     return str(refused.value)
 
 
-# --- columns ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("header", ["video_url", "Video URL", "VIDEO-URL", "video url", "Video", "video"])
 def test_a_clip_column_is_known_in_any_case_and_with_spaces(header: str) -> None:
     assert manifest_from(f"{header}\na.mp4\n", file="s.csv").rows[0].video_url == "a.mp4"
@@ -86,9 +83,6 @@ def test_a_declared_column_frees_a_name_for_the_user() -> None:
 
     assert "both video_url" in _refusal(text)
     assert manifest_from(text, file="s.csv", extra_columns=("Video",)).rows[0].own == {"Video": "The Doll"}
-
-
-# --- cells and places ---------------------------------------------------------------------------------------
 
 
 def test_an_empty_cell_is_absent_and_the_default_stands() -> None:
@@ -166,9 +160,6 @@ def test_any_text_in_a_users_column_comes_through_csv_unchanged(cells: list[tupl
     assert [tuple(row.own.values()) for row in rows] == cells
 
 
-# --- one bad row among good ones ----------------------------------------------------------------------------
-
-
 def test_a_reading_keeps_the_good_rows_beside_the_problems_of_the_bad() -> None:
     data = b"id,video_url,mode\na,a.mp4,\nb,b.mp4,flex_9\nc,c.mp4,\n"
     reading = read(data, file="s.csv", schemas=schemas())
@@ -180,9 +171,6 @@ def test_a_reading_keeps_the_good_rows_beside_the_problems_of_the_bad() -> None:
 
 def test_a_reading_with_a_broken_header_has_no_manifest() -> None:
     assert read(b"video_url,promt\na.mp4,x\n", file="s.csv", schemas=schemas()).manifest is None
-
-
-# --- ids ----------------------------------------------------------------------------------------------------
 
 
 @given(st.text(max_size=120))
@@ -254,9 +242,6 @@ def test_words_of_any_language_are_ids(label: str) -> None:
 )
 def test_a_stem_is_the_name_without_folders_and_suffix(source: str, stem: str) -> None:
     assert ids.stem(source) == stem
-
-
-# --- templates ----------------------------------------------------------------------------------------------
 
 
 @given(st.text(max_size=30))

@@ -42,9 +42,6 @@ def _said(document: Any, schema: Schema) -> list[str]:
     return [str(problem).removeprefix("here").lstrip(": ") for problem in problems(document, schema, locate=_HERE)]
 
 
-# --- the published files ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("schema", schemas().all(), ids=lambda schema: schema["$id"])
 def test_a_published_schema_is_valid_and_tells_editors_what_it_is(schema: Schema) -> None:
     Draft202012Validator.check_schema(dict(schema))
@@ -178,9 +175,6 @@ def test_the_columns_of_results_stand_in_their_order() -> None:
     assert list(schemas().results["properties"]) == _RESULT_COLUMNS.split(", ")
 
 
-# --- words --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("rule", "value", "words"),
     [
@@ -266,9 +260,6 @@ def test_a_reference_is_found_in_its_own_and_in_other_schemas() -> None:
     assert resolve({"type": "null"}) == {"type": "null"}
 
 
-# --- values in texts ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("word", ["true", "TRUE", "yes", "Y", "x", "X", "on", "1", " yes "])
 def test_a_cross_and_its_kin_are_true(word: str) -> None:
     assert typed(word, {"type": "boolean"}) is True
@@ -299,9 +290,6 @@ _TEXT_RULES = st.fixed_dictionaries(
 def test_what_is_valid_at_a_glance_is_valid(text: str, rule: dict[str, Any]) -> None:
     if surely_valid(text, rule):
         assert Draft202012Validator(rule).is_valid(text)
-
-
-# --- near misses --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,6 @@ def test_a_secret_put_where_its_name_belongs_is_not_repeated() -> None:
     assert "whsec_abc" not in _refusal("notify: [{url: https://example.com/, secret_env: whsec_abc=}]")
 
 
-# --- arguments ----------------------------------------------------------------------------------------------
-
-
 def _arguments(*command: str, **values: str) -> list[str] | str:
     return standing.arguments(Hook(command=("p", *command)), values)
 
@@ -85,9 +82,6 @@ def test_a_value_is_never_taken_for_an_option() -> None:
     assert _arguments("--shot={shot}", shot="-rf") == ["--shot=-rf"]
     assert _arguments("--", "{shot}", shot="-rf") == ["--", "-rf"]
     assert "could be taken for an option" in _arguments("{sep}", "{shot}", sep="--", shot="-rf")
-
-
-# --- the configuration --------------------------------------------------------------------------------------
 
 
 def _read(text: str) -> tuple[Configuration, list[str]]:

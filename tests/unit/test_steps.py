@@ -153,9 +153,6 @@ def test_the_inside_of_an_answer_is_taken_with_care() -> None:
     assert [inside(value, *path) for path in (("a", 1), ("a", "b"), ("c", "d"), ("x",), (0,))] == [None] * 5
 
 
-# --- where a provider is asked --------------------------------------------------------------------------------
-
-
 def test_a_role_without_a_url_of_its_own_is_at_the_api() -> None:
     one = replace(FACTS, history=True, uploads=True)
     found = endpoints(one, {"HOSTED_BASE_URL": "http://127.0.0.1:1/v1/"}, lambda _: None)
@@ -170,9 +167,6 @@ def test_an_origin_of_the_record_keeps_the_path_of_the_api() -> None:
 
     assert endpoints_at(one, "https://api.example.com").api == "https://api.example.com/dream/v1"
     assert endpoints_at(one, "http://127.0.0.1:9").history == "http://127.0.0.1:9/dream/v1"
-
-
-# --- prices ---------------------------------------------------------------------------------------------------
 
 
 def test_a_price_by_the_pixel_follows_size_and_length() -> None:

@@ -71,9 +71,6 @@ def test_what_is_left_is_of_the_selected_rows_where_the_log_tells_the_plan(
     assert left_of(0.0, seen, events) is None
 
 
-# --- who holds a folder -------------------------------------------------------------------------------------
-
-
 def test_a_lock_is_seen_without_touching_it(tmp_path: Path) -> None:
     assert holder_of(tmp_path) is None
     with files.locked(tmp_path):
@@ -99,9 +96,6 @@ def test_a_lease_of_another_host_counts_while_its_heart_beats(tmp_path: Path) ->
 
     assert str(lease.living(tmp_path, now=now)) == "process 1 on elsewhere"
     assert lease.living(tmp_path, now=now + 61.0) is None
-
-
-# --- the end of the log -------------------------------------------------------------------------------------
 
 
 def kinds(tail: Tail) -> list[str]:
@@ -158,9 +152,6 @@ def test_of_a_log_that_was_rotated_just_now_the_part_before_is_looked_at(tmp_pat
     tail.close()
 
     assert (found[-2:], 900 < len(found) < 1100) == (["e2999", "new"], True)
-
-
-# --- lines that fit -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

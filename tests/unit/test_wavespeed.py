@@ -26,9 +26,6 @@ def told(status: str, *, code: int = 200, **data: Any) -> dict[str, Any]:
     return {"code": code, "message": "success", "data": {"id": "r-1", "status": status, "outputs": [], **data}}
 
 
-# --- the request ---
-
-
 def test_the_mode_is_always_said() -> None:
     request = submitting(wavespeed).request
     assert request.url == "https://api.test/api/v3/luma/modify-video"
@@ -39,9 +36,6 @@ def test_the_mode_is_always_said() -> None:
         "prompt": "as wool",
     }
     assert set(submitting(wavespeed, first_frame=None, prompt=None).request.json) == {"video", "mode"}
-
-
-# --- the submit's answer ---
 
 
 def test_an_accepted_request_is_asked_for_by_its_id() -> None:
@@ -111,9 +105,6 @@ def test_429_is_waited_for() -> None:
         assert (step.slug, step.again, step.after_s) == ("rate_limited", Again.LATER, None)
 
 
-# --- the job runs ---
-
-
 @pytest.mark.parametrize("status", ["created", "processing", "something-new"])
 def test_what_is_not_over_is_waited_for(status: str) -> None:
     assert isinstance(after_asking(wavespeed, answer(200, told(status))), Wait)
@@ -172,9 +163,6 @@ def test_a_key_that_is_no_longer_good_stops_the_run_and_leaves_the_job() -> None
     assert isinstance(after_asking(wavespeed, answer(200, {"code": 401, "message": "no"})), Blocked)
 
 
-# --- uploads ---
-
-
 def ticket(**upload: Any) -> Reply:
     """The answer to the wish to upload."""
     where = {
@@ -220,9 +208,6 @@ def test_an_upload_refused_in_the_body_stops_the_run_where_it_concerns_every_job
     wish = wavespeed.begin(work(video=LOCAL), AT, {})
     assert isinstance(wish, Call)
     assert isinstance(wavespeed.next_step(wish.state, answer(200, {"code": 401, "message": "no"})), Blocked)
-
-
-# --- what there is not ---
 
 
 def test_there_is_neither_history_nor_cancel() -> None:

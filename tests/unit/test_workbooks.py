@@ -1,6 +1,8 @@
 """Workbooks that openpyxl wrote, read back: what is shown, what is hidden, what has no value, and what is refused."""
 
 import io
+import re
+import struct
 import sys
 import zipfile
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchmod.errors import MissingExtra
-from batchmod.manifest import Reading, Ways, read
+from batchmod.manifest import Reading, Ways, may_be_returned, read
 from batchmod.rows import workbooks
 from tests.unit.published import schemas
 
@@ -164,6 +166,48 @@ def _with_part(data: bytes, name: str, content: bytes) -> bytes:
         if name not in old.namelist():
             new.writestr(name, content)
     return stream.getvalue()
+
+
+def _answered(data: bytes) -> bool:
+    """Whether a workbook is refused with the reason; else it is read. Nothing else may come of it."""
+    may_be_returned(data, "xlsx")
+    said = _said(_read(data))
+    return any("cannot be read as an .xlsx workbook" in each for each in said)
+
+
+def test_a_workbook_with_damaged_bytes_is_refused_or_read_and_never_a_crash() -> None:
+    good = _book(*((f"row {number}", "a.mp4", "", "wool", "") for number in range(40)))
+    damaged = (good[:place] + bytes([good[place] ^ 0x55]) + good[place + 1 :] for place in range(0, len(good), 29))
+
+    assert sum(map(_answered, damaged)) > len(good) / 29 / 2
+
+
+@pytest.mark.parametrize("content", [b"", b"<a/>", b"<worksheet><sheetData><row", b"\xff"])
+def test_a_workbook_with_a_part_that_is_something_else_is_refused_or_read_and_never_a_crash(content: bytes) -> None:
+    good = _book(("7", "a.mp4", "", "wool", date(2026, 5, 3)))
+    parts = zipfile.ZipFile(io.BytesIO(good)).namelist()
+
+    assert sum(_answered(_with_part(good, part, content)) for part in parts) > 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        (0, 99, "zip file version 9.9"),
+        (2, 1, "it has a password"),
+        (2, 0x20, "compressed patched data"),
+        (4, 9, "packed in a way that no spreadsheet uses"),
+        (4, 14, "packed in a way that no spreadsheet uses"),
+    ],
+)
+def test_a_workbook_that_is_locked_or_oddly_packed_is_refused(field: int, value: int, said: str) -> None:
+    data = bytearray(_book(("7", "a.mp4", "", "wool", "")))
+    for mark, fields in ((b"PK\x03\x04", 4), (b"PK\x01\x02", 6)):
+        for header in re.finditer(re.escape(mark), bytes(data)):
+            struct.pack_into("<H", data, header.start() + fields + field, value)
+
+    assert may_be_returned(bytes(data), "xlsx") is False
+    assert said in _said(_read(bytes(data)))[0]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

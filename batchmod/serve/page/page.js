@@ -5,8 +5,6 @@ const token = document.querySelector("meta[name=page-token]").content;
 const chosen = { clip: null, frame: null };
 const before = at("before"), after = at("after"), stage = at("stage");
 
-// --- what is dropped ---
-
 function take(role, file) {
   chosen[role] = file;
   at(`${role}-name`).textContent = file.name;
@@ -58,8 +56,6 @@ at("save-frame").addEventListener("click", () => {
     });
   }, { once: true });
 });
-
-// --- the request ---
 
 function headers() {
   const key = at("key").value;
@@ -134,8 +130,6 @@ at("form").addEventListener("submit", async (event) => {
     at("go").disabled = false;
   }
 });
-
-// --- before and after ---
 
 function show(result) {
   const place = new URL(result.output).pathname;

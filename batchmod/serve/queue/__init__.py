@@ -109,8 +109,6 @@ class Queue:
                 self._db.execute("ROLLBACK")
             raise
 
-    # --- jobs ---
-
     def accept(self, request_id: str, inputs: Mapping[str, Any], *, at: float) -> Job:
         """Keep a request; it is on disk when this returns."""
         text = json.dumps(inputs, ensure_ascii=False)
@@ -178,8 +176,6 @@ class Queue:
         order = f"ORDER BY job_id {'DESC' if newest_first else 'ASC'} LIMIT ? OFFSET ?"
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM job WHERE {where} {order}", (*values, take, skip))  # noqa: S608 - constants
         return [_job(row) for row in rows], int(total)
-
-    # --- files ---
 
     def keep(self, file: File) -> None:
         """A file may be fetched from now on."""

@@ -1,14 +1,15 @@
-"""Rows against what their provider takes: fields it has not got, what it needs, models, prompts, local files."""
+"""Rows against their provider: whether there is one, fields and options it has not got, what it needs, local files."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from batchmod import providers, sources
+from batchmod import providers, rows, schema, sources
+from batchmod.app.loading.settings import provider_for, provider_of
 from batchmod.app.options import Options
 from batchmod.app.services import Services
-from batchmod.errors import ManifestError, Place, Problem
+from batchmod.errors import ManifestError, Place, Problem, UsageError
 from batchmod.jobs import normalised_prompt
 from batchmod.model import Manifest, ProviderFacts, Row
 from batchmod.rows import Stretch, files_of, parts_of
@@ -16,16 +17,50 @@ from batchmod.rows import Stretch, files_of, parts_of
 _WORDS: Final = {"mode": "mode", "first_frame_url": "first frame", "prompt": "prompt", "keyframes": "keyframes"}
 
 
-def unfit(parsed: Manifest, services: Services, provider_of: Callable[[str | None], str]) -> Iterator[Problem]:
-    """What rows ask of their provider that it has not got; warnings where only a default asks for it.
+def problems(parsed: Manifest, options: Options, services: Services) -> tuple[Problem, ...]:
+    """Providers that there are not, options that the manifest's own has not got, and rows that do not fit theirs.
 
-    `provider_of`: the provider a row names → the one that is asked.
+    What a row asks of a provider that there is not, nobody can say. Warnings where only a default asks for it. Raises
+    UsageError for a provider of the command line that there is not.
     """
+    found = _misnamed(parsed, options, services) or _unknown_options(parsed, options, services)
+    bad = {problem.row for problem in found if problem.row is not None}
+    known = replace(parsed, rows=rows.without(parsed.rows, bad))
+    return (*found, *_unfit(known, options, services))
+
+
+def _misnamed(parsed: Manifest, options: Options, services: Services) -> list[Problem]:
+    """Rows whose provider does not exist. The command line's own is checked first, as a usage error."""
+    if options.provider is not None:
+        services.facts(options.provider)
+    found = []
+    usual = provider_for(None, parsed, options)
+    for row in rows.saying(parsed.rows, "provider") if usual in providers.NAMES else parsed.rows:
+        try:
+            services.facts(provider_of(row, parsed, options))
+        except UsageError as error:
+            place = row.places.get("provider", row.place)
+            found.append(Problem(place=place, field="provider", message=str(error), row=row.number))
+    return found
+
+
+def _unknown_options(parsed: Manifest, options: Options, services: Services) -> list[Problem]:
+    """What the provider's own schema says of `provider_options`, where the manifest's own provider is asked."""
+    if options.provider not in (None, parsed.provider):
+        return []
+    accepted = services.facts(parsed.provider or "local").options_schema
+    place = Place(file=parsed.file)
+    found = schema.problems(dict(parsed.provider_options), accepted, locate=schema.everywhere(place))
+    return [replace(problem, field=f"provider_options.{problem.field or ''}".rstrip(".")) for problem in found]
+
+
+def _unfit(parsed: Manifest, options: Options, services: Services) -> Iterator[Problem]:
+    """What rows ask of their provider that it has not got; warnings where only a default asks for it."""
     warned: set[tuple[str, str]] = set()
-    for row in _doubtful(parsed, services, provider_of, warned):
-        facts = services.facts(provider_of(row.provider))
-        options = parsed.provider_options if facts.name == parsed.provider else {}
-        for problem in (*_lacking(row, facts, options), *_needs(row, facts), *_files(row, facts, services)):
+    for row in _doubtful(parsed, options, services, warned):
+        facts = services.facts(provider_of(row, parsed, options))
+        its_options = parsed.provider_options if facts.name == parsed.provider else {}
+        for problem in (*_lacking(row, facts, its_options), *_needs(row, facts), *_files(row, facts, services)):
             mark = (facts.name, problem.field or "")
             if not problem.warning or mark not in warned:
                 yield problem
@@ -33,13 +68,11 @@ def unfit(parsed: Manifest, services: Services, provider_of: Callable[[str | Non
                 warned.add(mark)
 
 
-def _doubtful(
-    parsed: Manifest, services: Services, provider_of: Callable[[str | None], str], warned: set[tuple[str, str]]
-) -> Iterator[Row]:
+def _doubtful(parsed: Manifest, options: Options, services: Services, warned: set[tuple[str, str]]) -> Iterator[Row]:
     """The rows that have to be looked at: not those of a long sheet that fit their provider at a glance."""
     for part in parts_of(parsed.rows):
         if isinstance(part, Stretch):
-            kinds = [(services.facts(provider_of(named)), model) for named, model in part.kinds()]
+            kinds = [(services.facts(provider_for(named, parsed, options)), model) for named, model in part.kinds()]
             if all(_fits(part, facts, model, services, warned) for facts, model in kinds):
                 continue
         yield from part

@@ -19,6 +19,8 @@ from batchmod.checkpoint import Checkpoint
 from batchmod.errors import RecordRefused
 
 NAME: Final = "batchmod.json"
+RECORDS: Final = "record"
+"""Where the copies of the record lie, below the store."""
 VERSION: Final = 1
 _FACT: Final = "store_marks"
 _UNKNOWN_SINCE: Final = "unknown_since"

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from batchmod.app import carding
 from batchmod.app.beside import Companion
 from batchmod.app.ending import Summary
 from batchmod.app.log import Log
+from batchmod.app.storing import carding
 from batchmod.checkpoint import Checkpoint
 from batchmod.planning import Plan
 from batchmod.runner import Runner

@@ -7,9 +7,9 @@ the store has the only one, a run must know whether it still does.
 from typing import Final
 
 from batchmod import files
-from batchmod.app import mirroring, taking
 from batchmod.app.bookkeeping import Up
-from batchmod.app.mirroring import Mirror
+from batchmod.app.storing import mirroring, taking
+from batchmod.app.storing.mirroring import Mirror
 
 _LOOKED_AT: Final = ".work/look"
 

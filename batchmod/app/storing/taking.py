@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from batchmod import clock, files
-from batchmod.app import carding, mirroring, pointer
+from batchmod.app import pointer
 from batchmod.app.bookkeeping import Book, Up
-from batchmod.app.carding import Card
+from batchmod.app.storing import carding, mirroring
+from batchmod.app.storing.carding import Card
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import RecordRefused, StorageError
 from batchmod.storage import Stores

@@ -1,6 +1,6 @@
 """A table of results that is run as a manifest: whose it is, where its paths begin, and where its outputs are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Final
 
 from batchmod import files, sources
 from batchmod.app import pointer, rotating, whereabouts
+from batchmod.app.loading.reading import read
 from batchmod.app.options import Options
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import BatchmodError, ManifestError, Problem
@@ -35,11 +36,8 @@ class _Home:
         return Path(files.normal(self.folder / self.manifest))
 
 
-Read = Callable[[sources.Document], Reading]
-
-
 def settled(
-    document: sources.Document, reading: Reading, *, options: Options, environ: Mapping[str, str], read: Read
+    document: sources.Document, reading: Reading, *, options: Options, environ: Mapping[str, str]
 ) -> tuple[sources.Document, Reading]:
     """A table of results as if its manifest said it: that one's paths, settings and output folder; others as they are.
 
@@ -58,7 +56,7 @@ def settled(
     settings = None
     if kind_of(anchor.name) == "yaml":
         try:
-            named = read(sources.read_document(anchor))
+            named = read(sources.read_document(anchor), replace(options, columns={}), environ)
         except ManifestError as error:
             return document, _refused(reading, of, f"the manifest that these results name: {error}", _GONE)
         if named.manifest is None:

@@ -16,10 +16,10 @@ from typing import Final
 from batchmod import clock, files
 from batchmod.app import delivered, rotating
 from batchmod.app.bookkeeping import Book, Up
-from batchmod.app.scoring import THUMBS
 from batchmod.checkpoint import Checkpoint
 from batchmod.errors import NO_ROOM, StoppedEarly, StorageError
 from batchmod.model import Event
+from batchmod.report import THUMBS
 from batchmod.storage import Stores
 
 VIDEOS: Final = "videos"
@@ -117,12 +117,18 @@ class Mirror:
     def not_up(self) -> Iterator[str]:
         """The finished files in the folders that go up which are not up as they are here."""
         for folder in FOLDERS:
-            for name, stat in _finished(self.folder / folder, folder):
-                known = self.book.get(name)
-                if name == LEDGER:  # written anew until the end
-                    continue
-                if known is None or (known.bytes, known.mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+            for name, entry in files.finished(self.folder, folder):
+                if name != LEDGER and self._lacks(name, entry):  # the ledger is written anew until the end
                     yield name
+
+    def _lacks(self, name: str, entry: "os.DirEntry[str]") -> bool:
+        """Whether the book does not know a file as it is now."""
+        try:
+            stat = entry.stat()
+        except OSError:  # gone since, or a link that leads nowhere
+            return False
+        known = self.book.get(name)
+        return known is None or (known.bytes, known.mtime_ns) != (stat.st_size, stat.st_mtime_ns)
 
     def log_parts(self) -> Iterator[str]:
         """The event log, the oldest part first; packed ones change no more."""
@@ -143,23 +149,6 @@ class Mirror:
     def close(self) -> None:
         """Begin nothing more; what is being sent ends by itself, or comes to nothing with the process."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _finished(folder: Path, shown_as: str) -> Iterator[tuple[str, os.stat_result]]:
-    """The finished files below a folder, one by one, since there may be a million."""
-    try:
-        entries = os.scandir(folder)
-    except OSError:
-        return
-    with entries:
-        for entry in entries:
-            name = f"{shown_as}/{entry.name}"
-            if entry.is_dir():
-                if not entry.is_symlink():
-                    yield from _finished(folder / entry.name, name)
-            elif not entry.name.startswith("."):
-                with suppress(OSError):  # gone since, or a link that leads nowhere
-                    yield name, entry.stat()
 
 
 class Uploads:

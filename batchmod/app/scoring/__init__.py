@@ -1,0 +1,1 @@
+"""Scores and thumbnails: beside a run, where they delay nothing, or afterwards, where they are waited for."""
