@@ -113,10 +113,16 @@ class Doors:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes which connection an attempt got."""
+    """Notes which connection an attempt got, and gives it none on which something has come that nobody asked for.
+
+    aiohttp would take that for the answer to what is sent next: a late refusal for the one to a paid request.
+    """
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         connection = await super().connect(*args, **kwargs)
+        while connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            connection = await super().connect(*args, **kwargs)
         wire.get().connection = connection.transport
         return connection
 
