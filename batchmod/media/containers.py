@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final, NoReturn
 
 import av
@@ -20,6 +22,8 @@ MAX_PIXELS: Final = 8192 * 8192
 """Per frame; eight-bit RGB of that size is 192 MiB."""
 
 _LIMITS: Final = {"max_pixels": str(MAX_PIXELS)}
+
+_NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 _UNDECODED: Final = _LIMITS | {"skip_frame": "all", "probesize": "32", "analyzeduration": "0"}
 """For an MP4, whose index says all: else FFmpeg goes through some frames until it knows how they are to be shown."""
@@ -40,6 +44,7 @@ class OpenVideo:
     stream: VideoStream
     demuxer: str
     file: BinaryIO
+    bytes: int
 
 
 @contextlib.contextmanager
@@ -60,7 +65,13 @@ def open_video(path: Path, *, decoding: bool = True) -> Iterator[OpenVideo]:
             reporting(path, slug="broken_video", noun="video"),
             _container(path, file, kind.video, limits) as container,
         ):
-            yield OpenVideo(container=container, stream=_picture_stream(path, container), demuxer=kind.video, file=file)
+            yield OpenVideo(
+                container=container,
+                stream=_picture_stream(path, container),
+                demuxer=kind.video,
+                file=file,
+                bytes=os.fstat(file.fileno()).st_size,
+            )
 
 
 @contextlib.contextmanager
@@ -78,7 +89,7 @@ def open_image(path: Path) -> Iterator[InputContainer]:
             _container(path, file, kind.image, _LIMITS) as container,
         ):
             stream = container.streams.video[0]
-            _limit(stream)
+            limit(stream)
             width, height = filetypes.png_size(head) or (stream.width, stream.height)
             _check_declared(path, width, height, slug="broken_image")
             yield container
@@ -140,9 +151,12 @@ def _container(
         yield container
 
 
-def _limit(stream: VideoStream) -> None:
-    """Have the decoder refuse larger frames before it makes room for them, whatever the container says."""
-    stream.codec_context.options = dict(_LIMITS)
+def limit(stream: VideoStream, options: Mapping[str, str] = _NO_OPTIONS) -> None:
+    """Have the decoder refuse larger frames before it makes room for them, whatever the container says.
+
+    `options`: what else it is told.
+    """
+    stream.codec_context.options = {**_LIMITS, **options}
 
 
 def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
@@ -153,8 +167,11 @@ def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
         )
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
+            if not hasattr(stream, "width"):  # it has no codec context
+                text = f"{path} names a coding of its pictures that nobody knows; fetch it again, or export it as H.264"
+                raise MediaError(text, slug="broken_video")
             _check_declared(path, stream.width, stream.height, slug="broken_video")
-            _limit(stream)
+            limit(stream)
             return stream
     if not container.streams:
         raise MediaError(f"{path} is a cut video: its index is missing; fetch or export it again", slug="broken_video")

@@ -49,23 +49,23 @@ def probe_video(path: Path) -> VideoFacts:
         frame = next(decoded(path, video), None)
         if frame is None:
             raise MediaError(f"{path} has no frame in it; fetch or export it again", slug="broken_video")
-        return facts(path, video, frame)
+        return facts(video, frame)
 
 
-def facts(path: Path, video: OpenVideo, frame: av.VideoFrame, frames: int | None = None) -> VideoFacts:
+def facts(video: OpenVideo, frame: av.VideoFrame, frames: int | None = None) -> VideoFacts:
     """The facts of an open clip, given one decoded frame and, if they were counted, the number of frames."""
     width, height = frame.width, frame.height
     if frame.rotation % 180:
         width, height = height, width
-    return _facts(path, video, width, height, frames)
+    return _facts(video, width, height, frames)
 
 
-def facts_of_index(path: Path, video: OpenVideo) -> VideoFacts:
+def facts_of_index(video: OpenVideo) -> VideoFacts:
     """The facts of an open clip as its container says them; for one that is shown as it is stored."""
-    return _facts(path, video, video.stream.width, video.stream.height, None)
+    return _facts(video, video.stream.width, video.stream.height, None)
 
 
-def _facts(path: Path, video: OpenVideo, width: int, height: int, frames: int | None) -> VideoFacts:
+def _facts(video: OpenVideo, width: int, height: int, frames: int | None) -> VideoFacts:
     return VideoFacts(
         width=width,
         height=height,
@@ -73,7 +73,7 @@ def _facts(path: Path, video: OpenVideo, width: int, height: int, frames: int | 
         frames=frames or video.stream.frames or None,
         duration_s=duration_s(video),
         has_audio=bool(video.container.streams.audio),
-        bytes=path.stat().st_size,
+        bytes=video.bytes,
     )
 
 

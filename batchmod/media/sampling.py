@@ -60,7 +60,7 @@ def sample(path: Path, *, pictures: Sequence[float], glances: Sequence[float], s
                 seen += [tiny(frame)] * times
         if first is None:
             raise MediaError(f"{path} has no frame in it; fetch or export it again", slug="broken_video")
-        return Sampled(facts=facts(path, video, first, count), pictures=tuple(taken), glances=tuple(seen))
+        return Sampled(facts=facts(video, first, count), pictures=tuple(taken), glances=tuple(seen))
 
 
 def _timed(path: Path, video: OpenVideo) -> Iterator[tuple[av.VideoFrame, float, float]]:

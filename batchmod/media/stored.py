@@ -34,7 +34,7 @@ def clip_facts(path: Path) -> ClipFacts:
             raise MediaError(f"{path} has no frame in it; fetch or export it again", slug="broken_video")
         stream = video.stream
         return ClipFacts(
-            video=facts(path, video, frame),
+            video=facts(video, frame),
             container=_container(path, video),
             codec=stream.codec_context.codec.canonical_name,
             bits=_bits(frame),

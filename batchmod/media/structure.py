@@ -69,7 +69,8 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 def is_upright(file: BinaryIO) -> bool:
     """Whether every track of an MP4 is shown as it is stored, by the matrices of its index; False where none is found.
 
-    False as well where the index is too long to be read at once. The matrix stands in the track header (ISO/IEC 14496-12, 8.3.2).
+    False as well where the index is too long to be read at once. The matrix stands in the track header
+    (ISO/IEC 14496-12, 8.3.2).
     """
     index = next(((start, length) for name, start, length in _boxes(file) if name == b"moov"), None)
     if index is None or index[1] > _LONGEST_INDEX:

@@ -131,6 +131,8 @@ class Writer:
                     return [self._outcome(step) for step in steps]
             except self._broken:
                 pass  # each by itself: one may find room where all did not, and a receipt has its ballast
+            except Exception as error:  # noqa: BLE001 - it is raised where the steps were taken: somebody waits there
+                return [(None, error) for _ in steps]
         return [self._outcome(step) for step in steps]
 
     def _outcome(self, step: Callable[[], Any]) -> tuple[Any, Exception | None]:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 from batchmod.transport.sessions import Session
@@ -113,10 +115,22 @@ class Doors:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes which connection an attempt got."""
+    """Notes which connection an attempt got, and gives it none on which something has come that nobody asked for.
+
+    aiohttp would take that for the answer to what is sent next: a late refusal for the one to a paid request.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._used = WeakSet[ResponseHandler]()
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         connection = await super().connect(*args, **kwargs)
+        while (line := connection.protocol) is not None and line in self._used and line.should_close:
+            connection.close()
+            connection = await super().connect(*args, **kwargs)
+        if line is not None:
+            self._used.add(line)
         wire.get().connection = connection.transport
         return connection
 

@@ -221,6 +221,16 @@ def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
     assert refused(write_sound(tmp_path / "song.mp4")).slug == "not_a_video"
 
 
+def test_a_clip_in_a_coding_that_nobody_knows_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "odd.mp4")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzz1"))
+
+    error = refused(path)
+
+    assert error.slug == "broken_video"
+    assert "a coding of its pictures that nobody knows" in str(error)
+
+
 def test_a_clip_without_a_frame_is_broken(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "live.mp4", options={"movflags": "frag_keyframe+empty_moov"})
     content = path.read_bytes()

@@ -153,6 +153,22 @@ class Counted:
         self.commits += 1
 
 
+def test_whoever_waits_for_a_group_that_breaks_hears_of_it() -> None:
+    """A damaged file is no trouble of the disk's: nobody tries again, and nobody waits for ever."""
+
+    class Damaged(Counted):
+        def __exit__(self, *_: object) -> None:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async def written() -> list[object]:
+        writer = Writer(Damaged, broken=NotTogether)
+        steps = (writer.write(lambda: None) for _ in range(2))
+        async with asyncio.timeout(5):
+            return list(await asyncio.gather(*steps, return_exceptions=True))
+
+    assert [type(error) for error in asyncio.run(written())] == [sqlite3.DatabaseError] * 2
+
+
 def test_steps_of_one_moment_share_a_commit() -> None:
     counted = Counted()
 

@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import threading
+import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -110,6 +111,32 @@ def test_a_request_that_may_not_meet_a_closing_connection_takes_one_that_was_bus
     with RawServer(keep_answering) as server:
         assert sent(four).sent is Sent.ANSWERED
     assert (len(server.seen), server.connections) == (4, 3), "of its own kind only, and only while it is warm"
+
+
+def test_an_answer_that_nobody_asked_for_is_never_that_to_the_next_request() -> None:
+    """A late refusal on a warm connection says nothing of the request after it, which may be accepted and paid."""
+    late = threading.Event()
+
+    def answer_twice(peer: Peer) -> None:
+        while (seen := peer.read_request()) is not None:
+            peer.answer(200, seen.body)
+            if not late.is_set():
+                late.set()
+                time.sleep(0.1)
+                peer.answer(429, b"{}", Retry_After="1")
+
+    async def two(transport: Transport) -> Reply:
+        replies = []
+        for number in range(2):
+            asked = Request(method="POST", url=server.url, json={"number": number})
+            replies.append(await transport.send(asked, idle_s=doors.BRIEFLY_S))
+            await asyncio.sleep(0.3)
+        return replies[1]
+
+    with RawServer(answer_twice) as server:
+        reply = sent(two)
+
+    assert (reply.status, reply.body, server.connections) == (200, b'{"number":1}', 2)
 
 
 def test_five_hundred_requests_are_in_flight_at_once() -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from batchmod.executors.courier import Courier
 from batchmod.model import Reply, Request, Sent
 from batchmod.transport import Fetched, Transport, doors
 from batchmod.transport.doors import Doors
-from tests.servers.sockets import Peer, RawServer, full_backlog, keep_answering, tls_server
+from tests.servers.sockets import Peer, RawServer, free_port, full_backlog, keep_answering, tls_server
 
 VIDEO = b"\0\0\0\x18ftypmp42" + b"x" * 1000
 
@@ -90,6 +91,44 @@ def test_a_download_over_tls_goes_through_https_proxy_and_the_users_own_authorit
 
     assert (fetched.ok, proxy.lines) == (True, ["CONNECT service.test:443"])
     assert (tmp_path / "a.part").read_bytes() == VIDEO
+
+
+def test_the_process_that_asks_and_downloads_goes_out_the_same_way(
+    tmp_path: Path, authority: "Authority", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy and the authority of the environment count there too, and so does what is asked directly."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    proxy = Proxy({})
+    with RawServer(lambda peer: keep_answering(peer, body=VIDEO), tls=authority.tls) as server, RawServer(proxy) as way:
+        proxy.ports["service.test:443"] = server.port
+        monkeypatch.setenv("HTTPS_PROXY", way.url)
+        monkeypatch.setenv("NO_PROXY", "direct.invalid")
+
+        async def run() -> tuple[Reply, Fetched, Reply]:
+            courier, here = Courier(many=1), Transport()
+            try:
+                first = Request(method="GET", url=f"http://127.0.0.1:{free_port()}")
+                await courier.send(first, secret_headers={}, by=here)
+                while not courier.is_ready:  # noqa: ASYNC110 - nobody says when it has started
+                    await asyncio.sleep(0.01)
+                with monkeypatch.context() as later:  # nothing that is done here would find its way
+                    later.delenv("SSL_CERT_FILE")
+                    later.delenv("HTTPS_PROXY")
+                    asked = Request(method="GET", url="https://service.test/a", read_timeout_s=10.0)
+                    reply = await courier.send(asked, secret_headers={}, by=here)
+                    part, url = tmp_path / "a.part", "https://service.test/a.mp4"
+                    fetched = await courier.download(url, part, loopback_allowed=False, by=here)
+                    direct = Request(method="GET", url="https://direct.invalid/a", read_timeout_s=10.0)
+                    return reply, fetched, await courier.send(direct, secret_headers={}, by=here)
+            finally:
+                courier.close()
+                await here.aclose()
+
+        reply, fetched, direct = asyncio.run(run())
+
+    assert (reply.body, fetched.ok, (tmp_path / "a.part").read_bytes()) == (VIDEO, True, VIDEO)
+    assert (direct.sent, "direct.invalid" in direct.problem) == (Sent.NEVER_SENT, True)
+    assert proxy.lines == ["CONNECT service.test:443"] * 2
 
 
 class Authority:
