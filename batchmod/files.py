@@ -189,16 +189,15 @@ def clear(folder: Path, *, keep: str | None = None) -> None:
         folder.rmdir()
 
 
-def append_lines(file: IO[str], objects: Iterable[Mapping[str, Any]]) -> int:
+def append_lines(file: IO[bytes], objects: Iterable[Mapping[str, Any]]) -> int:
     """Append JSON objects, one a line; half a character, as a careless service may send one, becomes `?`.
 
     How many bytes that were.
     """
-    lines = [_JSON.encode(item).encode("utf-8", "replace") + b"\n" for item in objects]
-    for line in lines:
-        file.write(line.decode())
+    lines = b"".join(_JSON.encode(item).encode("utf-8", "replace") + b"\n" for item in objects)
+    file.write(lines)
     file.flush()
-    return sum(map(len, lines))
+    return len(lines)
 
 
 def append_durably(path: Path, item: Mapping[str, Any]) -> None:

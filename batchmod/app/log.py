@@ -51,7 +51,7 @@ class Log:
         self._observe = logs.observed(observe)
         self._full_at = rotating.PART_BYTES
         self._packer = rotating.Packer(folder)
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
         self._size = 0
         self._run_id = ""
         self.tally = Tally()
@@ -62,9 +62,9 @@ class Log:
         with suppress(OSError):
             if path.stat().st_size >= self._full_at:
                 rotating.put_away(self._folder)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("ab")
         if not _ends_a_line(path):  # a kill or a full disk cut the last event; the next one is whole
-            self._file.write("\n")
+            self._file.write(b"\n")
         self._size = path.stat().st_size
         self._packer.start()
         return self

@@ -128,13 +128,13 @@ def put_away(folder: Path) -> None:
     (folder / FILE_NAME).rename(folder / f"events.{number:06}.jsonl")
 
 
-def begin_part(folder: Path, written: IO[str]) -> IO[str]:
+def begin_part(folder: Path, written: IO[bytes]) -> IO[bytes]:
     """The same while it is open: the new part, empty.
 
     Raises OSError where that cannot be, as on Windows; then `written` is written on, under whichever name it has.
     """
     waiting = folder / f".{FILE_NAME}.next"
-    following = waiting.open("w", encoding="utf-8")  # first, while nothing is changed: there may be no room for it
+    following = waiting.open("wb")  # first, while nothing is changed: there may be no room for it
     try:
         put_away(folder)
         waiting.rename(folder / FILE_NAME)

@@ -34,6 +34,20 @@ class ScoredOutputs(Opened):
         )
         return [row[0] for row in self._db.execute(query, (form, remote))]
 
+    def awaiting_scores(self, job_keys: Iterable[str], *, remote: bool) -> int:
+        """How many of these keys have an output that nobody has looked at, and that can be compared with its source.
+
+        `remote`: also with one that is on the web.
+        """
+        # `+`: by the key's index, not by that of all that have succeeded
+        query = (
+            "SELECT count(*) FROM json_each(?) k CROSS JOIN work w ON w.work_id = "
+            "(SELECT max(work_id) FROM work WHERE job_key = k.value AND +status = 'succeeded') "
+            "WHERE json_extract(w.inputs, '$.video') IS NOT NULL AND (? OR json_extract(w.inputs, '$.video.local')) "
+            "AND NOT EXISTS (SELECT 1 FROM score s WHERE s.work_id = w.work_id AND s.sha256 = w.sha256)"
+        )
+        return int(self._db.execute(query, (json.dumps(list(job_keys)), remote)).fetchone()[0])
+
     def newest_outputs(self, most: int) -> list[tuple[int, str]]:
         """The works and files of the newest outputs that were delivered."""
         query = "SELECT work_id, path FROM delivery WHERE delivered ORDER BY work_id DESC LIMIT ?"

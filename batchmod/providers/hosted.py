@@ -282,7 +282,8 @@ class Hosted:
 
     def _without_key(self, reply: Reply) -> Reply:
         """A service may repeat the key in its answer; it goes no further than here."""
-        if self._key.encode() not in reply.body and self._key not in str(reply.headers) + reply.problem:
+        texts = (reply.problem, *reply.headers.values())
+        if self._key.encode() not in reply.body and not any(self._key in text for text in texts):
             return reply
         return replace(
             reply,

@@ -18,6 +18,8 @@ MOST_CARDS: Final = 20_000
 SCORES: Final = ("motion_score", "flicker_score", "first_frame_score", "structure_score", "drift_score")
 """The columns that hold a score from 0 to 100, higher is better."""
 
+_STATUSES: Final = {status.value: status for status in Status}
+
 _TO_LOOK_AT: Final = frozenset({Status.FAILED, Status.UNCERTAIN, Status.INVALID})
 
 
@@ -117,7 +119,7 @@ def is_flagged(line: Line) -> bool:
 
 def status_of(line: Line) -> Status:
     """The line's status."""
-    return Status(str(line["status"]))
+    return _STATUSES[str(line["status"])]
 
 
 def row_of(line: Line) -> int:

@@ -8,13 +8,12 @@ from typing import Final
 
 from batchmod import clock, executors
 from batchmod.app.options import Options
-from batchmod.app.scoring.orders import Wishes, can_be_seen, lacking
+from batchmod.app.scoring.orders import Wishes, lacking
 from batchmod.app.scoring.scorer import Scorer, look_at_all
 from batchmod.app.scoring.workers import is_shared
 from batchmod.app.services import engine_installed
 from batchmod.checkpoint import Checkpoint
 from batchmod.model import Event
-from batchmod.planning import latest_by_key
 from batchmod.providers.base import Executor
 
 _AFTER_S: Final = 1.0
@@ -59,9 +58,7 @@ class Scoring:
         """How many outputs of this run have no scores yet and can have them."""
         if not self._wishes.scores or not engine_installed():
             return 0
-        works = latest_by_key(self._record.works_of(self._heard)).values()
-        scored = self._record.scores_of(work.work_id for work in works)
-        return sum(work.work_id not in scored and can_be_seen(work, self._wishes) for work in works)
+        return self._record.awaiting_scores(self._heard, remote=self._wishes.remote)
 
     def begin(self) -> None:
         """See how many can be looked at side by side; outputs of before are looked at by `batchmod report`."""

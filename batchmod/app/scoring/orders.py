@@ -56,12 +56,6 @@ def order_of(record: Checkpoint, folder: Path, work_id: int) -> Order | None:
     )
 
 
-def can_be_seen(work: Work, wishes: Wishes) -> bool:
-    """Whether what a work was made from is here, or may be fetched."""
-    video = source_of(work.inputs.get("video"))
-    return video is not None and (video.local or wishes.remote)
-
-
 def lacking(record: Checkpoint, folder: Path, wishes: Wishes) -> list[int]:
     """The works whose output is here and lacks scores, or, as far as the report shows it, a thumbnail; newest first."""
     found = dict.fromkeys(record.unscored(judgement.FORM, remote=wishes.remote)) if engine_installed() else {}
