@@ -68,7 +68,7 @@ class Courier:
     async def send(self, request: Request, *, secret_headers: Mapping[str, str], by: Transport) -> Reply:
         """What `by.send` gives. `request`: one without a body, that may be sent twice."""
         with self._counted():
-            if self.is_ready and request.method == "GET":
+            if self.is_ready and request.method == "GET" and not (request.json or request.form):
                 asked = errands.Ask(
                     next(self._numbers),
                     by.user_agent,

@@ -39,7 +39,7 @@ def _checked(path: Path, video: OpenVideo, *, every_frame: bool) -> VideoFacts |
         return None
     if every_frame or not is_mov:
         return _read_through(path, video, every_frame=every_frame)
-    return _by_its_index(path, video) if is_upright(video.file) else None
+    return _by_its_index(video) if is_upright(video.file) else None
 
 
 def _index_is_all(video: OpenVideo) -> bool:
@@ -47,14 +47,13 @@ def _index_is_all(video: OpenVideo) -> bool:
     return bool(video.stream.frames) and len(video.stream.index_entries) == video.stream.frames
 
 
-def _by_its_index(path: Path, video: OpenVideo) -> VideoFacts:
-    """What an MP4's index says, which shows its frames as they are stored."""
+def _by_its_index(video: OpenVideo) -> VideoFacts | None:
+    """What an MP4's index says, which shows its frames as they are stored; None where its first frame looks damaged."""
     stream, first = video.stream, video.stream.index_entries[0]
     video.file.seek(first.pos)
     packet = video.file.read(first.size)
-    if not is_chain(packet, codec=stream.codec_context.name, described=stream.codec_context.extradata):
-        raise _broken(path, "its first frame is damaged")
-    return facts_of_index(video)
+    whole = is_chain(packet, codec=stream.codec_context.name, described=stream.codec_context.extradata)
+    return facts_of_index(video) if whole else None
 
 
 def _check_length(path: Path, video: OpenVideo) -> None:

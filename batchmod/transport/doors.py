@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -126,13 +127,25 @@ class _Connector(aiohttp.TCPConnector):
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         connection = await super().connect(*args, **kwargs)
-        while (line := connection.protocol) is not None and line in self._used and line.should_close:
+        while (line := connection.protocol) is not None and line in self._used and not _is_quiet(line):
             connection.close()
             connection = await super().connect(*args, **kwargs)
         if line is not None:
             self._used.add(line)
         wire.get().connection = connection.transport
         return connection
+
+
+def _is_quiet(line: ResponseHandler) -> bool:
+    """Whether nothing has come on a connection that was idle, nor its end; also what the loop has not read yet."""
+    end = None if line.transport is None else line.transport.get_extra_info("socket")
+    if line.should_close or end is None:
+        return False
+    if not hasattr(select, "poll"):  # pragma: no cover - Windows
+        return True
+    looking = select.poll()
+    looking.register(end.fileno(), select.POLLIN)
+    return not looking.poll(0)
 
 
 def _session(key: _Key, context: ssl.SSLContext) -> aiohttp.ClientSession:

@@ -142,7 +142,7 @@ def test_damage_inside_is_found_by_decoding(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
-def test_a_first_frame_of_zeros_is_found_without_decoding(tmp_path: Path, codec: str) -> None:
+def test_a_first_frame_of_zeros_is_found_by_the_quick_check(tmp_path: Path, codec: str) -> None:
     path = written(tmp_path / "damaged.mp4", codec)
     with av.open(str(path)) as container:
         first = next(p for p in container.demux(video=0) if p.size)
