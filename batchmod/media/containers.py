@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ MAX_PIXELS: Final = 8192 * 8192
 """Per frame; eight-bit RGB of that size is 192 MiB."""
 
 _LIMITS: Final = {"max_pixels": str(MAX_PIXELS)}
+
+_READ_AT_ONCE: Final = 512 * 1024
+"""A shorter file is read in one piece: FFmpeg goes to and fro in it, a system call each time."""
 
 _NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -70,7 +74,7 @@ def open_video(path: Path, *, decoding: bool = True) -> Iterator[OpenVideo]:
                 stream=_picture_stream(path, container),
                 demuxer=kind.video,
                 file=file,
-                bytes=os.fstat(file.fileno()).st_size,
+                bytes=size_of(file),
             )
 
 
@@ -95,6 +99,14 @@ def open_image(path: Path) -> Iterator[InputContainer]:
             yield container
 
 
+def size_of(file: BinaryIO) -> int:
+    """How many bytes there are; the place in it stays."""
+    at = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(at)
+    return size
+
+
 def check_size(path: Path, width: int, height: int) -> None:
     """Raise MediaError(too_large) where a frame has more than `MAX_PIXELS`."""
     if width * height > MAX_PIXELS:
@@ -117,11 +129,14 @@ def _check_declared(path: Path, width: int, height: int, *, slug: str) -> None:
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
     """The file and its first bytes from one handle, so that nobody can swap the file in between."""
     with path.open("rb") as file:
-        head = file.read(filetypes.HEAD_BYTES)
+        head = file.read(_READ_AT_ONCE)
         if not head:
             raise MediaError(f"{path} is empty (0 bytes); fetch or export it again", slug="empty_file")
+        if len(head) < _READ_AT_ONCE:
+            yield io.BytesIO(head), head[: filetypes.HEAD_BYTES]
+            return
         file.seek(0)
-        yield file, head
+        yield file, head[: filetypes.HEAD_BYTES]
 
 
 @contextlib.contextmanager
