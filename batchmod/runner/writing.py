@@ -12,13 +12,13 @@ from batchmod import clock
 Value = TypeVar("Value")
 
 _SOON_S: Final = 0.1
-_LONGEST_S: Final = 0.03
-"""Nobody waits longer for company, however slow the disk is."""
-_PATIENT_S: Final = 0.015
+_LONGEST_S: Final = 0.01
+"""Nobody waits longer for company, but on a disk that takes longer for a commit: there, as long as that takes."""
+_PATIENT_S: Final = 0.01
 """After a commit, what is not urgent waits so long for one that is, to go with it."""
 _CROWD: Final = 100.0
 """At so many steps a second they wait as long as a commit takes; at twice as many twice as long; and so on."""
-_MOST_CROWDED: Final = 8.0
+_MOST_CROWDED: Final = 4.0
 _BUSY: Final = 400.0
 """At so many a second nothing is urgent: nobody gains by commits that leave no time for anything else."""
 _LOOKS_BACK_S: Final = 0.1
@@ -91,7 +91,7 @@ class Writer:
     ) -> None:
         """Wait for others no longer than the last commit took: half of the time at most goes into commits.
 
-        Where many come, each of them has little to lose by waiting, and a ninth of the time is enough.
+        Where many come, each of them has little to lose by waiting, and a fifth of the time is enough.
         """
         self._waiting.append(taken)
         now = clock.ticks()
@@ -102,7 +102,7 @@ class Writer:
             wait_s = max(wait_s, _PATIENT_S)
         elif self._rate < _BUSY:
             wait_s = 0.0
-        due = max(now + within_s, min(self._ended + wait_s, now + _LONGEST_S))
+        due = max(now + within_s, min(self._ended + wait_s, now + max(_LONGEST_S, self._took_s)))
         if self._timer is not None:
             if self._due <= due:
                 return
