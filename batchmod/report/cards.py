@@ -167,7 +167,7 @@ def clip(line: Line, places: Places, *, now: Line | None = None) -> Clip | None:
         return None
     return Clip(
         version=_whole(line, "version") or 1,
-        shown=Shown(name=output, href=_below(output)),
+        shown=Shown(name=output, href=reference(places.folder, places.folder / output)),
         thumb=_thumb(_stem(line), places),
         size=_size(line),
         fps=_rate(_text(line, "fps")),
@@ -213,12 +213,7 @@ def reference(folder: Path, path: Path) -> str:
         relative = Path(os.path.relpath(path, folder))
     except ValueError:  # pragma: no cover - Windows only: another drive has no relative path
         return path.as_uri()
-    return _below(relative.as_posix())
-
-
-def _below(name: str) -> str:
-    """What a page writes to load a file of its own folder, by its name there."""
-    return quote(os.fsencode(name))
+    return quote(os.fsencode(relative.as_posix()))
 
 
 def _shown(folder: Path, location: str | None) -> Shown | None:
@@ -237,7 +232,7 @@ def _stem(line: Line) -> str:
 
 def _thumb(stem: str, places: Places) -> str | None:
     name = f"thumbs/{stem}.jpg"
-    return _below(name) if name in places.thumbs else None
+    return quote(os.fsencode(name)) if name in places.thumbs else None
 
 
 def _about(line: Line, now: Line) -> str:

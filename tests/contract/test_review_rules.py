@@ -26,9 +26,12 @@ GRACE_S = 0.35
 DAY_S = 86400.0
 
 
-def test_a_paid_request_leaves_on_a_connection_that_carried_nothing_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("takes_s", "warm"), [(0.0, True), (1.2, False)])
+def test_a_paid_request_leaves_on_a_new_connection_or_on_one_that_was_paid_on_a_moment_ago(
+    tmp_path: Path, takes_s: float, *, warm: bool
+) -> None:
     """One that was idle may be closed by the other side just then: nobody could say whether the request arrived."""
-    with SegmindStandIn(queued_s=0, processing_s=0) as server:
+    with SegmindStandIn(queued_s=0, processing_s=takes_s) as server:
         work = shoot(tmp_path, server, remote_rows("a", "b", "c"))
         assert work.run("--max-in-flight", "1").code == 0
         seen = [request for request in server.ledger.requests if request.origin == "api"]
@@ -36,8 +39,11 @@ def test_a_paid_request_leaves_on_a_connection_that_carried_nothing_before(tmp_p
 
         assert len(submits) == 3
         assert any(request.kind is not Kind.SUBMIT for request in seen[: submits[-1]])  # there were others to be used
-        for number in submits:
-            assert seen[number].peer not in {request.peer for request in seen[:number]}
+        before = [[each for each in seen[:number] if each.peer == seen[number].peer] for number in submits]
+        for number, used in zip(submits, before, strict=True):
+            assert all(each.kind is Kind.SUBMIT for each in used)
+            assert all(seen[number].at - each.at < 1.0 for each in used[-1:])
+        assert any(before) is warm
 
 
 def intents(work: Shoot) -> list[str]:
