@@ -6,8 +6,6 @@ from typing import NamedTuple
 from batchmod.model import Reply, VideoFacts
 from batchmod.work import Refusal
 
-# --- to the courier ---
-
 
 class Ask(NamedTuple):
     """Send a request that may be sent twice, and bring the answer."""
@@ -45,9 +43,6 @@ class Drop(NamedTuple):
 
 class Knock(NamedTuple):
     """Say whether you are there."""
-
-
-# --- from the courier ---
 
 
 class Ready(NamedTuple):

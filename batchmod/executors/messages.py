@@ -19,9 +19,6 @@ class Terms:
     """The variables that no worker may have."""
 
 
-# --- from here to the cluster ---
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """`function(*values)` on a machine that has these free."""
@@ -39,9 +36,6 @@ class Cancel:
     """A task's result is not wanted any more."""
 
     number: int
-
-
-# --- from the cluster to here ---
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

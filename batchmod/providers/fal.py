@@ -129,9 +129,6 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_result(state, reply)
 
 
-# --- before the job exists ---
-
-
 def _prepare(state: State) -> Step:
     return steps.prepare(state, upload=_upload, submit=_submit)
 
@@ -290,9 +287,6 @@ def _blocked(state: State, reply: Reply) -> Blocked | None:
     if reply.sent is Sent.ANSWERED and reply.status == 403 and ("balance" in words or "billing" in words):
         return steps.stopped(state, reply, "no_credits", facts=FACTS)
     return steps.blocked(state, reply, facts=FACTS)
-
-
-# --- the job runs ---
 
 
 def _request_url(endpoints: Endpoints, request_id: str | None) -> str:

@@ -141,9 +141,6 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_link(state, told)
 
 
-# --- before the job exists ---
-
-
 def _prepare(state: State) -> Step:
     """Only the clip is sent up: a first frame is nothing that kie could take."""
     wanted = replace(state, inputs={**state.inputs, "first_frame": None})
@@ -221,9 +218,6 @@ def _gated(state: State, reply: Reply) -> Blocked | None:
 def _closed(state: State, reply: Reply) -> Blocked:
     message = f"kie takes no requests now ({reply.status}: {words_of(reply)}): nothing was made, try again later"
     return Blocked(state=state, slug="service_closed", message=message)
-
-
-# --- the job runs ---
 
 
 def _ask(state: State) -> Step:

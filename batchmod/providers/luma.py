@@ -168,9 +168,6 @@ _UNREAD: Final = re.compile(
 )
 
 
-# --- account ---
-
-
 def balance_request(endpoints: Endpoints) -> Request | None:
     """The question for the credits."""
     return Request(method="GET", url=f"{endpoints.api}/credits", read_timeout_s=2.0)
@@ -180,9 +177,6 @@ def balance_of(reply: Reply) -> float | None:
     """The balance, which is told in US cents."""
     cents = number(as_object(reply).get("credit_balance"))
     return None if cents is None else cents / 100.0
-
-
-# --- history ---
 
 
 def history_request(

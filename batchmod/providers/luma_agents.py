@@ -127,9 +127,6 @@ def _prepare(state: State) -> Step:
     return steps.prepare(state, upload=_create, submit=_submit)
 
 
-# --- uploads: create, put, complete, and wait until it is looked at ---
-
-
 def _create(state: State, source: Mapping[str, Any]) -> Step:
     media_type = str(source["media_type"])
     body = {
@@ -190,9 +187,6 @@ def _after_ingest(state: State, body: Mapping[str, Any]) -> Step:
 
 def _to(state: State, method: str, path: str, body: Mapping[str, Any] | None = None) -> Request:
     return Request(method=method, url=f"{state.endpoints.api}{path}", json=body, read_timeout_s=60.0)
-
-
-# --- the job ---
 
 
 def _submit(state: State) -> Step:
@@ -280,6 +274,3 @@ def _failed(state: State, body: Mapping[str, Any]) -> Failed:
         return replace(steps.failed(state, message, slug="no_credits", billed=False), stops=True)
     slug = _SLUGS.get(code) or (filter_slug(said) or "refused_clip" if code == "content_moderated" else None)
     return steps.failed(state, said, slug=slug, billed=False if code == "rate_limited" else None)
-
-
-# --- what there is not ---

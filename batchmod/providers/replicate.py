@@ -118,9 +118,6 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_status(state, reply)
 
 
-# --- before the job exists ---
-
-
 def _prepare(state: State) -> Step:
     return steps.prepare(state, upload=_upload, submit=_submit)
 
@@ -188,9 +185,6 @@ def _patient(step: Step, reply: Reply) -> Step:
     return step
 
 
-# --- the job runs ---
-
-
 def _ask(state: State) -> Step:
     url = state.links.get("get") or f"{state.endpoints.api}/v1/predictions/{state.request_id}"
     return Call(request=Request(method="GET", url=url, read_timeout_s=30.0), state=replace(state, phase="status"))
@@ -241,9 +235,6 @@ def cancel_request(work: Work, endpoints: Endpoints) -> Request | None:
     """The wish that a prediction be stopped."""
     link = (work.state or {}).get("cancel")
     return Request(method="POST", url=link or f"{endpoints.api}/v1/predictions/{work.request_id}/cancel")
-
-
-# --- history ---
 
 
 def history_request(

@@ -127,9 +127,6 @@ def _prepare(state: State) -> Step:
     return steps.prepare(state, upload=_create, submit=_submit)
 
 
-# --- uploads: a ticket, then a form with the file at its end ---
-
-
 def _create(state: State, source: Mapping[str, Any]) -> Step:
     kind = str(source["media_type"]).rsplit("/", 1)[-1]
     body = {"filename": f"source.{_SUFFIXES.get(kind, kind)}", "type": "ephemeral"}
@@ -160,9 +157,6 @@ def _after_upload(state: State, reply: Reply) -> Step:
 
 def _to(state: State, method: str, path: str, body: Mapping[str, Any] | None = None) -> Request:
     return Request(method=method, url=f"{state.endpoints.api}{path}", json=body, headers=_VERSION)
-
-
-# --- the task ---
 
 
 def _submit(state: State) -> Step:
@@ -237,9 +231,6 @@ def _failed(state: State, body: Mapping[str, Any]) -> Failed:
         slug = "unreadable_source"
     billed = None if cost is None else cost > 0
     return steps.failed(state, said, slug=slug or "generation_failed", billed=billed, cost_usd=cost)
-
-
-# --- account ---
 
 
 def cancel_request(work: Work, endpoints: Endpoints) -> Request | None:

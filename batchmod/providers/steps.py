@@ -84,9 +84,6 @@ def saved(state: State) -> dict[str, Any]:
     return dict(state.links)
 
 
-# --- uploads ---
-
-
 def prepare(
     state: State, *, upload: Callable[[State, Mapping[str, Any]], Step], submit: Callable[[State], Step]
 ) -> Step:
@@ -148,9 +145,6 @@ def as_data_url(source: Mapping[str, Any]) -> FileAsDataUrl:
     return FileAsDataUrl(path=source["location"], media_type=source["media_type"], sha256=source["sha256"])
 
 
-# --- the request that can cost money ---
-
-
 def unsettled(state: State, reply: Reply) -> Step | None:
     """What a submit's reply means, whoever gave it; None where the service itself said yes (2xx) or no (4xx)."""
     if reply.sent is Sent.NEVER_SENT:
@@ -192,9 +186,6 @@ def own_url(state: State, url: object) -> str | None:
         return url if isinstance(url, str) and origin_of(url) == origin_of(state.endpoints.api) else None
     except ValueError:
         return None
-
-
-# --- a definite no ---
 
 
 def refusal(state: State, reply: Reply, *, facts: ProviderFacts, what: str = "request") -> Step:
@@ -246,9 +237,6 @@ _ADVICE: Final = {
     "model_retired": "the model is retired: look for its successor at the provider",
     "model_unknown": "the service does not know the model: check {url}, and the row's model",
 }
-
-
-# --- the job runs ---
 
 
 def not_found(state: State, *, look_up: Callable[[State], Step] | None = None) -> Step:

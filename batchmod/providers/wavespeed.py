@@ -103,9 +103,6 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_result(state, by_body_code(reply))
 
 
-# --- before the job exists ---
-
-
 def _prepare(state: State) -> Step:
     return steps.prepare(state, upload=_upload, submit=_submit)
 
@@ -189,9 +186,6 @@ def _after_submit(state: State, reply: Reply) -> Step:
     if told.status >= 400:
         return steps.refusal(state, told, facts=FACTS)
     return steps.accepted(state, told, inside(data, "id"), phase=str(inside(data, "status") or ""))
-
-
-# --- the job runs ---
 
 
 def _ask_result(state: State) -> Step:

@@ -48,8 +48,6 @@ class Lane:
         """Whether the provider has answered a request by now."""
         return self.answered
 
-    # --- paid requests ---
-
     async def submit_turn(self, *, not_before: float = 0.0) -> Ticket | None:
         """Wait until a request may leave now; None where none leaves any more. The ticket goes with its answer."""
         if self.pace is None:
@@ -107,8 +105,6 @@ class Lane:
         if pace is not None:
             self.gate.look_at_sends()
 
-    # --- questions ---
-
     async def poll_turn(self, polls: int, *, age_s: float) -> None:
         """Wait until a job that was polled `polls` times is to be polled again, and the budget allows."""
         delay = limits.poll_delay(polls, jitter=self._dice())
@@ -134,8 +130,6 @@ class Lane:
             self.gate.polls = self.gate.polls.refused(clock.ticks(), after_s=after_s, jitter=self._dice())
         else:
             self.gate.polls = self.gate.polls.answered(clock.ticks())
-
-    # --- whether it is there at all ---
 
     def heard(self, reply: Reply, *, asked_at: float) -> None:
         """Whether the provider has answered, and not only a gateway before it."""
@@ -164,8 +158,6 @@ class Lane:
         self.gate.leave(self)
         self._turns.close()
         self._questions.close()
-
-    # --- rows of failures ---
 
     def succeeded(self) -> None:
         """A success ends a row of failures."""

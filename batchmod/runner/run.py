@@ -138,8 +138,6 @@ class Runner:
             lane.close()
             await lane.provider.close()
 
-    # --- which works ---
-
     def _tasks(self, plan: Plan) -> Iterator[Task]:
         """A task per work to be carried on; what was sent before comes first."""
         groups = _jobs_by_key(plan)
@@ -218,8 +216,6 @@ class Runner:
                 work = self.desk.record.open_work(item.job, run_id=self.desk.settings.run_id)
                 self.desk.record.fail(work.work_id, code=code, message=message, billed=False, at=clock.now())
                 self.desk.tell("failed", work, (item.job,), code=code, message=message)
-
-    # --- how many at a time ---
 
     async def _carry_all(self, tasks: Iterable[Task]) -> None:
         """Each lane's tasks in their order, so many of them at a time."""
@@ -302,8 +298,6 @@ class Runner:
                 self.drain(error.slug)
             else:
                 self.drain("broken")
-
-    # --- one work ---
 
     async def _carry(self, task: Task) -> None:
         """Take one work as far as it goes."""

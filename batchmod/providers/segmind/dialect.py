@@ -48,9 +48,6 @@ def next_step(state: State, reply: Reply | None) -> Step:
             return _after_history(state, reply)
 
 
-# --- before the job exists ---
-
-
 def _prepare(state: State) -> Step:
     return steps.prepare(state, upload=_upload, submit=_submit)
 
@@ -111,9 +108,6 @@ def _after_submit(state: State, reply: Reply) -> Step:
     body = as_object(reply)
     links = {name: body.get(name) for name in ("status_url", "response_url")}
     return steps.accepted(state, reply, body.get("request_id"), links=links, phase=str(body.get("status", "")))
-
-
-# --- the job runs ---
 
 
 def _ask_status(state: State) -> Step:
