@@ -40,8 +40,9 @@ def of(loaded: Loaded, options: Options) -> Hands:
 
     rows = len(loaded.chosen)
     made_by = engine(loaded.services, options, rows=rows)
-    courier = Courier(drop_environment=loaded.services.key_names())
-    checker = Checker(options.verify, outputs=rows, engine=made_by, courier=courier)
+    keys = loaded.services.key_names()
+    courier = Courier(drop_environment=keys)
+    checker = Checker(options.verify, outputs=rows, engine=made_by, courier=courier, drop_environment=keys)
     return Hands(engine=made_by, courier=courier, checker=checker)
 
 

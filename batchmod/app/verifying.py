@@ -1,6 +1,7 @@
 """Checks outputs before they count: in worker processes where there are many, so that nothing else waits for it."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -30,14 +31,23 @@ class Checker:
     """Says whether a file is a whole video."""
 
     def __init__(
-        self, depth: Literal["decode", "container"], *, outputs: int, engine: Executor, courier: "Courier"
+        self,
+        depth: Literal["decode", "container"],
+        *,
+        outputs: int,
+        engine: Executor,
+        courier: "Courier",
+        drop_environment: Sequence[str],
     ) -> None:
+        """`outputs`: how many there may be; `drop_environment`: the variables that no worker of ours is told."""
         self._depth = depth
         self._engine = engine
         self._courier = courier
         self._inline = executors.Inline()
         self._workers = (
-            executors.Processes(executors.cores(), nicer=_NICER) if depth == "decode" and outputs >= _MANY else None
+            executors.Processes(executors.cores(), drop_environment=drop_environment, nicer=_NICER)
+            if depth == "decode" and outputs >= _MANY
+            else None
         )
         self._waiting: list[_Waiting] = []
         self._away: set[asyncio.Task[None]] = set()
