@@ -85,6 +85,12 @@ def test_the_record_knows_no_network_and_no_pictures_either() -> None:
     assert not modules & {"numba", "cv2", "numpy", "httpx", "aiohttp", "av", "pandas"}
 
 
+def test_the_commands_of_a_service_need_no_pictures_until_there_are_some() -> None:
+    _, _, modules = measured(f"import batchmod.cli.commands\n{NOTHING}")
+
+    assert not modules & {"numba", "cv2", "numpy", "httpx", "aiohttp", "av", "pandas"}
+
+
 def modules_with_a_public_list() -> list[str]:
     paths = [path for path in ROOT.rglob("*.py") if re.search(r"^__all__\b", path.read_text("utf-8"), re.MULTILINE)]
     inner = [path.relative_to(ROOT.parent).with_suffix("").as_posix() for path in paths]
@@ -107,3 +113,9 @@ def test_every_module_says_in_its_first_line_what_it_alone_does() -> None:
     texts = {path: path.read_text("utf-8") for path in ROOT.rglob("*.py")}
 
     assert [str(path) for path, text in texts.items() if not text.startswith('"""')] == []
+
+
+def test_no_banner_divides_a_module() -> None:
+    texts = {path: path.read_text("utf-8") for path in (*ROOT.rglob("*.py"), *ROOT.parent.glob("tests/**/*.py"))}
+
+    assert [str(path) for path, text in texts.items() if re.search(r"^\s*#\s?[-=#*]{3,}", text, re.MULTILINE)] == []
