@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # with it comes the HTTP client
 _MANY: Final = 24
 """Fewer are checked sooner than worker processes have started."""
 _TOGETHER: Final = 16
-"""So many at most go to a worker in one piece: the way there and back costs as much as a tenth of a check."""
+"""So many at most go to a worker in one piece: the way there and back costs as much as a fifth of a check."""
 _AHEAD: Final = 2
 """Pieces for each worker, so that none of them waits for us."""
 _NICER: Final = 5

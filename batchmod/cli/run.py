@@ -29,6 +29,7 @@ def run(args: argparse.Namespace, environ: Environ) -> int:
     """Carry manifests out, one after the other; the gravest exit code wins."""
     if args.dry_run:
         return plan(args, environ)
+    atexit.register(gc.freeze)  # no cycle is looked for in what the process ends with: that took a tenth of a second
     app.wish_of(None, args.deliver)  # a word that means nothing is said before anything is sent
     with watched(args) as eyes:
         loaded = load_all(args, environ)
@@ -70,7 +71,6 @@ def _and_into(loaded: app.Loaded) -> str:
 def _seldom_collecting() -> Iterator[None]:
     """Look for cycles seldom, and never among what is there by now: there are few, and it took a twelfth of a run."""
     before = gc.get_threshold()
-    atexit.register(gc.freeze)  # nor look for them in what the process ends with: that took a tenth of a second
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     try:

@@ -61,9 +61,8 @@ class Courier:
 
     async def expect(self, jobs: int) -> None:
         """Start now where so many jobs are about to be under way: it loads while this process still gets ready."""
-        if jobs >= _TO_COME * self._many and self._starting is None:
-            self._starting = asyncio.ensure_future(self._start())
-            await asyncio.wait([self._starting])
+        if jobs >= _TO_COME * self._many:
+            await asyncio.wait([self._begun()])
 
     async def send(self, request: Request, *, secret_headers: Mapping[str, str], by: Transport) -> Reply:
         """What `by.send` gives. `request`: one without a body, that may be sent twice."""
@@ -121,12 +120,18 @@ class Courier:
     @contextmanager
     def _counted(self) -> Iterator[None]:
         self._busy += 1
-        if self._busy >= self._many and self._starting is None:
-            self._starting = asyncio.ensure_future(self._start())
+        if self._busy >= self._many:
+            self._begun()
         try:
             yield
         finally:
             self._busy -= 1
+
+    def _begun(self) -> "asyncio.Task[None]":
+        """Its one start."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        return self._starting
 
     async def _start(self) -> None:
         with suppress(OSError):  # no room for a process: everything is done here

@@ -65,6 +65,8 @@ def open_video(path: Path, *, decoding: bool = True) -> Iterator[OpenVideo]:
                 slug="not_a_video",
             )
         limits = _LIMITS if decoding or kind.video != "mov" else _UNDECODED
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         with (
             reporting(path, slug="broken_video", noun="video"),
             _container(path, file, kind.video, limits) as container,
@@ -74,7 +76,7 @@ def open_video(path: Path, *, decoding: bool = True) -> Iterator[OpenVideo]:
                 stream=_picture_stream(path, container),
                 demuxer=kind.video,
                 file=file,
-                bytes=size_of(file),
+                bytes=size,
             )
 
 
@@ -97,14 +99,6 @@ def open_image(path: Path) -> Iterator[InputContainer]:
             width, height = filetypes.png_size(head) or (stream.width, stream.height)
             _check_declared(path, width, height, slug="broken_image")
             yield container
-
-
-def size_of(file: BinaryIO) -> int:
-    """How many bytes there are; the place in it stays."""
-    at = file.tell()
-    size = file.seek(0, os.SEEK_END)
-    file.seek(at)
-    return size
 
 
 def check_size(path: Path, width: int, height: int) -> None:

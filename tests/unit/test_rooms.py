@@ -26,6 +26,7 @@ HEAVY = (
     "sqlite3",
     "asyncio",
 )
+NETWORK_AND_PICTURES = {"numba", "cv2", "numpy", "httpx", "aiohttp", "av", "pandas"}
 
 HELP = """
 import sys, resource
@@ -76,19 +77,19 @@ def test_python_m_batchmod_is_the_same_door() -> None:
 def test_deciding_and_remembering_need_no_network_and_no_pictures(name: str) -> None:
     code = f"import {name}\n{NOTHING}"
 
-    assert not measured(code)[2] & {"numba", "cv2", "numpy", "httpx", "aiohttp", "av", "pandas"}
+    assert not measured(code)[2] & NETWORK_AND_PICTURES
 
 
 def test_the_record_knows_no_network_and_no_pictures_either() -> None:
     _, _, modules = measured(f"import batchmod.results, batchmod.files, batchmod.executors\n{NOTHING}")
 
-    assert not modules & {"numba", "cv2", "numpy", "httpx", "aiohttp", "av", "pandas"}
+    assert not modules & NETWORK_AND_PICTURES
 
 
 def test_the_commands_of_a_service_need_no_pictures_until_there_are_some() -> None:
     _, _, modules = measured(f"import batchmod.cli.commands\n{NOTHING}")
 
-    assert not modules & {"numba", "cv2", "numpy", "httpx", "aiohttp", "av", "pandas"}
+    assert not modules & NETWORK_AND_PICTURES
 
 
 def modules_with_a_public_list() -> list[str]:
